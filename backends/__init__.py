@@ -1,0 +1,20 @@
+"""Backends by the name that targets.yaml uses."""
+
+from __future__ import annotations
+
+from voxc.backends.base import Backend
+from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
+from voxc.compiler.errors import TargetError
+
+BACKENDS: dict[str, Backend] = {backend.name: backend for backend in (OnnxRuntimeBackend(),)}
+
+
+def find_backend(name: str) -> Backend:
+    """The backend called `name`.
+
+    Raises:
+        TargetError: there is none.
+    """
+    if name not in BACKENDS:
+        raise TargetError(f"no backend is called {name!r}; there are {', '.join(BACKENDS)}")
+    return BACKENDS[name]

@@ -1,0 +1,78 @@
+"""What a backend is: it checks, emits and, where the runtime is here, runs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import ClassVar
+
+from voxc.compiler.errors import MissingRuntimeError
+from voxc.compiler.program import Program
+from voxc.compiler.target import Target
+from voxc.compiler.tensor import Array
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A package that a backend needs, and what to install for it."""
+
+    package: str
+    install: str
+
+    @property
+    def version(self) -> str | None:
+        """The installed version, None if there is none."""
+        try:
+            return metadata.version(self.package)
+        except metadata.PackageNotFoundError:
+            return None
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What a backend made of a program: a format and its files, the main one first."""
+
+    format: str
+    files: tuple[Path, ...]
+
+
+class Runner(ABC):
+    """An artifact in its runtime."""
+
+    @abstractmethod
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Outputs by name for inputs by name; both as the component's specs describe them."""
+
+
+class Backend(ABC):
+    """One way of lowering programs. Has no state; SDKs are imported inside the methods that need them."""
+
+    name: ClassVar[str]
+    emit_needs: ClassVar[tuple[Requirement, ...]]
+    run_needs: ClassVar[tuple[Requirement, ...]]
+
+    @abstractmethod
+    def check(self, program: Program, target: Target) -> None:
+        """Raises UnsupportedError if the target cannot take the program."""
+
+    @abstractmethod
+    def emit(self, program: Program, target: Target, directory: Path) -> Artifact:
+        """Writes the artifact into `directory`."""
+
+    @abstractmethod
+    def load(self, file: Path, threads: int) -> Runner:
+        """An artifact, by its main file, in its runtime.
+
+        Raises:
+            BundleError: the runtime refuses the file.
+        """
+
+    def require(self, needs: tuple[Requirement, ...], purpose: str) -> None:
+        """Raises MissingRuntimeError if something in `needs` is not installed."""
+        missing = [need for need in needs if need.version is None]
+        if missing:
+            told = ", ".join(f"{need.package} ({need.install})" for need in missing)
+            raise MissingRuntimeError(f"{self.name}: to {purpose}, install {told}")

@@ -1,0 +1,149 @@
+"""Builds an ONNX graph from the nodes of an exported program, one value at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, fx
+
+from voxc.backends.onnx.lowering import Lowering
+from voxc.compiler.errors import UnsupportedError
+from voxc.compiler.program import call_arguments, module_path
+
+Array = np.ndarray
+Size = int | torch.SymInt | fx.Node
+
+DTYPES: dict[torch.dtype, int] = {
+    torch.float32: TensorProto.FLOAT,
+    torch.float16: TensorProto.FLOAT16,
+    torch.float64: TensorProto.DOUBLE,
+    torch.int64: TensorProto.INT64,
+    torch.int32: TensorProto.INT32,
+    torch.bool: TensorProto.BOOL,
+}
+
+
+class OnnxBuilder:
+    """An ONNX graph under construction at one opset.
+
+    Values are named after the FX nodes they come from (outputs after their specs), nodes after the module path in the
+    user's model, so that a name in the file can be traced back.
+    """
+
+    def __init__(self, opset: int, names: dict[fx.Node, str]) -> None:
+        self.opset = opset
+        self.names = names
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: dict[str, TensorProto] = {}
+        self.values: dict[fx.Node, str | list[str]] = {}
+        self.node: fx.Node | None = None
+        self.constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+        self.temporaries = 0
+
+    def initializer(self, name: str, tensor: Tensor) -> str:
+        self.initializers[name] = numpy_helper.from_array(tensor.detach().contiguous().numpy(), name)
+        return name
+
+    def constant(self, array: Array) -> str:
+        """The name of an initializer with these values; equal ones are shared."""
+        key = (str(array.dtype), array.shape, array.tobytes())
+        if key not in self.constants:
+            self.constants[key] = f"constant_{len(self.constants)}"
+            self.initializers[self.constants[key]] = numpy_helper.from_array(array, self.constants[key])
+        return self.constants[key]
+
+    def scalar(self, value: float, dtype: torch.dtype) -> str:
+        return self.constant(torch.tensor(value, dtype=dtype).numpy())
+
+    def op(self, op_type: str, *inputs: object, outputs: int = 1, **attributes: Any) -> Any:
+        """Adds a node and gives the name of its output, or a list of names if it has several.
+
+        An input is the name of a value, an FX node, or None for one that is left out.
+        """
+        assert self.node is not None
+        names = ["" if value is None else self.value(value) for value in inputs]
+        while names and not names[-1]:
+            names.pop()
+        results = [self.temporary() for _ in range(outputs)]
+        self.nodes.append(helper.make_node(op_type, names, results, name=f"{self.origin}/{results[0]}", **attributes))
+        return results[0] if outputs == 1 else results
+
+    def value(self, value: object) -> str:
+        if isinstance(value, fx.Node):
+            name = self.values[value]
+            assert isinstance(name, str), f"{value} has several outputs"
+            return name
+        assert isinstance(value, str), f"{value!r} is not a value"
+        return value
+
+    def operand(self, value: object, dtype: torch.dtype) -> str:
+        """A tensor operand, or a number as a scalar, in `dtype`."""
+        if not isinstance(value, fx.Node):
+            return self.scalar(value, dtype)  # type: ignore[arg-type]
+        if not isinstance(value.meta["val"], Tensor):
+            return self.op("Cast", self.op("Squeeze", value, self.sizes([0])), to=DTYPES[dtype])
+        if value.meta["val"].dtype != dtype:
+            return self.op("Cast", value, to=DTYPES[dtype])
+        return self.value(value)
+
+    def sizes(self, sizes: Sequence[Size]) -> str:
+        """A one-dimensional int64 tensor of sizes, some of which may be computed."""
+        if all(isinstance(size, int) for size in sizes):
+            return self.constant(np.array(sizes, np.int64))
+        parts = [size if isinstance(size, fx.Node) else self.sizes([size]) for size in sizes]
+        return self.op("Concat", *parts, axis=0) if len(parts) > 1 else self.value(parts[0])
+
+    def temporary(self) -> str:
+        name = f"t{self.temporaries}"
+        self.temporaries += 1
+        return name
+
+    @property
+    def origin(self) -> str:
+        """The module that the present node comes from, or the node itself where there is none."""
+        assert self.node is not None
+        return module_path(self.node) or self.node.name
+
+    def lower(self, node: fx.Node, lowering: Lowering) -> None:
+        """Runs the lowering of `node` and names its result after the node."""
+        self.node = node
+        first = len(self.nodes)
+        result = lowering(self, node, *call_arguments(node))
+        if len(self.nodes) > first and list(self.nodes[-1].output) == [result]:
+            result = self.names.get(node, node.name)
+            self.nodes[-1].output[0] = result
+            self.nodes[-1].name = f"{self.origin}/{result}"
+        self.values[node] = result
+
+    def give(self, node: fx.Node, name: str) -> None:
+        """Makes sure that `node` has a value called `name`, also where it is an input or another output too."""
+        if self.values[node] != name:
+            self.nodes.append(helper.make_node("Identity", [self.value(node)], [name], name=name))
+
+    def refuse(self, reason: str) -> UnsupportedError:
+        assert self.node is not None
+        where = f" in {self.origin}" if self.origin != self.node.name else ""
+        line = source_line(self.node)
+        return UnsupportedError(
+            f"ONNX opset {self.opset}: {target_name(self.node)}{where}{f' ({line})' if line else ''}: {reason}"
+        )
+
+
+def target_name(node: fx.Node) -> str:
+    return str(node.target) if isinstance(node.target, torch._ops.OpOverload) else getattr(node.target, "__name__", "?")
+
+
+def source_line(node: fx.Node) -> str:
+    """The innermost line of the user's model that made the node, as `file:line`."""
+    frames = [
+        line.strip() for line in (node.meta.get("stack_trace") or "").splitlines() if line.strip().startswith("File")
+    ]
+    if not frames:
+        return ""
+    file, line, *_ = frames[-1].removeprefix("File ").split(", ")
+    return f"{file.strip(chr(34)).rsplit('/', 1)[-1]}:{line.removeprefix('line ')}"

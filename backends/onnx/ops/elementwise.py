@@ -1,0 +1,114 @@
+"""Operators that work on each element."""
+
+from __future__ import annotations
+
+import torch
+from torch import fx
+
+from voxc.backends.onnx.builder import DTYPES, OnnxBuilder
+from voxc.backends.onnx.lowering import Lowering
+
+aten = torch.ops.aten
+
+UNARY = {
+    aten.abs.default: "Abs",
+    aten.ceil.default: "Ceil",
+    aten.cos.default: "Cos",
+    aten.erf.default: "Erf",
+    aten.exp.default: "Exp",
+    aten.floor.default: "Floor",
+    aten.log.default: "Log",
+    aten.logical_not.default: "Not",
+    aten.neg.default: "Neg",
+    aten.reciprocal.default: "Reciprocal",
+    aten.relu.default: "Relu",
+    aten.sigmoid.default: "Sigmoid",
+    aten.sin.default: "Sin",
+    aten.sqrt.default: "Sqrt",
+    aten.tanh.default: "Tanh",
+}
+ARITHMETIC = {
+    aten.add.Tensor: "Add",
+    aten.sub.Tensor: "Sub",
+    aten.mul.Tensor: "Mul",
+    aten.div.Tensor: "Div",
+    aten.pow.Tensor_Scalar: "Pow",
+}
+COMPARISON = {
+    aten.eq.Scalar: "Equal",
+    aten.eq.Tensor: "Equal",
+    aten.ge.Scalar: "GreaterOrEqual",
+    aten.gt.Scalar: "Greater",
+    aten.gt.Tensor: "Greater",
+    aten.le.Scalar: "LessOrEqual",
+    aten.lt.Scalar: "Less",
+    aten.lt.Tensor: "Less",
+}
+
+
+def unary(op_type: str) -> Lowering:
+    return lambda build, node, x: build.op(op_type, x)
+
+
+def arithmetic(op_type: str) -> Lowering:
+    def lower(build: OnnxBuilder, node: fx.Node, left: object, right: object, alpha: float = 1) -> str:
+        dtype = node.meta["val"].dtype
+        if alpha != 1:
+            raise build.refuse(f"alpha={alpha}")
+        return build.op(op_type, build.operand(left, dtype), build.operand(right, dtype))
+
+    return lower
+
+
+def comparison(op_type: str) -> Lowering:
+    def lower(build: OnnxBuilder, node: fx.Node, left: fx.Node, right: object) -> str:
+        dtype = left.meta["val"].dtype
+        return build.op(op_type, left, build.operand(right, dtype))
+
+    return lower
+
+
+def remainder(build: OnnxBuilder, node: fx.Node, x: fx.Node, divisor: float) -> str:
+    """x - floor(x / d) * d: Mod rounds toward zero for floats, and not every parser has it."""
+    dtype = x.meta["val"].dtype
+    by = build.scalar(divisor, dtype)
+    whole = build.op("Floor", build.op("Div", x, by))
+    return build.op("Sub", x, build.op("Mul", whole, by))
+
+
+def leaky_relu(build: OnnxBuilder, node: fx.Node, x: fx.Node, slope: float) -> str:
+    return build.op("LeakyRelu", x, alpha=float(slope))
+
+
+def clamp(build: OnnxBuilder, node: fx.Node, x: fx.Node, low: float | None, high: float | None) -> str:
+    dtype = x.meta["val"].dtype
+    bounds = [None if bound is None else build.scalar(bound, dtype) for bound in (low, high)]
+    return build.op("Clip", x, *bounds)
+
+
+def where(build: OnnxBuilder, node: fx.Node, condition: fx.Node, if_true: fx.Node, if_false: fx.Node) -> str:
+    dtype = node.meta["val"].dtype
+    return build.op("Where", condition, build.operand(if_true, dtype), build.operand(if_false, dtype))
+
+
+def cast(build: OnnxBuilder, node: fx.Node, x: fx.Node, *_: object) -> str:
+    return build.op("Cast", x, to=DTYPES[node.meta["val"].dtype])
+
+
+def same(build: OnnxBuilder, node: fx.Node, x: fx.Node, *_: object) -> str:
+    """ONNX has no memory formats: a copy is the value itself."""
+    return build.value(x)
+
+
+LOWERINGS: dict[object, Lowering] = {
+    **{target: unary(op_type) for target, op_type in UNARY.items()},
+    **{target: arithmetic(op_type) for target, op_type in ARITHMETIC.items()},
+    **{target: comparison(op_type) for target, op_type in COMPARISON.items()},
+    aten.remainder.Scalar: remainder,
+    aten.leaky_relu.default: leaky_relu,
+    aten.clamp.default: clamp,
+    aten.where.self: where,
+    aten._to_copy.default: cast,
+    aten.clone.default: same,
+    aten.alias.default: same,
+}

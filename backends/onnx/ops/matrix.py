@@ -1,0 +1,57 @@
+"""Matrix products, sums along an axis, and normalisations."""
+
+from __future__ import annotations
+
+import torch
+from torch import fx
+
+from voxc.backends.onnx.builder import OnnxBuilder
+from voxc.backends.onnx.lowering import Lowering
+
+aten = torch.ops.aten
+FIRST_LAYER_NORM_OPSET = 17
+
+
+def matmul(build: OnnxBuilder, node: fx.Node, left: fx.Node, right: fx.Node) -> str:
+    return build.op("MatMul", left, right)
+
+
+def addmm(
+    build: OnnxBuilder, node: fx.Node, bias: fx.Node, left: fx.Node, right: fx.Node, beta: float, alpha: float
+) -> str:
+    return build.op("Gemm", left, right, bias, alpha=float(alpha), beta=float(beta))
+
+
+def softmax(build: OnnxBuilder, node: fx.Node, x: fx.Node, dim: int, half_to_float: bool) -> str:
+    if half_to_float:
+        raise build.refuse("half_to_float")
+    return build.op("Softmax", x, axis=dim)
+
+
+def cumsum(build: OnnxBuilder, node: fx.Node, x: fx.Node, dim: int, dtype: object) -> str:
+    return build.op("CumSum", build.operand(x, node.meta["val"].dtype), build.scalar(dim, torch.int64))
+
+
+def layer_norm(
+    build: OnnxBuilder, node: fx.Node, x: fx.Node, shape: list[int], weight: fx.Node, bias: fx.Node, epsilon: float
+) -> list[str]:
+    """Only the normalised output: the mean and deviation that ATen also gives serve training."""
+    if build.opset >= FIRST_LAYER_NORM_OPSET:
+        return [build.op("LayerNormalization", x, weight, bias, axis=-len(shape), epsilon=float(epsilon))]
+    if len(shape) != 1:
+        raise build.refuse(f"layer norm over {len(shape)} axes needs opset {FIRST_LAYER_NORM_OPSET}")
+    dtype = x.meta["val"].dtype
+    centred = build.op("Sub", x, build.op("ReduceMean", x, axes=[-1], keepdims=1))
+    variance = build.op("ReduceMean", build.op("Mul", centred, centred), axes=[-1], keepdims=1)
+    deviation = build.op("Sqrt", build.op("Add", variance, build.scalar(epsilon, dtype)))
+    return [build.op("Add", build.op("Mul", build.op("Div", centred, deviation), weight), bias)]
+
+
+LOWERINGS: dict[object, Lowering] = {
+    aten.bmm.default: matmul,
+    aten.mm.default: matmul,
+    aten.addmm.default: addmm,
+    aten._softmax.default: softmax,
+    aten.cumsum.default: cumsum,
+    aten.native_layer_norm.default: layer_norm,
+}

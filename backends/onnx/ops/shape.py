@@ -1,0 +1,112 @@
+"""Operators that move, select and repeat elements, and the arithmetic of symbolic sizes."""
+
+from __future__ import annotations
+
+import operator
+
+import torch
+from torch import fx
+
+from voxc.backends.onnx.builder import OnnxBuilder, Size
+from voxc.backends.onnx.lowering import Lowering
+
+aten = torch.ops.aten
+
+SIZE_ARITHMETIC = {operator.add: "Add", operator.sub: "Sub", operator.mul: "Mul", operator.floordiv: "Div"}
+
+
+def view(build: OnnxBuilder, node: fx.Node, x: fx.Node, shape: list[Size]) -> str:
+    """At most one symbolic size becomes -1, which spares the file the computation of it."""
+    symbolic = [axis for axis, size in enumerate(shape) if not isinstance(size, int)]
+    if len(symbolic) == 1:
+        shape = [-1 if axis in symbolic else size for axis, size in enumerate(shape)]
+    return build.op("Reshape", x, build.sizes(shape))
+
+
+def permute(build: OnnxBuilder, node: fx.Node, x: fx.Node, order: list[int]) -> str:
+    rank = len(order)
+    return build.op("Transpose", x, perm=[axis % rank for axis in order])
+
+
+def unsqueeze(build: OnnxBuilder, node: fx.Node, x: fx.Node, dim: int) -> str:
+    return build.op("Unsqueeze", x, build.sizes([dim]))
+
+
+def squeeze(build: OnnxBuilder, node: fx.Node, x: fx.Node, dims: list[int]) -> str:
+    kept = [dim for dim in dims if x.meta["val"].shape[dim] == 1]
+    return build.op("Squeeze", x, build.sizes(kept)) if kept else build.value(x)
+
+
+def expand(build: OnnxBuilder, node: fx.Node, x: fx.Node, shape: list[Size], implicit: bool) -> str:
+    """ATen's -1 keeps an axis; so does ONNX's 1."""
+    return build.op("Expand", x, build.sizes([1 if size == -1 else size for size in shape]))
+
+
+def slice_(
+    build: OnnxBuilder, node: fx.Node, x: fx.Node, dim: int, start: Size | None, end: Size | None, step: int
+) -> str:
+    last = torch.iinfo(torch.int64).max if end is None else end
+    bounds = [build.sizes([bound]) for bound in (0 if start is None else start, last, dim, step)]
+    return build.op("Slice", x, *bounds)
+
+
+def select(build: OnnxBuilder, node: fx.Node, x: fx.Node, dim: int, index: int) -> str:
+    return build.op("Gather", x, build.scalar(index, torch.int64), axis=dim)
+
+
+def flip(build: OnnxBuilder, node: fx.Node, x: fx.Node, dims: list[int]) -> str:
+    backwards = [build.sizes([value] * len(dims)) for value in (-1, torch.iinfo(torch.int64).min)]
+    return build.op("Slice", x, *backwards, build.sizes(dims), build.sizes([-1] * len(dims)))
+
+
+def cat(build: OnnxBuilder, node: fx.Node, parts: list[fx.Node], dim: int) -> str:
+    return build.op("Concat", *parts, axis=dim)
+
+
+def split(build: OnnxBuilder, node: fx.Node, x: fx.Node, sizes: list[Size], dim: int) -> list[str]:
+    parts = build.op("Split", x, build.sizes(sizes), outputs=len(sizes), axis=dim)
+    return parts if isinstance(parts, list) else [parts]
+
+
+def getitem(build: OnnxBuilder, node: fx.Node, source: fx.Node, index: int) -> str:
+    return build.values[source][index]
+
+
+def pad(build: OnnxBuilder, node: fx.Node, x: fx.Node, padding: list[Size], value: float) -> str:
+    """ATen pads pairs from the last axis; ONNX takes all beginnings and then all ends, and may crop (negative pads)."""
+    rank, pairs = x.meta["val"].dim(), len(padding) // 2
+    beginnings: list[Size] = [0] * (rank - pairs) + [padding[2 * pair] for pair in reversed(range(pairs))]
+    ends: list[Size] = [0] * (rank - pairs) + [padding[2 * pair + 1] for pair in reversed(range(pairs))]
+    return build.op("Pad", x, build.sizes(beginnings + ends), build.scalar(value, x.meta["val"].dtype))
+
+
+def embedding(build: OnnxBuilder, node: fx.Node, table: fx.Node, indices: fx.Node, *_: object) -> str:
+    return build.op("Gather", table, indices, axis=0)
+
+
+def size(build: OnnxBuilder, node: fx.Node, x: fx.Node, dim: int) -> str:
+    """One size as a one-element tensor, which is how sizes travel."""
+    return build.op("Gather", build.op("Shape", x), build.sizes([dim]), axis=0)
+
+
+def size_arithmetic(op_type: str) -> Lowering:
+    return lambda build, node, left, right: build.op(op_type, build.sizes([left]), build.sizes([right]))
+
+
+LOWERINGS: dict[object, Lowering] = {
+    aten.view.default: view,
+    aten.permute.default: permute,
+    aten.unsqueeze.default: unsqueeze,
+    aten.squeeze.dims: squeeze,
+    aten.expand.default: expand,
+    aten.slice.Tensor: slice_,
+    aten.select.int: select,
+    aten.flip.default: flip,
+    aten.cat.default: cat,
+    aten.split_with_sizes.default: split,
+    operator.getitem: getitem,
+    aten.constant_pad_nd.default: pad,
+    aten.embedding.default: embedding,
+    aten.sym_size.int: size,
+    **{target: size_arithmetic(op_type) for target, op_type in SIZE_ARITHMETIC.items()},
+}

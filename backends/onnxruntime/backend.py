@@ -1,0 +1,42 @@
+"""ONNX Runtime on the CPU: the target that needs nothing but pip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from voxc.backends.base import Artifact, Backend, Requirement, Runner
+from voxc.compiler.errors import UnsupportedError
+from voxc.compiler.program import Program
+from voxc.compiler.target import Target
+
+
+class OnnxRuntimeBackend(Backend):
+    name: ClassVar[str] = "onnxruntime"
+    emit_needs: ClassVar[tuple[Requirement, ...]] = (
+        Requirement("onnx", "pip install voxc"),
+        Requirement("onnxsim", "pip install voxc"),
+    )
+    run_needs: ClassVar[tuple[Requirement, ...]] = (Requirement("onnxruntime", "pip install voxc"),)
+
+    def check(self, program: Program, target: Target) -> None:
+        from voxc.backends.onnx.emitter import unsupported
+
+        nodes = unsupported(program)
+        if nodes:
+            raise UnsupportedError(
+                f"{target.name}: no ONNX lowering for {', '.join(sorted({str(node.target) for node in nodes}))} "
+                f"in component {program.name}, first in {nodes[0].name}"
+            )
+
+    def emit(self, program: Program, target: Target, directory: Path) -> Artifact:
+        from voxc.backends.onnx import emitter
+
+        model = emitter.emit(program, target.opset)
+        files = emitter.save(model, directory / f"{program.name}.onnx")
+        return Artifact("onnx", tuple(files))
+
+    def load(self, file: Path, threads: int) -> Runner:
+        from voxc.backends.onnxruntime.runner import OnnxRuntimeRunner
+
+        return OnnxRuntimeRunner(file, threads)

@@ -1,0 +1,40 @@
+"""Runs an ONNX file on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import onnxruntime
+
+from voxc.backends.base import Runner
+from voxc.compiler.errors import BundleError
+from voxc.compiler.tensor import Array
+
+WARNINGS_OFF = 3
+
+
+class OnnxRuntimeRunner(Runner):
+    """One inference session with `threads` threads for each operator and none across operators."""
+
+    def __init__(self, file: Path, threads: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = WARNINGS_OFF
+        try:
+            self.session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        except REFUSALS as error:
+            raise BundleError(f"{file}: ONNX Runtime refuses it: {error}") from error
+        self.outputs = [output.name for output in self.session.get_outputs()]
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        return dict(zip(self.outputs, self.session.run(self.outputs, dict(inputs)), strict=True))
+
+
+# ONNX Runtime's errors have no base class of their own.
+_state = onnxruntime.capi.onnxruntime_pybind11_state
+REFUSALS = (
+    _state.Fail, _state.InvalidArgument, _state.InvalidGraph, _state.InvalidProtobuf, _state.NoSuchFile,
+    _state.NotImplemented, _state.RuntimeException,
+)  # fmt: skip

@@ -1,0 +1,279 @@
+"""The command line: parses, calls, prints. Heavy imports wait inside the commands, so that --help is quick."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from voxc.compiler.errors import QualityError, VoxcError
+
+app = typer.Typer(
+    name="voxc",
+    help="The compiler for voice-conversion models: a PyTorch voice in, measured per-device artifacts out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+INTERRUPTED = 130
+
+
+def command(*, epilog: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command whose errors become one line on stderr and the exit code of the error."""
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def guarded(*args: Any, **kwargs: Any) -> None:
+            try:
+                function(*args, **kwargs)
+            except VoxcError as error:
+                print(f"voxc: error: {error}", file=sys.stderr)
+                raise typer.Exit(error.exit_code) from None
+            except KeyboardInterrupt:
+                print("voxc: interrupted", file=sys.stderr)
+                raise typer.Exit(INTERRUPTED) from None
+
+        return app.command(epilog=epilog)(guarded)
+
+    return decorate
+
+
+def complete_target(incomplete: str) -> list[str]:
+    from voxc.compiler.target import load_targets
+
+    return [name for name in load_targets() if name.startswith(incomplete)]
+
+
+def print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"voxc {version('voxc')}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
+Threads = Annotated[int | None, typer.Option(help="Threads of the runtime. [default: the target's, else all cores]")]
+BundlePath = Annotated[Path, typer.Argument(help="A bundle directory.", show_default=False)]
+
+
+@command(epilog="Example: voxc compile voice.pth --target onnxruntime-cpu -o voice-cpu")
+def compile(
+    model: Annotated[Path, typer.Argument(help="A voice as RVC saves it (.pth).", show_default=False)],
+    target: Annotated[
+        list[str],
+        typer.Option(
+            "--target", "-t", help="What to compile for; may be given several times.", autocompletion=complete_target
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The bundle; with several targets, the directory of the bundles. [default: MODEL-TARGET]",
+        ),
+    ] = None,
+    segment: Annotated[float | None, typer.Option(help="Segment length in seconds. [default: 2.0]")] = None,
+    frames: Annotated[int | None, typer.Option(help="Segment length in frames, instead of --segment.")] = None,
+    precision: Annotated[str | None, typer.Option(help="What to compute in. [default: the target's first]")] = None,
+    dynamic: Annotated[bool, typer.Option("--dynamic", help="Leave the segment length open.")] = False,
+    threads: Threads = None,
+    verify_passes: Annotated[bool, typer.Option("--verify-passes", help="Check the numbers after every pass.")] = False,
+    json: Json = False,
+) -> None:
+    """Compile a voice into one measured bundle for each target."""
+    from voxc.compiler.target import find_target, load_targets
+    from voxc.compiler.terminal import progress, show, summary
+
+    known = load_targets()
+    targets = tuple(find_target(name, known) for name in dict.fromkeys(target))
+    with progress() as report:
+        report("starting")
+        from voxc.compiler.driver import Request, compile_voice
+
+        request = Request(model, targets, output, segment, frames, precision, dynamic, threads, verify_passes)
+        bundles = compile_voice(request, report)
+    if json:
+        print_json(
+            [{"bundle": str(place), "manifest": manifest.model_dump(mode="json")} for place, manifest in bundles]
+        )
+    else:
+        show(*(line for place, manifest in bundles for line in summary(place, manifest)))
+    failures = [f"{place}: {failure}" for place, manifest in bundles for failure in manifest.failures]
+    if failures:
+        raise QualityError("; ".join(failures))
+
+
+@command(epilog="Example: voxc targets --json")
+def targets(json: Json = False) -> None:
+    """List the targets, and what this machine can do for each."""
+    from voxc.compiler.survey import Ability, survey_target
+    from voxc.compiler.target import load_targets
+    from voxc.compiler.terminal import show, table
+
+    surveys = [survey_target(target) for target in load_targets().values()]
+    if json:
+        from dataclasses import asdict
+
+        print_json([asdict(survey) | {"target": survey.target.model_dump(mode="json")} for survey in surveys])
+        return
+
+    def told(ability: Ability) -> str:
+        return "yes" if ability.able else f"no ({ability.why_not})"
+
+    rows = [
+        (
+            survey.target.name, survey.target.description, ", ".join(survey.target.precisions),
+            told(survey.emit), told(survey.run), told(survey.measure),
+        )
+        for survey in surveys
+    ]  # fmt: skip
+    show(table("", ("target", "what it is", "precisions", "emits here", "runs here", "measures here"), rows))
+
+
+@command(epilog="Example: voxc doctor")
+def doctor(json: Json = False) -> None:
+    """Show this machine, the runtimes that voxc found, and what to install for the rest."""
+    from dataclasses import asdict
+
+    from voxc.compiler.measure.machine import this_machine
+    from voxc.compiler.survey import survey_packages
+    from voxc.compiler.terminal import show, table
+
+    machine, findings = this_machine(), survey_packages()
+    if json:
+        print_json({"machine": machine.model_dump(mode="json"), "packages": [asdict(finding) for finding in findings]})
+    else:
+        show(
+            f"{machine.cpu}, {machine.cores} cores, {machine.memory_gib} GiB, "
+            f"{machine.system}, Python {machine.python}",
+            table("", ("package", "version", "used for", "install"), [
+                (found.package, found.version or "missing", found.used_for, "" if found.version else found.install)
+                for found in findings
+            ]),
+        )  # fmt: skip
+    missing = [found.package for found in findings if found.version is None]
+    if missing:
+        from voxc.compiler.errors import MissingRuntimeError
+
+        raise MissingRuntimeError(f"missing: {', '.join(missing)}")
+
+
+@command(epilog="Example: voxc inspect voice-onnxruntime-cpu")
+def inspect(
+    path: Annotated[Path, typer.Argument(help="A bundle directory or a checkpoint.", show_default=False)],
+    json: Json = False,
+) -> None:
+    """Show what is in a bundle or a checkpoint."""
+    from voxc.compiler.terminal import figures_table, show, table
+
+    if path.is_dir():
+        from voxc.compiler.manifest import read_manifest
+
+        manifest = read_manifest(path)
+        if json:
+            print_json(manifest.model_dump(mode="json"))
+            return
+        build = manifest.build
+        show(f"{path}: {manifest.status}, build {manifest.build_digest}")
+        show(f"{build.source.file} ({build.source.family} {describe(build.source.facts)}) for {build.target.name}")
+        for component in build.components:
+            show(table(f"\n{component.name}: {component.format}, {describe(component.precision_histogram)}", (
+                "tensor", "shape", "dtype", "unit", "meaning"), [
+                (spec.name, str(list(spec.shape)).replace("'", ""), spec.dtype, spec.unit, spec.meaning)
+                for spec in component.inputs + component.outputs
+            ]))  # fmt: skip
+            show(
+                table("\nPasses", ("pass", "notes"), [(done.name, "; ".join(done.notes)) for done in component.passes])
+            )
+        show("", figures_table(manifest))
+        return
+
+    from voxc.compiler.families import load_voice
+
+    voice = load_voice(path)
+    facts = {
+        "family": voice.family, **voice.facts, "sample_rate": voice.sample_rate, "hop": voice.hop,
+        "content_features": voice.content_features, "uses_f0": voice.uses_f0, "speakers": voice.speakers,
+        "components": [component.name for component in voice.components],
+    }  # fmt: skip
+    if json:
+        print_json(facts)
+    else:
+        show(table(str(path), ("", ""), [(name, str(value)) for name, value in facts.items()]))
+
+
+@command(
+    epilog="Example: voxc run voice-cpu --component synthesizer --inputs voice-cpu/reference.npz --outputs out.npz"
+)
+def run(
+    bundle: BundlePath,
+    component: Annotated[str, typer.Option(help="Which component of the bundle.")],
+    inputs: Annotated[Path, typer.Option(help="NPZ file with the inputs by name.")],
+    outputs: Annotated[Path, typer.Option(help="NPZ file to write the outputs to.")],
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Run one component on raw tensors."""
+    from voxc.compiler.runtime.component import run_file
+
+    found = run_file(bundle, component, inputs, outputs, threads)
+    if json:
+        shapes = {name: {"shape": list(array.shape), "dtype": str(array.dtype)} for name, array in found.items()}
+        print_json({"outputs": str(outputs), "tensors": shapes})
+    else:
+        for name, array in found.items():
+            print(f"{name}  {list(array.shape)}  {array.dtype}")
+
+
+@command(epilog="Example: voxc verify voice-cpu")
+def verify(bundle: BundlePath, threads: Threads = None, json: Json = False) -> None:
+    """Check a bundle's files against its manifest and run its reference inputs again."""
+    from dataclasses import asdict
+
+    from voxc.compiler.terminal import progress, show, table
+    from voxc.compiler.verify import verify_bundle
+
+    with progress() as report:
+        checks = verify_bundle(bundle, threads, report)
+    if json:
+        print_json({"bundle": str(bundle), "checks": [asdict(check) for check in checks]})
+    else:
+        show(
+            table(
+                "",
+                ("", "check", "seen"),
+                [("ok" if check.passed else "FAILED", check.what, check.seen) for check in checks],
+            )
+        )
+    failed = [check.what for check in checks if not check.passed]
+    if failed:
+        raise QualityError(f"{bundle}: failed: {', '.join(failed)}")
+
+
+def describe(facts: Any) -> str:
+    return ", ".join(f"{name} {value}" for name, value in facts.items())
+
+
+def print_json(document: object) -> None:
+    print(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    app()

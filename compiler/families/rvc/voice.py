@@ -1,0 +1,95 @@
+"""An RVC checkpoint as a VoiceModel: the synthesizer's tensors, and inputs that look like speech."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from voxc.compiler.families.rvc.checkpoint import load_checkpoint
+from voxc.compiler.families.rvc.config import RvcConfig
+from voxc.compiler.program import Component, VoiceModel
+from voxc.compiler.tensor import FRAMES, Array, TensorSpec
+
+SUFFIXES = frozenset({".pth", ".pt"})
+F0_RANGE = (50.0, 1100.0)
+REFERENCE_SEED = 0
+
+
+def load_voice(path: Path) -> VoiceModel:
+    """The voice in an RVC checkpoint.
+
+    Raises:
+        CheckpointError: see `load_checkpoint`.
+    """
+    checkpoint = load_checkpoint(path)
+    config = checkpoint.config
+    inputs, noise, audio = tensor_specs(config)
+    synthesizer = Component(
+        name="synthesizer",
+        module=checkpoint.network,
+        inputs=inputs,
+        noise=noise,
+        outputs=(audio,),
+        reference_inputs=lambda frames: reference_inputs(config, frames),
+    )
+    return VoiceModel(
+        family="rvc",
+        components=(synthesizer,),
+        sample_rate=config.sample_rate,
+        hop=config.hop,
+        content_features=config.content_features,
+        uses_f0=config.f0,
+        speakers=config.speakers,
+        facts={
+            "version": config.version,
+            "info": checkpoint.info,
+            "parameters": sum(tensor.numel() for tensor in checkpoint.network.parameters()),
+        },
+    )
+
+
+def tensor_specs(config: RvcConfig) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...], TensorSpec]:
+    """Inputs, noise in the order drawn, and the output."""
+    samples = f"{config.hop}*{FRAMES}"
+
+    def spec(name: str, shape: tuple[int | str, ...], dtype: str, unit: str, meaning: str) -> TensorSpec:
+        return TensorSpec(name=name, shape=shape, dtype=dtype, unit=unit, meaning=meaning)
+
+    features = (1, FRAMES, config.content_features)
+    phone = spec("phone", features, "float32", "1", "content features")
+    pitch = spec("pitch", (1, FRAMES), "int64", "bin", "F0 on RVC's mel scale, 1 (unvoiced) to 255")
+    nsff0 = spec("nsff0", (1, FRAMES), "float32", "Hz", "F0, 0 where unvoiced")
+    sid = spec("sid", (1,), "int64", "1", f"speaker, 0 to {config.speakers - 1}")
+    prior = spec(
+        "prior_noise", (1, config.inter_channels, FRAMES), "float32", "sigma", "standard normal draw of the prior"
+    )
+    source = spec("source_noise", (1, samples, 1), "float32", "sigma", "standard normal draw of the source")
+    audio = spec("audio", (1, 1, samples), "float32", "full scale", f"waveform at {config.sample_rate} Hz")
+    if config.f0:
+        return (phone, pitch, nsff0, sid), (prior, source), audio
+    return (phone, sid), (prior,), audio
+
+
+def reference_inputs(config: RvcConfig, frames: int) -> dict[str, Array]:
+    """Inputs and noise of one segment: a voice that glides over two octaves and falls silent between phrases."""
+    inputs, noise, _ = tensor_specs(config)
+    random = np.random.default_rng(REFERENCE_SEED)
+    time = np.arange(frames) / 100
+    voiced = np.sin(2 * np.pi * 0.8 * time + 0.5) > -0.8
+    hertz = np.where(voiced, 220 * 2 ** np.sin(2 * np.pi * 0.31 * time), 0).astype(np.float32)[np.newaxis]
+    given = {"nsff0": hertz, "pitch": coarse_pitch(hertz), "sid": np.zeros(1, np.int64)}
+    return {
+        spec.name: given[spec.name]
+        if spec.name in given
+        else random.standard_normal(spec.sizes(frames), dtype=np.float32)
+        for spec in inputs + noise
+    }
+
+
+def coarse_pitch(hertz: Array) -> Array:
+    """F0 in Hz as RVC's pitch bins: the mel scale between 50 and 1100 Hz in 1 ... 255, unvoiced as 1."""
+    low, high = (1127 * np.log(1 + edge / 700) for edge in F0_RANGE)
+    mel = 1127 * np.log(1 + hertz / 700)
+    bins = np.where(mel > 0, (mel - low) * 254 / (high - low) + 1, 1)
+    return np.rint(np.clip(bins, 1, 255)).astype(np.int64)

@@ -1,0 +1,244 @@
+"""The manifest of a bundle: what was built, byte for byte repeatable, and what was measured, with its evidence.
+
+`compiler/manifest.schema.json` is the published JSON Schema of these classes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, Self
+
+import jsonschema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from voxc.compiler.errors import BundleError
+from voxc.compiler.plan import PrecisionPlan
+from voxc.compiler.target import Target
+from voxc.compiler.tensor import TensorSpec
+
+SCHEMA_FILE = Path(__file__).with_name("manifest.schema.json")
+MANIFEST_NAME = "manifest.json"
+MAX_MANIFEST_BYTES = 1 << 24
+
+#: How a number was obtained, from best to least:
+#: `device` the real artifact on the real target; `host` the real artifact in its real runtime on the machine that
+#: compiled it; `reference` the artifact's graph evaluated by voxc's interpreter; `estimate` a model of the device.
+Evidence = Literal["device", "host", "reference", "estimate"]
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def inside_bundle(path: str) -> str:
+    parts = PurePosixPath(path).parts
+    if not parts or PurePosixPath(path).is_absolute() or ".." in parts or "\\" in path or ":" in path:
+        raise ValueError(f"{path!r} does not stay inside the bundle")
+    return path
+
+
+BundlePath = Annotated[str, AfterValidator(inside_bundle)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class FileRecord(Record):
+    """A file of the bundle, by its path from the bundle's root."""
+
+    path: BundlePath
+    bytes: int
+    sha256: Sha256
+
+    @classmethod
+    def of(cls, root: Path, path: Path) -> FileRecord:
+        return cls(path=path.relative_to(root).as_posix(), bytes=path.stat().st_size, sha256=sha256_of_file(path))
+
+
+class Figure(Record):
+    """One number, its unit, how it was obtained; or no number, and why."""
+
+    value: float | None
+    unit: str
+    evidence: Evidence | None
+    how: str
+
+    @model_validator(mode="after")
+    def a_number_has_evidence(self) -> Self:
+        if (self.value is None) != (self.evidence is None):
+            raise ValueError("a number needs evidence, and a missing one has none")
+        if self.value is not None and not math.isfinite(self.value):
+            raise ValueError("a number must be finite; a figure without one says why in `how`")
+        return self
+
+
+class Source(Record):
+    """The checkpoint."""
+
+    file: str
+    bytes: int
+    sha256: Sha256
+    family: str
+    facts: Mapping[str, str | int | float]
+
+
+class Voice(Record):
+    """What the voice needs to be fed and what it gives. `sample_rate` in Hz, `hop` in samples a frame."""
+
+    sample_rate: int
+    hop: int
+    content_features: int
+    uses_f0: bool
+    speakers: int
+
+
+class Recipe(Record):
+    """What was asked for. `frames` is the segment length, and with `dynamic` the one that was measured."""
+
+    frames: int
+    dynamic: bool
+    precision: str
+
+
+class PassNote(Record):
+    name: str
+    modified: bool
+    notes: tuple[str, ...]
+
+
+class ComponentBuild(Record):
+    """One component: its interface, what the passes did, and its artifact (main file first)."""
+
+    name: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    passes: tuple[PassNote, ...]
+    plan: PrecisionPlan
+    precision_histogram: Mapping[str, int]
+    format: str
+    files: tuple[FileRecord, ...] = Field(min_length=1)
+    min_snr_db: float
+
+
+class Build(Record):
+    """Everything that follows from the checkpoint, the options and the tools: equal for equal inputs."""
+
+    tools: Mapping[str, str]
+    source: Source
+    target: Target
+    recipe: Recipe
+    voice: Voice
+    components: tuple[ComponentBuild, ...] = Field(min_length=1)
+
+    def digest(self) -> str:
+        """SHA-256 of this section's canonical JSON."""
+        return hashlib.sha256(canonical_json(self.model_dump(mode="json")).encode()).hexdigest()
+
+
+class Machine(Record):
+    """The machine that compiled and measured. `memory_gib` is its main memory."""
+
+    cpu: str
+    architecture: str
+    cores: int
+    memory_gib: float
+    system: str
+    python: str
+
+
+class ComponentMeasurements(Record):
+    """Figures of one component by name, and how long each pass took, in seconds."""
+
+    figures: Mapping[str, Figure]
+    pass_seconds: Mapping[str, float]
+
+
+class Measurements(Record):
+    """What differs from run to run. `reference` holds inputs, noise and float32 PyTorch's outputs."""
+
+    created: str
+    machine: Machine
+    threads: int
+    compile_seconds: float
+    peak_memory_mib: float
+    reference: FileRecord
+    components: Mapping[str, ComponentMeasurements]
+
+
+class Manifest(Record):
+    schema_version: Literal[1] = 1
+    status: Literal["passed", "failed"]
+    failures: tuple[str, ...] = ()
+    build_digest: Sha256
+    build: Build
+    measurements: Measurements
+
+    def files(self) -> list[FileRecord]:
+        """Every file of the bundle but the manifest."""
+        return [self.measurements.reference, *(file for component in self.build.components for file in component.files)]
+
+    def component(self, name: str) -> ComponentBuild:
+        for component in self.build.components:
+            if component.name == name:
+                return component
+        there = ", ".join(component.name for component in self.build.components)
+        raise BundleError(f"the bundle has no component {name!r}; it has {there}")
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a manifest, as `manifest.schema.json` publishes it."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Manifest.model_json_schema(mode="serialization"),
+        "title": "voxc bundle manifest, version 1",
+    }
+
+
+def write_manifest(directory: Path, manifest: Manifest) -> None:
+    """Writes `manifest.json` after validating it against the published schema."""
+    document = manifest.model_dump(mode="json")
+    validate(document, directory / MANIFEST_NAME)
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    (directory / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """The manifest of the bundle in `directory`.
+
+    Raises:
+        BundleError: there is none, or it is not valid.
+    """
+    path = directory / MANIFEST_NAME
+    try:
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise BundleError(f"{path}: larger than {MAX_MANIFEST_BYTES >> 20} MiB")
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BundleError(f"{directory}: not a bundle: it has no {MANIFEST_NAME}") from error
+    except NotADirectoryError as error:
+        raise BundleError(f"{directory}: not a bundle: it is a file") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise BundleError(f"{path}: not readable as JSON ({error})") from error
+    validate(document, path)
+    try:
+        return Manifest.model_validate(document)
+    except ValueError as error:
+        raise BundleError(f"{path}: {error}") from error
+
+
+def validate(document: object, path: Path) -> None:
+    schema = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
+    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(document))
+    if error is not None:
+        raise BundleError(f"{path}: {error.json_path}: {error.message}")
+
+
+def canonical_json(document: object) -> str:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def sha256_of_file(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

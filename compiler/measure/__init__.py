@@ -1,0 +1,1 @@
+"""How fast and how faithful an artifact is, and how each number was obtained."""

@@ -1,0 +1,54 @@
+"""The machine that this runs on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from voxc.compiler.manifest import Machine
+
+TOOLS = ("voxc", "torch", "numpy", "onnx", "onnxsim", "onnxruntime")
+
+
+def this_machine() -> Machine:
+    return Machine(
+        cpu=cpu_name(),
+        architecture=platform.machine(),
+        cores=usable_cores(),
+        memory_gib=round(memory_bytes() / (1 << 30), 1),
+        system=f"{platform.system()} {platform.release()}",
+        python=platform.python_version(),
+    )
+
+
+def usable_cores() -> int:
+    """Cores that this process may use, which in a container can be fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith(("model name", "Model")):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def peak_memory_mib() -> float:
+    """The most memory that this process has held, in MiB (the OS counts in bytes on macOS and in KiB elsewhere)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)
+
+
+def tool_versions() -> dict[str, str]:
+    """Versions of the tools that shape an artifact."""
+    return {name: metadata.version(name) for name in TOOLS}

@@ -1,0 +1,185 @@
+"""The nouns that a compile handles: a voice, its components, and a component on its way through the passes."""
+
+from __future__ import annotations
+
+import operator
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.export import Dim, ExportedProgram
+
+from voxc.compiler.errors import CompileError
+from voxc.compiler.noise import ReplayNoise
+from voxc.compiler.plan import PrecisionPlan
+from voxc.compiler.tensor import FRAMES, Array, TensorSpec
+
+MIN_DYNAMIC_FRAMES = 2
+MAX_DYNAMIC_FRAMES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Component:
+    """One exportable network of a voice.
+
+    `module` takes `inputs` in order and draws `noise` in order; every draw is standard normal. `reference_inputs`
+    makes representative inputs and noise, by name, for a number of frames; the same number gives the same arrays.
+    """
+
+    name: str
+    module: nn.Module
+    inputs: tuple[TensorSpec, ...]
+    noise: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    reference_inputs: Callable[[int], dict[str, Array]]
+
+    def run(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Eager float32 PyTorch on `tensors` (inputs and noise by name)."""
+        draws = [tensors[spec.name] for spec in self.noise]
+        with torch.inference_mode(), ReplayNoise(draws):
+            return named(self.outputs, self.module(*(tensors[spec.name] for spec in self.inputs)))
+
+
+@dataclass(frozen=True)
+class VoiceModel:
+    """A voice: its components in the order in which they chain, and what they need to be fed.
+
+    `frame_rate` is in frames a second, `hop` in samples a frame, `sample_rate` in Hz. `facts` is what the family has to
+    tell about the checkpoint, for people.
+    """
+
+    family: str
+    components: tuple[Component, ...]
+    sample_rate: int
+    hop: int
+    content_features: int
+    uses_f0: bool
+    speakers: int
+    facts: Mapping[str, str | int | float] = field(default_factory=dict)
+
+    @property
+    def frame_rate(self) -> float:
+        return self.sample_rate / self.hop
+
+
+@dataclass(frozen=True)
+class PassRecord:
+    """What a pass did, for the manifest; `seconds` is the time it took."""
+
+    name: str
+    modified: bool
+    notes: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Program:
+    """One component in flight: an exported graph in core ATen, its specs, its precision plan and its history.
+
+    `inputs` are the graph's user inputs in order. `noise` are the draws that are still inside the graph. `frames` is
+    the segment length, which is also the example for a symbolic one.
+    """
+
+    name: str
+    exported: ExportedProgram
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    noise: tuple[TensorSpec, ...]
+    frames: int
+    plan: PrecisionPlan = field(default_factory=PrecisionPlan)
+    history: tuple[PassRecord, ...] = ()
+
+    @property
+    def graph(self) -> fx.Graph:
+        return self.exported.graph
+
+    def run(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Evaluates the graph with PyTorch's own kernels on `tensors` (inputs, and noise still inside, by name)."""
+        lifted = [self.lifted_tensor(node) for node in self.graph.nodes if node.op == "placeholder"]
+        given = iter([tensors[spec.name] for spec in self.inputs])
+        arguments = [next(given) if tensor is None else tensor for tensor in lifted]
+        with torch.inference_mode(), ReplayNoise([tensors[spec.name] for spec in self.noise]):
+            outputs = fx.Interpreter(self.exported.graph_module).run(*arguments)
+        return named(self.outputs, outputs)
+
+    def lifted_tensor(self, placeholder: fx.Node) -> Tensor | None:
+        """The weight, buffer or constant behind a placeholder; None for a user input."""
+        signature = self.exported.graph_signature
+        for table in (signature.inputs_to_parameters, signature.inputs_to_buffers):
+            if placeholder.name in table:
+                key = table[placeholder.name]
+                return (
+                    self.exported.state_dict[key] if key in self.exported.state_dict else self.exported.constants[key]
+                )
+        key = signature.inputs_to_lifted_tensor_constants.get(placeholder.name)
+        return None if key is None else self.exported.constants[key]
+
+    def compute_nodes(self) -> list[str]:
+        """Names of the nodes that compute a tensor: what the precision plan speaks of."""
+        return [
+            node.name
+            for node in self.graph.nodes
+            if node.op == "call_function"
+            and node.target is not operator.getitem
+            and isinstance(node.meta.get("val"), Tensor | tuple | list)
+        ]
+
+
+def export(component: Component, frames: int, dynamic: bool) -> Program:
+    """Traces a component to core ATen at a segment of `frames`, symbolic in them if `dynamic`.
+
+    Raises:
+        CompileError: torch.export cannot trace it; the message carries PyTorch's own first line.
+    """
+    reference = component.reference_inputs(frames)
+    arguments = tuple(torch.from_numpy(reference[spec.name]) for spec in component.inputs)
+    length = Dim(FRAMES, min=MIN_DYNAMIC_FRAMES, max=MAX_DYNAMIC_FRAMES)
+    shapes = tuple(
+        {axis: length for axis, size in enumerate(spec.shape) if size == FRAMES} for spec in component.inputs
+    )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # torch.export's own use of its pytree
+            exported = torch.export.export(
+                component.module, arguments, dynamic_shapes=shapes if dynamic else None, strict=False
+            ).run_decompositions()
+    except (torch._dynamo.exc.UserError, RuntimeError, ValueError) as error:
+        raise CompileError(
+            f"{component.name}: torch.export refused the network: {str(error).splitlines()[0]}"
+        ) from error
+
+    def bound(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+        return specs if dynamic else tuple(spec.bind(frames) for spec in specs)
+
+    return Program(
+        component.name,
+        exported,
+        inputs=bound(component.inputs),
+        outputs=bound(component.outputs),
+        noise=bound(component.noise),
+        frames=frames,
+    )
+
+
+def named(specs: tuple[TensorSpec, ...], outputs: Tensor | tuple[Tensor, ...]) -> dict[str, Tensor]:
+    values = outputs if isinstance(outputs, tuple | list) else (outputs,)
+    return {spec.name: value for spec, value in zip(specs, values, strict=True)}
+
+
+def module_path(node: fx.Node) -> str:
+    """Where in the user's model a node comes from, as `dec.resblocks.0`; empty for the network itself."""
+    stack = node.meta.get("nn_module_stack") or {}
+    paths = [path for path, _ in stack.values() if not path.startswith("_")]  # torch.export's own marks
+    return paths[-1] if paths else ""
+
+
+def call_arguments(node: fx.Node) -> list[Any]:
+    """All arguments of a call in the order of its ATen schema, defaults filled in; as given for other calls."""
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return list(node.args)
+    schema = node.target._schema.arguments
+    given = dict(zip((argument.name for argument in schema), node.args, strict=False)) | node.kwargs
+    return [given.get(argument.name, argument.default_value) for argument in schema]

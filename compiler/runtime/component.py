@@ -1,0 +1,58 @@
+"""One component of a bundle in its runtime: raw tensors in, raw tensors out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from voxc.backends import find_backend
+from voxc.backends.base import Runner
+from voxc.compiler.bundle import Bundle, component_tensors
+from voxc.compiler.errors import BundleError
+from voxc.compiler.manifest import ComponentBuild
+from voxc.compiler.measure.machine import usable_cores
+from voxc.compiler.tensor import Array, accept_inputs, read_npz, write_npz
+
+
+def load_component(bundle: Bundle, name: str, threads: int | None = None) -> Runner:
+    """The runner of a component whose files are those of the manifest.
+
+    Raises:
+        BundleError: there is no such component, or its files are not those that the manifest lists.
+        MissingRuntimeError: the runtime is not installed.
+    """
+    component = bundle.manifest.component(name)
+    complaints = [complaint for file in component.files if (complaint := bundle.complaint(file))]
+    if complaints:
+        raise BundleError(complaints[0])
+    target = bundle.manifest.build.target
+    backend = find_backend(target.backend)
+    backend.require(backend.run_needs, f"run {component.format} files")
+    return backend.load(bundle.path(component.files[0]), threads or target.threads or usable_cores())
+
+
+def run_component(runner: Runner, component: ComponentBuild, tensors: Mapping[str, Array]) -> dict[str, Array]:
+    """Outputs for inputs by the names of the specs, cast where nothing is lost.
+
+    Raises:
+        TensorError: a tensor is missing, unknown or does not fit.
+    """
+    return runner.run(accept_inputs(component.inputs, tensors))
+
+
+def run_file(directory: Path, name: str, inputs: Path, outputs: Path, threads: int | None = None) -> dict[str, Array]:
+    """Runs a component on the tensors of an NPZ file and writes its outputs to another.
+
+    Keys are tensor names, or `component/tensor`; outputs that stand among the inputs, as in a bundle's reference file,
+    are left alone.
+
+    Raises:
+        VoxcError: see `load_component`, `run_component`, `read_npz` and `write_npz`.
+    """
+    bundle = Bundle.open(directory)
+    component = bundle.manifest.component(name)
+    tensors = component_tensors(read_npz(inputs), name)
+    given = {key: tensors[key] for key in tensors if key not in {spec.name for spec in component.outputs}}
+    found = run_component(load_component(bundle, name, threads), component, given)
+    write_npz(outputs, found)
+    return found

@@ -1,0 +1,72 @@
+"""What this machine has, and what it can do for each target."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from importlib import metadata
+
+from voxc.backends import BACKENDS, find_backend
+from voxc.backends.base import Requirement
+from voxc.compiler.target import Target
+
+
+@dataclass(frozen=True)
+class Ability:
+    """Whether this machine can do something for a target, and if not, why."""
+
+    able: bool
+    why_not: str = ""
+
+
+@dataclass(frozen=True)
+class TargetSurvey:
+    """A target, and whether this machine can emit for it, run what it emitted, and measure it as the device would."""
+
+    target: Target
+    emit: Ability
+    run: Ability
+    measure: Ability
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One package that voxc uses: its version, None if it is missing, and what to do then."""
+
+    package: str
+    version: str | None
+    used_for: str
+    install: str
+
+
+def survey_target(target: Target) -> TargetSurvey:
+    backend = find_backend(target.backend)
+    emit, run = ability(backend.emit_needs), ability(backend.run_needs)
+    measure = run
+    if run.able and platform.machine() not in target.architectures:
+        measure = Ability(False, f"this machine is {platform.machine()}")
+    return TargetSurvey(target, emit, run, measure)
+
+
+def ability(needs: tuple[Requirement, ...]) -> Ability:
+    missing = [need.package for need in needs if need.version is None]
+    return Ability(not missing, f"missing: {', '.join(missing)}" if missing else "")
+
+
+def survey_packages() -> list[Finding]:
+    """Everything that loading, emitting and running need, with the version that is installed."""
+    findings = {
+        "torch": Finding("torch", version_of("torch"), "loading checkpoints, eager float32", "pip install voxc")
+    }
+    for backend in BACKENDS.values():
+        for purpose, needs in (("emitting", backend.emit_needs), ("running", backend.run_needs)):
+            for need in needs:
+                findings[need.package] = Finding(need.package, need.version, f"{backend.name}: {purpose}", need.install)
+    return list(findings.values())
+
+
+def version_of(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

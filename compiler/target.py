@@ -1,0 +1,74 @@
+"""Targets: what a device and its runtime can do, parsed from targets.yaml."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from voxc.compiler.errors import TargetError
+from voxc.compiler.plan import Precision
+
+TARGETS_FILE = Path(__file__).resolve().parents[1] / "targets.yaml"
+
+
+class Target(BaseModel):
+    """One entry of targets.yaml; the comments at the top of that file say what the fields mean."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    description: str
+    backend: str
+    architectures: tuple[str, ...]
+    opset: int = Field(ge=13)
+    precisions: tuple[Precision, ...] = Field(min_length=1)
+    dynamic: bool
+    threads: int | None = Field(ge=1)
+
+    @property
+    def default_precision(self) -> Precision:
+        return self.precisions[0]
+
+
+def load_targets(path: Path = TARGETS_FILE) -> dict[str, Target]:
+    """All targets by name, in the order of the file.
+
+    Raises:
+        TargetError: the file is unreadable, or an entry has an unknown, missing or wrong key.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise TargetError(f"{path}: not readable as YAML ({error})") from error
+    if not isinstance(document, dict):
+        raise TargetError(f"{path}: must map target names to their properties")
+    targets = {}
+    for name, fields in document.items():
+        try:
+            targets[name] = Target.model_validate({"name": name, **(fields or {})})
+        except (ValidationError, TypeError) as error:
+            raise TargetError(f"{path}: target {name!r}: {first_complaint(error)}") from error
+    return targets
+
+
+def find_target(name: str, targets: dict[str, Target]) -> Target:
+    """The target called `name`.
+
+    Raises:
+        TargetError: there is none; the message has the nearest names.
+    """
+    if name in targets:
+        return targets[name]
+    near = difflib.get_close_matches(name, targets, n=3, cutoff=0.3) or list(targets)
+    raise TargetError(f"unknown target {name!r}; nearest: {', '.join(near)} (`voxc targets` lists all)")
+
+
+def first_complaint(error: ValidationError | TypeError) -> str:
+    """The first thing that pydantic has to say, in one line."""
+    if isinstance(error, TypeError):
+        return "its properties must be a mapping"
+    detail = error.errors()[0]
+    return f"{'.'.join(str(part) for part in detail['loc'])}: {detail['msg']}"

@@ -1,0 +1,157 @@
+"""What a tensor of a component is: name, shape, dtype, unit and meaning; and raw tensors in files."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy_format
+from pydantic import BaseModel, ConfigDict
+
+from voxc.compiler.errors import OutputError, TensorError
+
+Array = np.ndarray
+Dim = int | str
+
+FRAMES = "T"  # the one symbolic size: frames of a segment
+MAX_TENSOR_BYTES = 1 << 31
+
+
+class TensorSpec(BaseModel):
+    """A named input or output of a component.
+
+    A dimension is a size, `"T"` (the frames of a segment) or `"<n>*T"`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    shape: tuple[Dim, ...]
+    dtype: str
+    unit: str
+    meaning: str
+
+    def bind(self, frames: int) -> TensorSpec:
+        """This spec with the frames of a segment fixed."""
+        return self.model_copy(update={"shape": self.sizes(frames)})
+
+    def sizes(self, frames: int) -> tuple[int, ...]:
+        return tuple(size if isinstance(size, int) else frames * frame_factor(size) for size in self.shape)
+
+    def accept(self, array: Array) -> Array:
+        """`array` as the artifact takes it.
+
+        Raises:
+            TensorError: the shape does not fit, or the values do not survive the cast to `dtype`.
+        """
+        array = np.asarray(array)
+        if not self.fits(array.shape):
+            raise TensorError(f"{self.name}: shape {list(array.shape)}, the component takes {list(self.shape)}")
+        if array.dtype == self.dtype:
+            return np.ascontiguousarray(array)
+        if array.dtype.kind not in "biuf":
+            raise TensorError(f"{self.name}: {array.dtype} values, the component takes {self.dtype}")
+        with np.errstate(all="ignore"):
+            cast = array.astype(self.dtype)
+            unharmed = np.array_equal(cast.astype(array.dtype), array, equal_nan=array.dtype.kind == "f")
+        if not unharmed:
+            raise TensorError(
+                f"{self.name}: the {array.dtype} values do not fit {self.dtype} without loss; convert them beforehand"
+            )
+        return np.ascontiguousarray(cast)
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        if len(shape) != len(self.shape):
+            return False
+        return all(
+            given == size if isinstance(size, int) else given > 0 and given % frame_factor(size) == 0
+            for given, size in zip(shape, self.shape, strict=True)
+        )
+
+
+def frame_factor(size: str) -> int:
+    """What `"T"` or `"<n>*T"` multiplies the frames by."""
+    return 1 if size == FRAMES else int(size.removesuffix(f"*{FRAMES}"))
+
+
+def accept_inputs(specs: Iterable[TensorSpec], tensors: Mapping[str, Array]) -> dict[str, Array]:
+    """`tensors` checked and cast for the component whose inputs `specs` describe.
+
+    Raises:
+        TensorError: a name is missing or unknown, or a tensor does not fit its spec, or two disagree on the frames.
+    """
+    specs = list(specs)
+    expected = [spec.name for spec in specs]
+    missing = [name for name in expected if name not in tensors]
+    unknown = [name for name in tensors if name not in expected]
+    if missing or unknown:
+        said = [f"missing: {', '.join(missing)}"] * bool(missing) + [f"unknown: {', '.join(unknown)}"] * bool(unknown)
+        raise TensorError(f"inputs do not match the component ({'; '.join(said)}); it takes {', '.join(expected)}")
+    accepted = {spec.name: spec.accept(tensors[spec.name]) for spec in specs}
+    frames = {
+        given // frame_factor(size): spec.name
+        for spec in specs
+        for given, size in zip(accepted[spec.name].shape, spec.shape, strict=True)
+        if isinstance(size, str)
+    }
+    if len(frames) > 1:
+        told = ", ".join(f"{name} has {count}" for count, name in frames.items())
+        raise TensorError(f"inputs disagree on the number of frames: {told}")
+    return accepted
+
+
+def read_npz(path: Path) -> dict[str, Array]:
+    """The arrays of an NPZ file from anyone: no pickles, nothing larger than what its bytes hold.
+
+    Raises:
+        TensorError: unreadable, too large, or with Python objects in it.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+            if sum(info.file_size for info in members) > MAX_TENSOR_BYTES:
+                raise TensorError(f"{path}: holds more than {MAX_TENSOR_BYTES >> 30} GiB of tensors")
+            arrays = {}
+            for info in members:
+                with archive.open(info) as stream:
+                    arrays[info.filename.removesuffix(".npy")] = read_npy(stream, info.file_size)  # type: ignore[arg-type]
+            return arrays
+    except (OSError, zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError, KeyError) as error:
+        raise TensorError(f"{path}: not a readable NPZ file ({error})") from error
+
+
+def read_npy(stream: BinaryIO, size: int) -> Array:
+    """One array whose header may lie: it is believed only as far as `size` bytes go."""
+    version = npy_format.read_magic(stream)
+    read_header = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}.get(version)
+    if read_header is None:
+        raise ValueError(f"NPY version {version} is not supported")
+    shape, fortran_order, dtype = read_header(stream)
+    if dtype.hasobject:
+        raise ValueError("holds Python objects")
+    count = 1
+    for length in shape:
+        count *= length
+    if count * dtype.itemsize > size:
+        raise ValueError(f"a header announces {count} elements, the file holds fewer")
+    flat = np.frombuffer(stream.read(count * dtype.itemsize), dtype, count)
+    return flat.reshape(shape, order="F" if fortran_order else "C").copy()
+
+
+def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
+    """Writes `arrays` in name order, whole or not at all; the same arrays give the same bytes.
+
+    Raises:
+        OutputError: the place cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.voxc-partial")
+    try:
+        with partial.open("wb") as stream:
+            np.savez(stream, **{name: arrays[name] for name in sorted(arrays)})  # type: ignore[arg-type]
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error

@@ -1,0 +1,108 @@
+"""What people see: progress on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from voxc.compiler.manifest import Figure, Manifest
+
+Report = Callable[[str], None]
+
+
+@contextmanager
+def progress(quiet: bool = False) -> Iterator[Report]:
+    """A spinner with the present step and the time on a terminal; a line for each step elsewhere.
+
+    A message `step, detail` is a step of its own only as `step`: details move the spinner and print no lines.
+    """
+    if quiet:
+        yield lambda message: None
+    elif sys.stderr.isatty():
+        with live_progress() as report:
+            yield report
+    else:
+        yield plain_progress()
+
+
+@contextmanager
+def live_progress() -> Iterator[Report]:
+    columns = (SpinnerColumn(finished_text="[green]✓"), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        present: list[tuple[str, int]] = []
+
+        def report(message: str) -> None:
+            step = message.partition(",")[0]
+            if present and present[-1][0] == step:
+                bar.update(present[-1][1], description=message)  # type: ignore[arg-type]
+                return
+            if present:
+                bar.update(present[-1][1], total=1, completed=1)  # type: ignore[arg-type]
+            present.append((step, bar.add_task(message, total=None)))
+
+        yield report
+        if present:
+            bar.update(present[-1][1], total=1, completed=1)  # type: ignore[arg-type]
+
+
+def plain_progress() -> Report:
+    started = time.monotonic()
+    seen: list[str] = []
+
+    def report(message: str) -> None:
+        step = message.partition(",")[0]
+        if not seen or seen[-1] != step:
+            seen.append(step)
+            print(f"[{time.monotonic() - started:6.1f} s] {step}", file=sys.stderr, flush=True)
+
+    return report
+
+
+def show(*rows: object) -> None:
+    """Prints to stdout, wide when it is not a terminal."""
+    console = Console() if sys.stdout.isatty() else Console(width=160)
+    for row in rows:
+        console.print(row, highlight=False, soft_wrap=isinstance(row, str))
+
+
+def table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
+    result = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for row in rows:
+        result.add_row(*row)
+    return result
+
+
+def figures_table(manifest: Manifest) -> Table:
+    """The measurements of a bundle."""
+    rows = [
+        (component, name, told(figure), figure.evidence or "-", figure.how)
+        for component, measured in manifest.measurements.components.items()
+        for name, figure in measured.figures.items()
+    ]
+    return table("Measured", ("component", "figure", "value", "evidence", "how"), rows)
+
+
+def told(figure: Figure) -> str:
+    return "-" if figure.value is None else f"{figure.value:.4g} {figure.unit}"
+
+
+def summary(place: object, manifest: Manifest) -> list[str]:
+    """A bundle in a few lines."""
+    lines = [f"{place}  {manifest.status}  build {manifest.build_digest[:16]}"]
+    for name, measured in manifest.measurements.components.items():
+        figures = measured.figures
+        component = manifest.component(name)
+        size = sum(file.bytes for file in component.files) / 1e6
+        lines.append(
+            f"  {name}: {component.format}, {size:.1f} MB, {told(figures['latency_median'])} "
+            f"({told(figures['speedup'])} PyTorch eager, "
+            f"real-time factor {told(figures['real_time_factor']).removesuffix(' x')}), "
+            f"SNR {told(figures['snr'])}"
+        )
+    return lines + [f"  FAILED: {failure}" for failure in manifest.failures]

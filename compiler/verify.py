@@ -1,0 +1,78 @@
+"""Whether a bundle is what its manifest says: files, digest, and numbers when run again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from voxc.compiler.bundle import Bundle
+from voxc.compiler.errors import BundleError, TensorError
+from voxc.compiler.manifest import ComponentBuild
+from voxc.compiler.measure.fidelity import max_abs_error, snr_db
+from voxc.compiler.runtime.component import load_component, run_component
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at, and what was seen."""
+
+    what: str
+    passed: bool
+    seen: str
+
+
+def verify_bundle(
+    directory: Path, threads: int | None = None, report: Callable[[str], None] = lambda message: None
+) -> list[Check]:
+    """Every check of a bundle, the failed ones included.
+
+    Raises:
+        BundleError: there is no valid manifest to check against.
+        MissingRuntimeError: the runtime that would run the reference inputs is not installed.
+    """
+    bundle = Bundle.open(directory)
+    files = list(file_checks(bundle, report))
+    checks = [*manifest_checks(bundle), *files]
+    for component in bundle.manifest.build.components:
+        if all(check.passed for check in files):
+            report(f"running {component.name}")
+            checks.append(rerun(bundle, component, threads))
+        else:
+            checks.append(Check(f"{component.name} rerun", False, "not run: the files are not those of the manifest"))
+    return checks
+
+
+def manifest_checks(bundle: Bundle) -> Iterator[Check]:
+    manifest = bundle.manifest
+    yield Check("schema", True, f"manifest version {manifest.schema_version}")
+    yield Check("status", manifest.status == "passed", "; ".join(manifest.failures) or manifest.status)
+    digest = manifest.build.digest()
+    yield Check("build digest", digest == manifest.build_digest, digest)
+
+
+def file_checks(bundle: Bundle, report: Callable[[str], None]) -> Iterator[Check]:
+    for file in bundle.manifest.files():
+        report(f"hashing {file.path}")
+        complaint = bundle.complaint(file)
+        yield Check(file.path, complaint is None, complaint or f"{file.bytes} bytes, SHA-256 as listed")
+
+
+def rerun(bundle: Bundle, component: ComponentBuild, threads: int | None) -> Check:
+    """The artifact on the reference inputs, against the outputs of float32 PyTorch that came with it."""
+    what = f"{component.name} rerun"
+    try:
+        tensors = bundle.reference(component.name)
+        names = {spec.name for spec in component.outputs}
+        inputs = {name: array for name, array in tensors.items() if name not in names}
+        found = run_component(load_component(bundle, component.name, threads), component, inputs)
+        (output,) = component.outputs
+        expected = output.accept(tensors[output.name])
+    except (BundleError, TensorError) as error:
+        return Check(what, False, str(error))
+    except KeyError as error:
+        return Check(what, False, f"the reference file has no tensor {error}")
+    snr = snr_db(expected, found[output.name])
+    largest = max_abs_error(expected, found[output.name])
+    seen = f"SNR {snr:.1f} dB (at least {component.min_snr_db:g}), max error {largest:.2g}"
+    return Check(what, snr >= component.min_snr_db, seen)

@@ -1,0 +1,85 @@
+"""What a pass is, and the checks that every pass gets for nothing."""
+
+from __future__ import annotations
+
+import re
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import ClassVar, final
+
+from torch._export.verifier import SpecViolationError
+
+from voxc.compiler.errors import PassError
+from voxc.compiler.program import PassRecord, Program
+from voxc.compiler.target import Target
+
+
+@dataclass(frozen=True)
+class PassResult:
+    """A pass's program, whether it differs from the one that came in, and what people should know about it."""
+
+    program: Program
+    modified: bool
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pass(ABC):
+    """A rewriting of one program for one target. Its fields are its options.
+
+    Subclasses write `run`, which must not change the program it is given, and may write `requires` and `ensures`.
+    """
+
+    #: Names of the passes that must come earlier in any pipeline that has both.
+    after: ClassVar[tuple[str, ...]] = ()
+    #: Whether inputs may be added. Everything else about inputs and outputs always survives.
+    adds_inputs: ClassVar[bool] = False
+    #: Largest absolute difference at the outputs that the pass may cause. The default is float32 rounding: even a copy
+    #: that goes can make PyTorch choose another kernel.
+    tolerance: ClassVar[float] = 2e-6
+
+    @property
+    def name(self) -> str:
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
+
+    @abstractmethod
+    def run(self, program: Program, target: Target) -> PassResult:
+        """The rewriting itself."""
+
+    def requires(self, program: Program, target: Target) -> None:  # noqa: B027, most passes have nothing to ask
+        """Raises PassError if `program` is not one that this pass can work on."""
+
+    def ensures(self, program: Program) -> None:  # noqa: B027
+        """Raises PassError if the result lacks what this pass promises."""
+
+    @final
+    def __call__(self, program: Program, target: Target) -> PassResult:
+        """Runs the pass between its checks and adds it to the program's history.
+
+        Raises:
+            PassError: a check failed; the message names the pass.
+        """
+        self.requires(program, target)
+        started = time.perf_counter()
+        try:
+            result = self.run(program, target)
+            result.program.graph.lint()
+        except (SpecViolationError, RuntimeError) as error:  # an ExportedProgram checks itself when it is made
+            raise PassError(f"{self.name} left a broken graph in {program.name}: {error}") from error
+        seconds = time.perf_counter() - started
+        self.check_interface(program, result.program)
+        self.ensures(result.program)
+        record = PassRecord(self.name, result.modified, result.notes, seconds)
+        return replace(result, program=replace(result.program, history=(*program.history, record)))
+
+    def check_interface(self, before: Program, after: Program) -> None:
+        kept = after.inputs[: len(before.inputs)]
+        added = after.inputs[len(before.inputs) :]
+        if kept != before.inputs or after.outputs != before.outputs or (added and not self.adds_inputs):
+            raise PassError(f"{self.name} changed the inputs or outputs of {before.name}")
+        given = [node for node in after.graph.nodes if node.op == "placeholder" and after.lifted_tensor(node) is None]
+        described = [(len(spec.shape), spec.dtype) for spec in after.inputs]
+        found = [(node.meta["val"].dim(), str(node.meta["val"].dtype).removeprefix("torch.")) for node in given]
+        if described != found:
+            raise PassError(f"{self.name} left inputs in the graph of {before.name} that its specs do not describe")

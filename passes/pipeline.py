@@ -1,0 +1,26 @@
+"""Which passes run, in which order. This is the only place that says so."""
+
+from __future__ import annotations
+
+from voxc.compiler.target import Target
+from voxc.passes.base import Pass
+from voxc.passes.clean_up import CleanUp
+from voxc.passes.drop_full_masks import DropFullMasks
+from voxc.passes.fold_flips import FoldFlips
+from voxc.passes.fold_weight_norm import FoldWeightNorm
+from voxc.passes.frame_rate_source_phase import FrameRateSourcePhase
+from voxc.passes.hoist_noise import HoistNoise
+
+COMMON: tuple[Pass, ...] = (
+    HoistNoise(),
+    FoldWeightNorm(),
+    DropFullMasks(),
+    FoldFlips(),
+    FrameRateSourcePhase(),
+    CleanUp(),
+)
+
+
+def pipeline(target: Target) -> tuple[Pass, ...]:
+    """The passes for a target, in order."""
+    return COMMON

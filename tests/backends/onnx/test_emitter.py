@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.backends.test_blackbox import NETWORKS
+from tests.passes.harness import FRAMES, component_of, program_of
+from voxc.backends.onnx import emitter
+from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
+from voxc.backends.onnxruntime.runner import OnnxRuntimeRunner
+from voxc.compiler.errors import UnsupportedError
+from voxc.compiler.program import Component, export
+from voxc.compiler.target import Target
+from voxc.passes.pipeline import pipeline
+
+
+class Spectrum(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Sorted()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.inner(x))
+
+
+class Sorted(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sort(x, -1).values
+
+
+def emitted(component: Component, target: Target) -> onnx.ModelProto:
+    program = export(component, FRAMES, dynamic=False)
+    for compiler_pass in pipeline(target):
+        program = compiler_pass(program, target).program
+    return emitter.emit(program, target.opset)
+
+
+def test_names_lead_back_to_the_voice(synthesizer: Component, target: Target) -> None:
+    model = emitted(synthesizer, target)
+    assert [value.name for value in model.graph.input] == [spec.name for spec in synthesizer.inputs + synthesizer.noise]
+    assert [value.name for value in model.graph.output] == ["audio"]
+    assert any(node.name.startswith("dec.resblocks.0.convs1.0/") for node in model.graph.node)
+    assert "dec.conv_pre.weight" in {tensor.name for tensor in model.graph.initializer}
+    assert model.opset_import[0].version == target.opset
+
+
+def test_emission_is_repeatable(synthesizer: Component, target: Target) -> None:
+    first, second = emitted(synthesizer, target), emitted(synthesizer, target)
+    assert first.SerializeToString(deterministic=True) == second.SerializeToString(deterministic=True)
+
+
+def test_dynamic_sizes_have_names(target: Target) -> None:
+    module, shapes = NETWORKS["convolutions"]
+    model = emitter.emit(export(component_of(module, *shapes), FRAMES, dynamic=True), target.opset)
+    assert model.graph.input[0].type.tensor_type.shape.dim[2].dim_param == "T"
+
+
+def test_an_operator_without_lowering_is_named_with_its_place(target: Target) -> None:
+    program = program_of(Spectrum(), (2, 3))
+    with pytest.raises(UnsupportedError, match="aten.sort.default"):
+        OnnxRuntimeBackend().check(program, target)
+    with pytest.raises(UnsupportedError, match=r"opset 20: aten.sort.default in inner \(test_emitter.py:\d+\)"):
+        emitter.emit(program, target.opset)
+
+
+def test_large_weights_go_to_a_file_of_their_own(
+    tmp_path: Path, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bound is lowered: what a 2 GiB voice would meet, a small one meets here."""
+    module, shapes = NETWORKS["convolutions"]
+    component = component_of(module, *shapes)
+    program = export(component, FRAMES, dynamic=False)
+    inline = OnnxRuntimeBackend().emit(program, target, tmp_path)
+    expected = OnnxRuntimeRunner(inline.files[0], 1).run(component.reference_inputs(FRAMES))["y"]
+    monkeypatch.setattr(emitter, "MOST_INLINE_BYTES", 100)
+    monkeypatch.setattr(emitter, "LEAST_EXTERNAL_BYTES", 64)
+    (tmp_path / "external").mkdir()
+    external = OnnxRuntimeBackend().emit(program, target, tmp_path / "external")
+    assert [file.name for file in external.files] == ["test.onnx", "test.onnx.data"]
+    assert external.files[1].stat().st_size > 0
+    found = OnnxRuntimeRunner(external.files[0], 1).run(component.reference_inputs(FRAMES))["y"]
+    torch.testing.assert_close(torch.from_numpy(found), torch.from_numpy(expected), atol=1e-6, rtol=0)

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.voices import TINY, tiny_content, write_voice
+from voxc.compiler.errors import CheckpointError
+from voxc.compiler.families import load_voice
+from voxc.compiler.families.rvc.checkpoint import load_checkpoint
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("f0", [0, 1])
+def test_versions_with_and_without_f0(tmp_path: Path, version: str, f0: int) -> None:
+    voice = load_voice(write_voice(tmp_path / "voice.pth", version=version, f0=f0))
+    assert voice.uses_f0 == bool(f0)
+    assert voice.content_features == {"v1": 256, "v2": 768}[version]
+    names = [spec.name for spec in voice.components[0].inputs + voice.components[0].noise]
+    assert names == (
+        ["phone", "pitch", "nsff0", "sid", "prior_noise", "source_noise"] if f0 else ["phone", "sid", "prior_noise"]
+    )
+
+
+def test_the_posterior_encoder_is_passed_over(tmp_path: Path) -> None:
+    load_checkpoint(write_voice(tmp_path / "voice.pth", training_part=True))
+
+
+def test_both_spellings_of_weight_norm_are_one_network(tmp_path: Path) -> None:
+    old = tiny_content()
+    new = dict(old) | {"weight": {respelled(name): tensor for name, tensor in old["weight"].items()}}
+    assert new["weight"].keys() != old["weight"].keys()
+    first = load_checkpoint(write_voice(tmp_path / "old.pth", old)).network.state_dict()
+    second = load_checkpoint(write_voice(tmp_path / "new.pth", new)).network.state_dict()
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def respelled(name: str) -> str:
+    return name.replace("weight_g", "parametrizations.weight.original0").replace(
+        "weight_v", "parametrizations.weight.original1"
+    )
+
+
+def test_speakers_come_from_the_embedding(tmp_path: Path) -> None:
+    """Merged and trimmed voices keep 109 in the config; the reference looks at the tensor, and so do we."""
+    content = tiny_content()
+    content["config"][15] = 109
+    assert load_voice(write_voice(tmp_path / "voice.pth", content)).speakers == 2
+
+
+def test_missing_version_and_f0_are_read_as_the_reference_does(tmp_path: Path) -> None:
+    content = tiny_content(version="v1")
+    del content["version"], content["f0"], content["info"]
+    assert load_voice(write_voice(tmp_path / "voice.pth", content)).content_features == 256
+
+
+def test_the_legacy_file_format_is_read(tmp_path: Path) -> None:
+    torch.save(tiny_content(), tmp_path / "voice.pth", _use_new_zipfile_serialization=False)
+    load_checkpoint(tmp_path / "voice.pth")
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
+        return exec, ("raise SystemExit('the pickle ran')",)
+
+
+def damage(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    content = tiny_content()
+    change(content)
+    return content
+
+
+DAMAGED = {
+    "no weight": (lambda c: c.pop("weight"), "no 'weight' and 'config'"),
+    "training checkpoint": (lambda c: (c.pop("config"), c.update(model={})), "training checkpoint"),
+    "no speakers": (lambda c: c["weight"].pop("emb_g.weight"), "emb_g.weight"),
+    "weight is a list": (lambda c: c.update(weight=[1]), "must map names to tensors"),
+    "number in weight": (lambda c: c["weight"].update(extra=1), "'extra' that is not a tensor"),
+    "missing tensor": (lambda c: c["weight"].pop("dec.conv_pre.weight"), "missing tensors: dec.conv_pre.weight"),
+    "unknown tensor": (lambda c: c["weight"].update(what=torch.ones(1)), "no place for: what"),
+    "wrong shape": (
+        lambda c: c["weight"].update({"dec.conv_pre.bias": torch.ones(7)}),
+        r"dec.conv_pre.bias has shape \[7\]",
+    ),
+    "NaN": (
+        lambda c: c["weight"]["dec.conv_pre.bias"].fill_(float("nan")),
+        "NaN or infinite values in dec.conv_pre.bias",
+    ),
+    "infinity": (
+        lambda c: c["weight"]["enc_p.proj.bias"].fill_(float("inf")),
+        "NaN or infinite values in enc_p.proj.bias",
+    ),
+    "integers": (lambda c: c["weight"].update({"enc_p.proj.bias": torch.ones(8, dtype=torch.int32)}), "floating-point"),
+    "sparse": (lambda c: c["weight"].update({"enc_p.proj.bias": torch.ones(8).to_sparse()}), "dense"),
+    "more than the file holds": (
+        lambda c: c["weight"].update({"enc_p.emb_phone.weight": torch.ones(1).expand(4, 768)}),
+        "more elements than the file holds",
+    ),
+    "code": (lambda c: c.update(info=Bomb()), r"would run code \((builtins|__builtin__).exec\)"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_a_damaged_voice_is_refused_by_name(tmp_path: Path, case: str) -> None:
+    change, complaint = DAMAGED[case]
+    path = write_voice(tmp_path / "voice.pth", damage(change))
+    with pytest.raises(CheckpointError, match=complaint) as caught:
+        load_checkpoint(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_plain_pickle_with_code_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "voice.pth").write_bytes(pickle.dumps({"weight": Bomb()}))
+    with pytest.raises(CheckpointError, match="voice.pth"):
+        load_checkpoint(tmp_path / "voice.pth")
+
+
+def test_a_compressed_archive_is_refused(tmp_path: Path) -> None:
+    """torch.save never compresses; a small file that unpacks to gigabytes is a bomb."""
+    plain = write_voice(tmp_path / "plain.pth")
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as bomb:
+        for info in source.infolist():
+            bomb.writestr(info.filename, source.read(info))
+        bomb.writestr("plain/data/999", bytes(1 << 24))
+    with pytest.raises(CheckpointError, match="unpacks to"):
+        load_checkpoint(tmp_path / "bomb.pth")
+
+
+def test_a_config_cannot_ask_for_memory_that_the_file_does_not_hold(tmp_path: Path) -> None:
+    content = tiny_content()
+    content["config"][3] = content["config"][4] = 1 << 14
+    with pytest.raises(CheckpointError, match="the config asks for"):
+        load_checkpoint(write_voice(tmp_path / "voice.pth", content))
+
+
+@pytest.mark.parametrize("name", ["missing.pth", "folder.pth", "empty.pth", "text.pth", "song.wav"])
+def test_what_is_no_checkpoint_at_all(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name == "folder.pth":
+        path.mkdir()
+    elif name != "missing.pth":
+        path.write_bytes(b"" if name == "empty.pth" else b"not a checkpoint\n")
+    with pytest.raises(CheckpointError, match=name):
+        load_voice(path)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damaged_bytes_give_an_error_or_a_voice(tmp_path: Path, data: st.DataObject) -> None:
+    """Whatever happens to the bytes, the loader answers with its own error or with a voice."""
+    content = bytearray(write_voice(tmp_path / "whole.pth", config=TINY).read_bytes())
+    if data.draw(st.booleans()):
+        content = content[: data.draw(st.integers(0, len(content)))]
+    for _ in range(data.draw(st.integers(0, 8))):
+        if content:
+            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path / "damaged.pth"
+    path.write_bytes(content)
+    try:
+        load_checkpoint(path)
+    except CheckpointError as error:
+        assert "damaged.pth" in str(error)

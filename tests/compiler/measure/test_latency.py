@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from voxc.compiler.measure.latency import WARM_UP_RUNS, Latency, interleave
+
+
+def test_contenders_take_turns_after_warm_up() -> None:
+    order: list[str] = []
+    taken = interleave({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, least_runs=3)
+    assert order == ["a"] * 0 + ["a", "b"] * (WARM_UP_RUNS + 3)
+    assert all(len(latency.seconds) == 3 for latency in taken.values())
+
+
+def test_seconds_end_it_too() -> None:
+    taken = interleave({"a": lambda: None}, least_runs=10**9, least_seconds=0.0)
+    assert len(taken["a"].seconds) == 0 or taken["a"].seconds
+
+
+def test_percentiles() -> None:
+    latency = Latency(tuple(range(1, 102)))
+    assert (latency.median, latency.percentile(90), latency.least) == (51, 91, 1)

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from tests.compiler.families.rvc.test_synthesizer import NOISE, VOICES
+from tests.conftest import Voxc
+from voxc.compiler.tensor import read_npz
+
+
+@pytest.mark.parametrize("dynamic", [[], ["--dynamic"]], ids=["static", "dynamic"])
+@pytest.mark.parametrize("name", VOICES)
+def test_golden_voices_compile_and_run(golden: Path, tmp_path: Path, voxc: Voxc, name: str, dynamic: list[str]) -> None:
+    """What the reference made of the vectors' inputs and noise comes out of `voxc compile` and `voxc run`."""
+    vectors = load_file(golden / f"{name}.safetensors")
+    inputs = {key.removeprefix("input/"): array for key, array in vectors.items() if key.startswith("input/")}
+    del inputs["phone_lengths"]
+    inputs |= {noise: vectors[key] for noise, key in NOISE.items() if key in vectors}
+    np.savez(tmp_path / "in.npz", **inputs)
+    frames = inputs["phone"].shape[1] + (3 if dynamic else 0)  # a dynamic bundle runs lengths that it was not made at
+    compile_ = voxc(
+        "compile",
+        golden / f"{name}.pth",
+        "--target",
+        "onnxruntime-cpu",
+        "-o",
+        tmp_path / "bundle",
+        "--frames",
+        frames,
+        *dynamic,
+    )
+    assert compile_.exit_code == 0, compile_.stderr
+    run = voxc(
+        "run",
+        tmp_path / "bundle",
+        "--component",
+        "synthesizer",
+        "--inputs",
+        tmp_path / "in.npz",
+        "--outputs",
+        tmp_path / "out.npz",
+    )
+    assert run.exit_code == 0, run.stderr
+    error = np.abs(read_npz(tmp_path / "out.npz")["audio"] - vectors["output/audio"]).max()
+    assert error < 1e-3
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = (
+        "import sys, voxc.compiler.cli; print(*(m for m in ('torch', 'onnx', 'numpy', 'pydantic') if m in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "\n"
+
+
+def test_every_command_has_help_with_an_example(voxc: Voxc) -> None:
+    commands = ("compile", "targets", "doctor", "inspect", "run", "verify")
+    assert all(command in voxc("--help").stdout for command in commands)
+    for command in commands:
+        assert f"voxc {command}" in re.sub(r"\s+", " ", voxc(command, "--help").stdout.split("Example:")[1])
+
+
+def test_compile_prints_json_alone(voxc: Voxc, voice_file: Path, tmp_path: Path) -> None:
+    result = voxc("compile", voice_file, "-t", "onnxruntime-cpu", "-o", tmp_path / "out", "--frames", 5, "--json")
+    (bundle,) = json.loads(result.stdout)
+    assert bundle["manifest"] == json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert "emitting" in result.stderr
+
+
+def test_compile_names_the_bundle_after_model_and_target(
+    voxc: Voxc, voice_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = voxc("compile", voice_file, "-t", "onnxruntime-cpu", "--frames", 5)
+    assert result.exit_code == 0
+    assert (tmp_path / "tiny-onnxruntime-cpu" / "manifest.json").is_file()
+    assert re.search(r"synthesizer: onnx, .* MB, .* ms .*SNR .* dB", result.stdout)
+
+
+def test_segment_is_in_seconds(voxc: Voxc, voice_file: Path, tmp_path: Path) -> None:
+    result = voxc("compile", voice_file, "-t", "onnxruntime-cpu", "-o", tmp_path / "out", "--segment", 0.1, "--json")
+    (bundle,) = json.loads(result.stdout)
+    assert bundle["manifest"]["build"]["recipe"]["frames"] == 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["missing.pth", "-t", "onnxruntime-cpu"], "missing.pth: no such file"),
+        (["VOICE", "-t", "onnxruntime-gpu"], "unknown target 'onnxruntime-gpu'; nearest: onnxruntime-cpu"),
+        (["VOICE", "-t", "onnxruntime-cpu", "--segment", "0"], "--segment 0"),
+        (["VOICE", "-t", "onnxruntime-cpu", "-o", "VOICE"], "exists and is not a directory"),
+        (["VOICE", "-t", "onnxruntime-cpu", "-o", "VOICE/bundle"], "cannot be written"),
+        (["VOICE", "-t", "onnxruntime-cpu", "--precision", "fp8"], "no precision 'fp8'"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    voxc: Voxc, voice_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], complaint: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = sorted(voice_file.parent.iterdir())
+    result = voxc("compile", *(argument.replace("VOICE", str(voice_file)) for argument in arguments))
+    assert result.exit_code == 2
+    errors = [line for line in result.stderr.splitlines() if not line.startswith("[")]
+    assert len(errors) == 1
+    assert complaint in errors[0]
+    assert not result.stdout
+    assert not list(tmp_path.iterdir())
+    assert sorted(voice_file.parent.iterdir()) == before
+
+
+@pytest.mark.parametrize("arguments", [[], ["VOICE"], ["VOICE", "-t"], ["VOICE", "-t", "x", "--frames", "many"]])
+def test_bad_usage_is_exit_2(voxc: Voxc, voice_file: Path, arguments: list[str]) -> None:
+    assert voxc("compile", *(argument.replace("VOICE", str(voice_file)) for argument in arguments)).exit_code == 2
+
+
+def test_targets(voxc: Voxc) -> None:
+    surveys = json.loads(voxc("targets", "--json").stdout)
+    (cpu,) = (survey for survey in surveys if survey["target"]["name"] == "onnxruntime-cpu")
+    assert cpu["emit"]["able"]
+    assert cpu["run"]["able"]
+    assert "onnxruntime-cpu" in voxc("targets").stdout
+
+
+def test_doctor(voxc: Voxc) -> None:
+    report = json.loads(voxc("doctor", "--json").stdout)
+    assert report["machine"]["cores"] >= 1
+    assert {"torch", "onnx", "onnxruntime"} <= {found["package"] for found in report["packages"]}
+    assert "onnxruntime" in voxc("doctor").stdout
+
+
+def test_inspect_a_bundle_and_a_checkpoint(voxc: Voxc, compiled: Path, voice_file: Path) -> None:
+    assert json.loads(voxc("inspect", compiled, "--json").stdout)["schema_version"] == 1
+    told = voxc("inspect", compiled).stdout
+    assert all(word in told for word in ("nsff0", "Hz", "fold_weight_norm", "latency_p99", "host", "fp32"))
+    assert json.loads(voxc("inspect", voice_file, "--json").stdout)["speakers"] == 2
+    assert "content_features" in voxc("inspect", voice_file).stdout
+
+
+def test_run_takes_the_bundles_own_reference(voxc: Voxc, compiled: Path, tmp_path: Path) -> None:
+    result = voxc(
+        "run", compiled, "--component", "synthesizer", "--inputs", compiled / "reference.npz",
+        "--outputs", tmp_path / "out.npz", "--json",
+    )  # fmt: skip
+    assert json.loads(result.stdout)["tensors"]["audio"] == {"shape": [1, 1, 1200], "dtype": "float32"}
+    expected = read_npz(compiled / "reference.npz")["synthesizer/audio"]
+    np.testing.assert_allclose(read_npz(tmp_path / "out.npz")["audio"], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"prior_noise": None}, "missing: prior_noise"),
+        ({"surprise": np.zeros(1)}, "unknown: surprise"),
+        ({"phone": np.zeros((1, 7, 768), np.float32)}, "phone: shape"),
+        ({"nsff0": np.full((1, 30), 100.1)}, "nsff0: the float64 values do not fit float32"),
+    ],
+)
+def test_run_refuses_what_does_not_fit(
+    voxc: Voxc, compiled: Path, tmp_path: Path, change: dict[str, np.ndarray | None], complaint: str
+) -> None:
+    tensors = {name.rpartition("/")[2]: array for name, array in read_npz(compiled / "reference.npz").items()}
+    np.savez(tmp_path / "in.npz", **{name: array for name, array in (tensors | change).items() if array is not None})
+    result = voxc(
+        "run",
+        compiled,
+        "--component",
+        "synthesizer",
+        "--inputs",
+        tmp_path / "in.npz",
+        "--outputs",
+        tmp_path / "out.npz",
+    )
+    assert result.exit_code == 2
+    assert complaint in result.stderr
+    assert not (tmp_path / "out.npz").exists()
+
+
+def test_verify(voxc: Voxc, compiled: Path, tmp_path: Path) -> None:
+    result = voxc("verify", compiled, "--json")
+    assert result.exit_code == 0
+    assert all(check["passed"] for check in json.loads(result.stdout)["checks"])
+    assert voxc("verify", tmp_path).exit_code == 2
+    copy = tmp_path / "copy"
+    __import__("shutil").copytree(compiled, copy)
+    (copy / "reference.npz").write_bytes(b"")
+    broken = voxc("verify", copy)
+    assert broken.exit_code == 1
+    assert "failed: reference.npz" in broken.stderr
+
+
+def test_version(voxc: Voxc) -> None:
+    assert re.fullmatch(r"voxc \d+\.\d+\.\d+\n", voxc("--version").stdout)

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.voices import TINY, write_voice
+from voxc.backends import BACKENDS
+from voxc.backends.base import Requirement
+from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
+from voxc.backends.onnxruntime.runner import OnnxRuntimeRunner
+from voxc.compiler import driver
+from voxc.compiler.driver import Request, compile_voice
+from voxc.compiler.errors import MissingRuntimeError, PassError, RecipeError
+from voxc.compiler.target import Target, load_targets
+from voxc.compiler.tensor import Array
+from voxc.compiler.verify import verify_bundle
+from voxc.passes.frame_rate_source_phase import FrameRateSourcePhase
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> list[object]:
+    """Small RVC configs of every kind: the values that RVC lets a user choose, and more."""
+    heads = draw(st.sampled_from([1, 2]))
+    rates = draw(st.lists(st.sampled_from([2, 4, 6]), min_size=1, max_size=3))
+    kernels = [rate + 2 * draw(st.integers(0, 3)) for rate in rates]
+    blocks = draw(st.lists(st.sampled_from([1, 3, 5, 7]), min_size=1, max_size=2))
+    dilations = [draw(st.lists(st.sampled_from([1, 2, 3]), min_size=1, max_size=2)) for _ in blocks]
+    inter, hidden, filters = draw(st.sampled_from([2, 6])), heads * draw(st.integers(1, 3)), draw(st.integers(1, 8))
+    layers, kernel, block = draw(st.integers(1, 2)), draw(st.sampled_from([1, 3, 4])), draw(st.sampled_from(["1", "2"]))
+    speakers, gin, rate = draw(st.integers(1, 3)), draw(st.integers(1, 4)), draw(st.sampled_from([32000, 40000, 48000]))
+    return [
+        1025, 32, inter, hidden, filters, heads, layers, kernel, 0, block, blocks, dilations, rates, 8, kernels,
+        speakers, gin, rate,
+    ]  # fmt: skip
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    config=configs(),
+    version=st.sampled_from(["v1", "v2"]),
+    f0=st.sampled_from([0, 1]),
+    frames=st.integers(1, 40),
+    dynamic=st.booleans(),
+)
+def test_random_voices_round_trip(
+    tmp_path: Path, target: Target, monkeypatch: pytest.MonkeyPatch,
+    config: list[object], version: str, f0: int, frames: int, dynamic: bool,
+) -> None:  # fmt: skip
+    """Load, compile, run, compare with eager PyTorch: the compile itself does the comparison, after every pass."""
+    monkeypatch.setattr(driver, "latency_figures", lambda *_, **__: {})
+    frames = max(frames, 3) if dynamic else frames
+    model = write_voice(tmp_path / "voice.pth", config=config, version=version, f0=f0)
+    request = Request(model, (target,), tmp_path / "bundle", frames=frames, dynamic=dynamic, verify_passes=True)
+    ((place, manifest),) = compile_voice(request)
+    assert manifest.status == "passed", manifest.failures
+    assert all(check.passed for check in verify_bundle(place))
+
+
+def test_two_compiles_have_one_build(voice_file: Path, compiled: Path, tmp_path: Path, target: Target) -> None:
+    ((place, manifest),) = compile_voice(Request(voice_file, (target,), tmp_path / "again", frames=30, threads=1))
+    ((_, other),) = compile_voice(Request(voice_file, (target,), tmp_path / "other", frames=31))
+    first = (compiled / "synthesizer.onnx").read_bytes()
+    assert manifest.build_digest == driver_manifest(compiled).build_digest
+    assert (place / "synthesizer.onnx").read_bytes() == first
+    assert other.build_digest != manifest.build_digest
+
+
+def driver_manifest(place: Path) -> driver.Manifest:
+    from voxc.compiler.manifest import read_manifest
+
+    return read_manifest(place)
+
+
+def test_several_targets_share_a_directory(voice_file: Path, tmp_path: Path) -> None:
+    targets = tuple(load_targets().values())
+    bundles = compile_voice(Request(voice_file, targets, tmp_path / "all", frames=5))
+    assert [place for place, _ in bundles] == [tmp_path / "all" / target.name for target in targets]
+    assert all(place.is_dir() for place, _ in bundles)
+
+
+def test_a_device_that_this_machine_is_not_gets_no_latency(voice_file: Path, tmp_path: Path, target: Target) -> None:
+    board = target.model_copy(update={"architectures": ("riscv64",)})
+    ((_, manifest),) = compile_voice(Request(voice_file, (board,), tmp_path / "board", frames=5))
+    figures = manifest.measurements.components["synthesizer"].figures
+    assert figures["latency_median"].value is None
+    assert "riscv64" in figures["latency_median"].how
+    assert figures["snr"].evidence == "host"
+
+
+class NoisyRunner(OnnxRuntimeRunner):
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        return {name: array + np.float32(0.01) for name, array in super().run(inputs).items()}
+
+
+def test_wrong_numbers_mark_the_bundle_as_failed(
+    voice_file: Path, tmp_path: Path, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voxc.backends.onnxruntime.runner.OnnxRuntimeRunner", NoisyRunner)
+    ((place, manifest),) = compile_voice(Request(voice_file, (target,), tmp_path / "bundle", frames=5))
+    assert manifest.status == "failed"
+    assert "below 60 dB" in manifest.failures[0]
+    assert place.is_dir()
+
+
+def test_a_pass_that_moves_the_numbers_is_named(
+    voice_file: Path, tmp_path: Path, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FrameRateSourcePhase, "tolerance", 0.0)
+    with pytest.raises(PassError, match="frame_rate_source_phase moved audio of synthesizer by"):
+        compile_voice(Request(voice_file, (target,), tmp_path / "bundle", frames=5, verify_passes=True))
+    assert not (tmp_path / "bundle").exists()
+
+
+class NeedsMore(OnnxRuntimeBackend):
+    run_needs: ClassVar[tuple[Requirement, ...]] = (Requirement("no-such-runtime", "pip install 'voxc[more]'"),)
+
+
+def test_a_missing_runtime_says_what_to_install(
+    voice_file: Path, tmp_path: Path, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(BACKENDS, "onnxruntime", NeedsMore())
+    with pytest.raises(MissingRuntimeError, match=r"install no-such-runtime \(pip install 'voxc\[more\]'\)"):
+        compile_voice(Request(voice_file, (target,), tmp_path / "bundle", frames=5))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"segment": 0.0}, "--segment 0: a segment needs at least one frame"),
+        ({"segment": -1.0}, "at least one frame"),
+        ({"segment": float("nan")}, "at most"),
+        ({"segment": float("inf")}, "at most"),
+        ({"frames": 0}, "--frames 0"),
+        ({"frames": 10**9}, "at most 65536 frames"),
+        ({"frames": 10, "segment": 1.0}, "give one of them"),
+        ({"threads": 0}, "--threads must be at least 1"),
+        ({"precision": "int3"}, "no precision 'int3'; it has fp32"),
+    ],
+)
+def test_options_that_cannot_work(
+    voice_file: Path, tmp_path: Path, target: Target, options: dict[str, float], complaint: str
+) -> None:
+    with pytest.raises(RecipeError, match=complaint):
+        compile_voice(Request(voice_file, (target,), tmp_path / "bundle", **options))  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_target_without_dynamic_sizes_refuses_them(voice_file: Path, target: Target) -> None:
+    fixed = target.model_copy(update={"dynamic": False})
+    with pytest.raises(RecipeError, match="leave out --dynamic"):
+        compile_voice(Request(voice_file, (fixed,), dynamic=True))
+
+
+def test_the_tiny_voice_is_what_its_config_says() -> None:
+    assert len(TINY) == 18

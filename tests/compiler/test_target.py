@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from voxc.compiler.errors import TargetError
+from voxc.compiler.target import TARGETS_FILE, find_target, load_targets
+
+GOOD = """
+box:
+  description: A box
+  backend: onnxruntime
+  architectures: [x86_64]
+  opset: 20
+  precisions: [fp32]
+  dynamic: true
+  threads: null
+"""
+
+
+def load(tmp_path: Path, text: str) -> dict[str, object]:
+    path = tmp_path / "targets.yaml"
+    path.write_text(text)
+    return dict(load_targets(path))
+
+
+def test_the_shipped_file_is_good() -> None:
+    assert "onnxruntime-cpu" in load_targets(TARGETS_FILE)
+
+
+def test_a_good_file(tmp_path: Path) -> None:
+    assert list(load(tmp_path, GOOD)) == ["box"]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (GOOD + "  colour: red\n", "colour: Extra inputs"),
+        (GOOD.replace("  opset: 20\n", ""), "opset: Field required"),
+        (GOOD.replace("[fp32]", "[fp5]"), "precisions.0"),
+        (GOOD.replace("[fp32]", "[]"), "precisions"),
+        (GOOD.replace("opset: 20", "opset: 9"), "opset"),
+        (GOOD.replace("null", "0"), "threads"),
+        ("box: [1]", "properties must be a mapping"),
+        ("- box", "must map target names"),
+        ("box: {", "not readable as YAML"),
+    ],
+)
+def test_a_wrong_file_is_an_error_that_says_where(tmp_path: Path, text: str, complaint: str) -> None:
+    with pytest.raises(TargetError, match=complaint) as caught:
+        load(tmp_path, text)
+    assert "targets.yaml" in str(caught.value)
+
+
+def test_an_unknown_target_has_near_names() -> None:
+    with pytest.raises(TargetError, match="'onnxruntime-cpuu'; nearest: onnxruntime-cpu"):
+        find_target("onnxruntime-cpuu", load_targets())
+
+
+def test_a_name_like_no_other_gets_all_names() -> None:
+    with pytest.raises(TargetError, match=", ".join(load_targets())):
+        find_target("zzzz", load_targets())

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.voices import write_voice
+from voxc.compiler.cli import app
+from voxc.compiler.program import Component
+from voxc.compiler.target import Target, load_targets
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+# Latency figures of tiny test voices are worth nothing; what is tested is that they are there.
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """The folder of reference vectors, which lives beside the checkout."""
+    folder = SHARED / "golden"
+    if not folder.is_dir():
+        pytest.skip(f"no golden vectors at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def target() -> Target:
+    return load_targets()["onnxruntime-cpu"]
+
+
+@pytest.fixture(scope="session")
+def voice_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_voice(tmp_path_factory.mktemp("voice") / "tiny.pth")
+
+
+@pytest.fixture(scope="session")
+def synthesizer(voice_file: Path) -> Component:
+    from voxc.compiler.families import load_voice
+
+    (component,) = load_voice(voice_file).components
+    return component
+
+
+@pytest.fixture(scope="session")
+def compiled(voice_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that tests may read and must not change."""
+    from voxc.compiler.driver import Request, compile_voice
+
+    place = tmp_path_factory.mktemp("bundle") / "tiny"
+    compile_voice(Request(voice_file, (load_targets()["onnxruntime-cpu"],), place, frames=30))
+    return place
+
+
+class Voxc:
+    """The command line, run in this process."""
+
+    def __init__(self) -> None:
+        self.runner = CliRunner()
+
+    def __call__(self, *arguments: object) -> Result:
+        result = self.runner.invoke(app, [str(argument) for argument in arguments])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+
+@pytest.fixture(scope="session")
+def voxc() -> Voxc:
+    return Voxc()

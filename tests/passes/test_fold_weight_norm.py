@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from tests.passes.harness import calls, check_pass, component_of
+from voxc.compiler.families.rvc.convolution import WeightNormConv1d, WeightNormConvTranspose1d
+from voxc.compiler.target import Target
+from voxc.passes.fold_weight_norm import FoldWeightNorm
+
+NORM = torch.ops.aten.linalg_vector_norm.default
+
+
+class Normed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = WeightNormConv1d(3, 4, 3, dilation=2)
+        self.up = WeightNormConvTranspose1d(4, 2, 4, stride=2, padding=1)
+        with torch.no_grad():
+            self.conv.weight_g.mul_(1.7)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.up(self.conv(x))
+
+
+class NormOfInput(nn.Module):
+    """Looks like weight norm, but depends on the input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(2, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * (self.scale / torch.linalg.vector_norm(x, dim=1, keepdim=True))
+
+
+def test_weight_norms_fold_into_weights(target: Target) -> None:
+    program = check_pass(FoldWeightNorm(), component_of(Normed(), (1, 3, 20)), target, fires=True).program
+    assert calls(program, NORM) == 0
+    assert set(program.exported.state_dict) == {"conv.weight", "conv.bias", "up.weight", "up.bias"}
+
+
+def test_a_norm_of_the_input_stays(target: Target) -> None:
+    program = check_pass(FoldWeightNorm(), component_of(NormOfInput(), (2, 3)), target, fires=False).program
+    assert calls(program, NORM) == 1

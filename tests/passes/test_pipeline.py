@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+import pytest
+import torch
+
+import voxc.passes
+from tests.passes.harness import FRAMES, tensors_for
+from voxc.compiler.program import Component, export
+from voxc.compiler.target import Target, load_targets
+from voxc.passes.base import Pass
+from voxc.passes.pipeline import pipeline
+
+
+def all_passes() -> set[type[Pass]]:
+    for module in pkgutil.iter_modules(voxc.passes.__path__):
+        importlib.import_module(f"voxc.passes.{module.name}")
+    return {each for each in Pass.__subclasses__() if each.__module__.startswith("voxc.passes.")}
+
+
+@pytest.mark.parametrize("target", load_targets().values(), ids=lambda target: target.name)
+def test_order_is_what_the_passes_ask_for(target: Target) -> None:
+    names = [compiler_pass.name for compiler_pass in pipeline(target)]
+    assert len(set(names)) == len(names)
+    for compiler_pass in pipeline(target):
+        for earlier in compiler_pass.after:
+            assert earlier not in names or names.index(earlier) < names.index(compiler_pass.name)
+
+
+def test_names_in_after_exist() -> None:
+    names = {each.__module__.rpartition(".")[2] for each in all_passes()}
+    assert {earlier for each in all_passes() for earlier in each.after} <= names
+
+
+def test_every_pass_lives_in_the_file_of_its_name() -> None:
+    for each in all_passes():
+        module = each.__module__.rpartition(".")[2]
+        assert module.replace("_", "") == each.__name__.lower()
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_the_whole_pipeline_on_rvc(synthesizer: Component, target: Target, dynamic: bool) -> None:
+    """Each pass of the pipeline fires on RVC, once, and the numbers stay those of eager PyTorch."""
+    program = export(synthesizer, FRAMES, dynamic)
+    for compiler_pass in pipeline(target):
+        result = compiler_pass(program, target)
+        assert result.modified, compiler_pass.name
+        assert not compiler_pass(result.program, target).modified, compiler_pass.name
+        program = result.program
+    for frames in (FRAMES, 31) if dynamic else (FRAMES,):
+        tensors = tensors_for(synthesizer, frames)
+        torch.testing.assert_close(program.run(tensors), synthesizer.run(tensors), atol=2e-5, rtol=0)
+    left = {str(node.target) for node in program.graph.nodes}
+    assert not left & {
+        "aten.flip.default",
+        "aten.where.self",
+        "aten.remainder.Scalar",
+        "aten.linalg_vector_norm.default",
+    }

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = ("backends", "compiler", "passes")
+
+
+def folders() -> set[str]:
+    return {
+        f"voxc.{init.parent.relative_to(ROOT).as_posix().replace('/', '.')}"
+        for source in SOURCES
+        for init in (ROOT / source).rglob("__init__.py")
+    }
+
+
+def test_every_folder_is_packaged() -> None:
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    assert set(packages) == {"voxc"} | folders()
+
+
+def test_every_folder_of_sources_is_a_package() -> None:
+    for source in SOURCES:
+        for file in (ROOT / source).rglob("*.py"):
+            assert (file.parent / "__init__.py").exists(), file
+
+
+@pytest.mark.parametrize("folder", ["passes", "backends"])
+def test_who_may_import_whom(folder: str) -> None:
+    """Passes and backends know the nouns and themselves, and nothing of each other, of families or of the driver."""
+    other = {"passes": "backends", "backends": "passes"}[folder]
+    for file in (ROOT / folder).rglob("*.py"):
+        text = file.read_text()
+        for forbidden in (f"voxc.{other}", "voxc.compiler.families", "voxc.compiler.driver"):
+            assert forbidden not in text, f"{file} imports {forbidden}"
+
+
+def test_a_wheel_is_complete(tmp_path: Path) -> None:
+    """An installed wheel finds its targets and its schema, and puts one name into site-packages."""
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", tmp_path, ROOT],
+        check=True,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        assert {name.split("/")[0] for name in archive.namelist()} == {
+            "voxc",
+            wheel.name.split("-py3")[0] + ".dist-info",
+        }
+        archive.extractall(tmp_path / "site")
+    script = (
+        "import sys; sys.meta_path = [f for f in sys.meta_path if 'editable' not in repr(f)]\n"
+        "from voxc.compiler import target, manifest; print(*target.load_targets(), manifest.SCHEMA_FILE.is_file())\n"
+        "print(target.__file__)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
+    told = subprocess.run(
+        [sys.executable, "-c", script], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
+    assert told.startswith("onnxruntime-cpu ")
+    assert "True" in told
+    assert str(tmp_path / "site") in told

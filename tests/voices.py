@@ -1,0 +1,48 @@
+"""RVC checkpoints with random weights, as small as the architecture allows, in the layout that RVC writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from voxc.compiler.families.rvc.config import RvcConfig, parse_config
+from voxc.compiler.families.rvc.synthesizer import Synthesizer, SynthesizerNoF0
+
+# spec_channels, segment_size, inter, hidden, filter, heads, layers, kernel, dropout, resblock, kernels, dilations,
+# rates, initial channels, upsampling kernels, speakers, gin, sample rate
+TINY: list[Any] = [
+    1025, 32, 4, 4, 8, 2, 1, 3, 0, "1", [3], [[1, 3]], [10, 4], 8, [16, 8], 2, 4, 4000
+]  # fmt: skip
+
+
+def tiny_content(
+    config: list[Any] | None = None, *, version: str = "v2", f0: int = 1, seed: int = 0, training_part: bool = False
+) -> dict[str, Any]:
+    """What torch.save is given: float16 weights, `weight_g` and `weight_v` apart."""
+    values = list(config or TINY)
+    parsed = parse_config(values, speakers=values[15], version=version, f0=f0, path="test")
+    weight = random_weights(parsed, seed)
+    if training_part:
+        weight["enc_q.pre.weight"] = torch.zeros(4, 1025, 1).half()
+    return {"weight": weight, "config": values, "info": "test", "sr": "4k", "f0": f0, "version": version}
+
+
+def random_weights(config: RvcConfig, seed: int) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    network = (Synthesizer if config.f0 else SynthesizerNoF0)(config)
+    weights = {
+        name: (torch.randn(tensor.shape, generator=generator) * 0.3).half()
+        for name, tensor in network.state_dict().items()
+    }
+    for name in weights:
+        if name.endswith("weight_g"):
+            direction = weights[name.removesuffix("_g") + "_v"].float()
+            weights[name] = (torch.linalg.vector_norm(direction, dim=(1, 2), keepdim=True) * 1.1).half()
+    return weights
+
+
+def write_voice(path: Path, content: dict[str, Any] | None = None, **options: Any) -> Path:
+    torch.save(tiny_content(**options) if content is None else content, path)
+    return path
