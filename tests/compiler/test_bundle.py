@@ -105,7 +105,8 @@ def test_interruption_leaves_nothing(tmp_path: Path, voice_file: Path) -> None:
     time.sleep(0.1)
     run.send_signal(signal.SIGINT)
     run.stderr.read()
-    assert run.wait() == 130
+    # Python ends itself by the signal if it struck inside exec(); to a shell both are 130
+    assert run.wait() in (130, -signal.SIGINT)
     assert not list(tmp_path.iterdir())
 
 

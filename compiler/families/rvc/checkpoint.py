@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -67,7 +68,9 @@ def read_pickle(path: Path) -> Mapping[str, Any]:
     """What torch.save wrote, as tensors and plain containers only."""
     try:
         refuse_bombs(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # about pickle protocols: it loads or it does not
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except UNREADABLE as error:
         raise CheckpointError(explain_unreadable(path, error)) from error
     if not isinstance(content, Mapping):
