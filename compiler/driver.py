@@ -27,6 +27,7 @@ from voxc.compiler.manifest import (
     PassNote,
     Recipe,
     Source,
+    TargetRecord,
     Voice,
     sha256_of_file,
     write_manifest,
@@ -133,7 +134,7 @@ def compile_for(
         build = Build(
             tools=tool_versions(),
             source=source,
-            target=target,
+            target=TargetRecord.of(target),
             recipe=Recipe(frames=programs[0].frames, dynamic=request.dynamic, precision=precision_for(request, target)),
             voice=Voice(
                 sample_rate=voice.sample_rate, hop=voice.hop, content_features=voice.content_features,

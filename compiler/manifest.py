@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 import jsonschema
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from voxc.compiler.errors import BundleError
 from voxc.compiler.plan import PrecisionPlan
@@ -94,6 +94,21 @@ class Voice(Record):
     speakers: int
 
 
+class TargetRecord(Record):
+    """The target as targets.yaml had it. What a reader of bundles needs has a place of its own; the rest may grow."""
+
+    name: str
+    backend: str
+    threads: int | None
+    capabilities: Mapping[str, JsonValue]
+
+    @classmethod
+    def of(cls, target: Target) -> Self:
+        fields = target.model_dump(mode="json")
+        mine = {key: fields.pop(key) for key in ("name", "backend", "threads")}
+        return cls(**mine, capabilities=fields)
+
+
 class Recipe(Record):
     """What was asked for. `frames` is the segment length, and with `dynamic` the one that was measured."""
 
@@ -127,7 +142,7 @@ class Build(Record):
 
     tools: Mapping[str, str]
     source: Source
-    target: Target
+    target: TargetRecord
     recipe: Recipe
     voice: Voice
     components: tuple[ComponentBuild, ...] = Field(min_length=1)

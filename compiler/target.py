@@ -27,6 +27,7 @@ class Target(BaseModel):
     precisions: tuple[Precision, ...] = Field(min_length=1)
     dynamic: bool
     threads: int | None = Field(ge=1)
+    work_items: int | None = Field(ge=1)
 
     @property
     def default_precision(self) -> Precision:

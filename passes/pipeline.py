@@ -7,6 +7,7 @@ from voxc.passes.base import Pass
 from voxc.passes.clean_up import CleanUp
 from voxc.passes.drop_full_masks import DropFullMasks
 from voxc.passes.fold_flips import FoldFlips
+from voxc.passes.fold_time_into_rows import FoldTimeIntoRows
 from voxc.passes.fold_weight_norm import FoldWeightNorm
 from voxc.passes.frame_rate_source_phase import FrameRateSourcePhase
 from voxc.passes.hoist_noise import HoistNoise
@@ -17,6 +18,7 @@ COMMON: tuple[Pass, ...] = (
     DropFullMasks(),
     FoldFlips(),
     FrameRateSourcePhase(),
+    FoldTimeIntoRows(),
     CleanUp(),
 )
 

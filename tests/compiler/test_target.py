@@ -16,6 +16,7 @@ box:
   precisions: [fp32]
   dynamic: true
   threads: null
+  work_items: null
 """
 
 

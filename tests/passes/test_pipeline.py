@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import voxc.passes
-from tests.passes.harness import FRAMES, tensors_for
+from tests.passes.harness import tensors_for
 from voxc.compiler.program import Component, export
 from voxc.compiler.target import Target, load_targets
 from voxc.passes.base import Pass
@@ -43,13 +43,13 @@ def test_every_pass_lives_in_the_file_of_its_name() -> None:
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_the_whole_pipeline_on_rvc(synthesizer: Component, target: Target, dynamic: bool) -> None:
     """Each pass of the pipeline fires on RVC, once, and the numbers stay those of eager PyTorch."""
-    program = export(synthesizer, FRAMES, dynamic)
+    program = export(synthesizer, 30, dynamic)
     for compiler_pass in pipeline(target):
         result = compiler_pass(program, target)
-        assert result.modified, compiler_pass.name
+        assert result.modified != (dynamic and compiler_pass.name == "fold_time_into_rows"), compiler_pass.name
         assert not compiler_pass(result.program, target).modified, compiler_pass.name
         program = result.program
-    for frames in (FRAMES, 31) if dynamic else (FRAMES,):
+    for frames in (30, 41) if dynamic else (30,):
         tensors = tensors_for(synthesizer, frames)
         torch.testing.assert_close(program.run(tensors), synthesizer.run(tensors), atol=2e-5, rtol=0)
     left = {str(node.target) for node in program.graph.nodes}
