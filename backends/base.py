@@ -44,7 +44,11 @@ class Runner(ABC):
 
     @abstractmethod
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Outputs by name for inputs by name; both as the component's specs describe them."""
+        """Outputs by name for inputs by name; both as the component's specs describe them.
+
+        Raises:
+            TensorError: the runtime could not run these inputs.
+        """
 
 
 class Backend(ABC):

@@ -23,7 +23,8 @@ MAX_TENSOR_BYTES = 1 << 31
 class TensorSpec(BaseModel):
     """A named input or output of a component.
 
-    A dimension is a size, `"T"` (the frames of a segment) or `"<n>*T"`.
+    A dimension is a size, `"T"` (the frames of a segment) or `"<n>*T"`. `bounds` are the least and the largest value
+    that an index may have.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,6 +34,7 @@ class TensorSpec(BaseModel):
     dtype: str
     unit: str
     meaning: str
+    bounds: tuple[int, int] | None = None
 
     def bind(self, frames: int) -> TensorSpec:
         """This spec with the frames of a segment fixed."""
@@ -45,11 +47,17 @@ class TensorSpec(BaseModel):
         """`array` as the artifact takes it.
 
         Raises:
-            TensorError: the shape does not fit, or the values do not survive the cast to `dtype`.
+            TensorError: the shape does not fit, a value is out of bounds, or values do not survive the cast to `dtype`.
         """
         array = np.asarray(array)
         if not self.fits(array.shape):
             raise TensorError(f"{self.name}: shape {list(array.shape)}, the component takes {list(self.shape)}")
+        cast = self.cast(array)
+        if self.bounds is not None and not ((cast >= self.bounds[0]) & (cast <= self.bounds[1])).all():
+            raise TensorError(f"{self.name}: {cast.min()} to {cast.max()}, the component takes {self.meaning}")
+        return cast
+
+    def cast(self, array: Array) -> Array:
         if array.dtype == self.dtype:
             return np.ascontiguousarray(array)
         if array.dtype.kind not in "biuf":

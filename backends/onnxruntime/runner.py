@@ -8,7 +8,7 @@ from pathlib import Path
 import onnxruntime
 
 from voxc.backends.base import Runner
-from voxc.compiler.errors import BundleError
+from voxc.compiler.errors import BundleError, TensorError
 from voxc.compiler.tensor import Array
 
 WARNINGS_OFF = 3
@@ -29,7 +29,10 @@ class OnnxRuntimeRunner(Runner):
         self.outputs = [output.name for output in self.session.get_outputs()]
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        return dict(zip(self.outputs, self.session.run(self.outputs, dict(inputs)), strict=True))
+        try:
+            return dict(zip(self.outputs, self.session.run(self.outputs, dict(inputs)), strict=True))
+        except (*REFUSALS, ValueError) as error:
+            raise TensorError(f"ONNX Runtime could not run these inputs: {error}") from error
 
 
 # ONNX Runtime's errors have no base class of their own.

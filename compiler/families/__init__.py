@@ -17,6 +17,8 @@ def load_voice(path: Path) -> VoiceModel:
     Raises:
         CheckpointError: no family does, or the one that does cannot use the file.
     """
+    if not path.exists():
+        raise CheckpointError(f"{path}: no such file")
     for family in FAMILIES:
         if path.suffix.lower() in family.SUFFIXES:
             return family.load_voice(path)

@@ -158,6 +158,8 @@ def test_run_takes_the_bundles_own_reference(voxc: Voxc, compiled: Path, tmp_pat
     [
         ({"prior_noise": None}, "missing: prior_noise"),
         ({"surprise": np.zeros(1)}, "unknown: surprise"),
+        ({"sid": np.array([2])}, "sid: 2 to 2, the component takes speaker, 0 to 1"),
+        ({"pitch": np.full((1, 30), 256)}, "pitch: 256 to 256"),
         ({"phone": np.zeros((1, 7, 768), np.float32)}, "phone: shape"),
         ({"nsff0": np.full((1, 30), 100.1)}, "nsff0: the float64 values do not fit float32"),
     ],

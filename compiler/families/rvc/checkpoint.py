@@ -102,8 +102,6 @@ def refuse_bombs(path: Path) -> None:
 
 
 def explain_unreadable(path: Path, error: BaseException) -> str:
-    if isinstance(error, FileNotFoundError):
-        return f"{path}: no such file"
     if isinstance(error, OSError):
         return f"{path}: {error.strerror or error}"
     if isinstance(error, pickle.UnpicklingError):

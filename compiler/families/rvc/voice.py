@@ -52,15 +52,23 @@ def load_voice(path: Path) -> VoiceModel:
 def tensor_specs(config: RvcConfig) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...], TensorSpec]:
     """Inputs, noise in the order drawn, and the output."""
     samples = f"{config.hop}*{FRAMES}"
+    last = config.speakers - 1
 
-    def spec(name: str, shape: tuple[int | str, ...], dtype: str, unit: str, meaning: str) -> TensorSpec:
-        return TensorSpec(name=name, shape=shape, dtype=dtype, unit=unit, meaning=meaning)
+    def spec(
+        name: str,
+        shape: tuple[int | str, ...],
+        dtype: str,
+        unit: str,
+        meaning: str,
+        bounds: tuple[int, int] | None = None,
+    ) -> TensorSpec:
+        return TensorSpec(name=name, shape=shape, dtype=dtype, unit=unit, meaning=meaning, bounds=bounds)
 
     features = (1, FRAMES, config.content_features)
     phone = spec("phone", features, "float32", "1", "content features")
-    pitch = spec("pitch", (1, FRAMES), "int64", "bin", "F0 on RVC's mel scale, 1 (unvoiced) to 255")
+    pitch = spec("pitch", (1, FRAMES), "int64", "bin", "F0 on RVC's mel scale, 1 (unvoiced) to 255", (1, 255))
     nsff0 = spec("nsff0", (1, FRAMES), "float32", "Hz", "F0, 0 where unvoiced")
-    sid = spec("sid", (1,), "int64", "1", f"speaker, 0 to {config.speakers - 1}")
+    sid = spec("sid", (1,), "int64", "1", f"speaker, 0 to {last}", (0, last))
     prior = spec(
         "prior_noise", (1, config.inter_channels, FRAMES), "float32", "sigma", "standard normal draw of the prior"
     )
