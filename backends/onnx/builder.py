@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 from torch import Tensor, fx
 
 from voxc.backends.onnx.lowering import Lowering
@@ -39,14 +39,14 @@ class OnnxBuilder:
         self.opset = opset
         self.names = names
         self.nodes: list[onnx.NodeProto] = []
-        self.initializers: dict[str, TensorProto] = {}
+        self.weights: dict[str, Array] = {}
         self.values: dict[fx.Node, str | list[str]] = {}
         self.node: fx.Node | None = None
         self.constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self.temporaries = 0
 
-    def initializer(self, name: str, tensor: Tensor) -> str:
-        self.initializers[name] = numpy_helper.from_array(tensor.detach().contiguous().numpy(), name)
+    def weight(self, name: str, tensor: Tensor) -> str:
+        self.weights[name] = tensor.detach().contiguous().numpy()
         return name
 
     def constant(self, array: Array) -> str:
@@ -54,7 +54,7 @@ class OnnxBuilder:
         key = (str(array.dtype), array.shape, array.tobytes())
         if key not in self.constants:
             self.constants[key] = f"constant_{len(self.constants)}"
-            self.initializers[self.constants[key]] = numpy_helper.from_array(array, self.constants[key])
+            self.weights[self.constants[key]] = array
         return self.constants[key]
 
     def scalar(self, value: float, dtype: torch.dtype) -> str:

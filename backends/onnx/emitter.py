@@ -7,19 +7,21 @@ from pathlib import Path
 import onnx
 import onnxsim
 import torch
-from onnx import helper
+from onnx import TensorProto, helper, numpy_helper
 from torch import fx
 
 from voxc.backends.onnx.builder import DTYPES, OnnxBuilder
 from voxc.backends.onnx.ops import LOWERINGS
 from voxc.compiler.errors import CompileError
 from voxc.compiler.program import Program
-from voxc.compiler.tensor import TensorSpec
+from voxc.compiler.tensor import Array, TensorSpec
 
 # A protobuf message ends at 2 GiB; the rest is room for everything that is not a weight.
 MOST_INLINE_BYTES = (1 << 31) - (1 << 26)
 # Smaller tensors, the shapes among them, stay in the graph, where shape inference can see them.
 LEAST_EXTERNAL_BYTES = 1 << 10
+# Weights that start at a page can be mapped into memory.
+ALIGNMENT = 1 << 12
 # ONNX Runtime and TensorRT refuse files of a newer format than they know; each opset has the format it came with.
 IR_VERSIONS = {13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10}
 
@@ -29,72 +31,83 @@ def unsupported(program: Program) -> list[fx.Node]:
     return [node for node in program.graph.nodes if node.op == "call_function" and node.target not in LOWERINGS]
 
 
-def emit(program: Program, opset: int) -> onnx.ModelProto:
-    """The program as a checked and simplified ONNX model.
+def emit(program: Program, opset: int, path: Path) -> list[Path]:
+    """Writes the program as a checked ONNX file; gives that file and, if one message cannot hold the weights, theirs.
 
     Raises:
         UnsupportedError: a node has no lowering; names it, its module and its source line.
         CompileError: what came out is not a valid model.
     """
-    model = build_model(program, opset)
-    if weight_bytes(model) > MOST_INLINE_BYTES:
-        return model  # neither the checker nor the simplifier takes more than one message
+    build = lower(program, opset)
+    used = {name for node in build.nodes for name in node.input}
+    weights = {name: array for name, array in build.weights.items() if name in used}
     try:
+        if sum(array.nbytes for array in weights.values()) > MOST_INLINE_BYTES:
+            return write_external(program, build, weights, path)
+        model = make_model(program, build, [numpy_helper.from_array(array, name) for name, array in weights.items()])
         onnx.checker.check_model(model, full_check=True)
-        simplified, _ = onnxsim.simplify(model, certify=False)
-        onnx.checker.check_model(simplified, full_check=True)
+        model, _ = onnxsim.simplify(model, certify=False)
+        onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, RuntimeError) as error:
         raise CompileError(f"{program.name}: the ONNX graph is not valid: {error}") from error
-    return simplified
+    onnx.save_model(model, path)
+    return [path]
 
 
-def build_model(program: Program, opset: int) -> onnx.ModelProto:
+def lower(program: Program, opset: int) -> OnnxBuilder:
+    """The nodes and weights of the program in ONNX."""
     results = list(next(node for node in program.graph.nodes if node.op == "output").args[0])
     build = OnnxBuilder(opset, dict(zip(results, (spec.name for spec in program.outputs), strict=True)))
     inputs = iter(program.inputs)
     for node in program.graph.nodes:
         build.node = node
         if node.op == "placeholder":
-            weight = program.lifted_tensor(node)
-            build.values[node] = (
-                next(inputs).name if weight is None else build.initializer(weight_name(program, node), weight)
-            )
+            tensor = program.lifted_tensor(node)
+            name = next(inputs).name if tensor is None else build.weight(weight_name(program, node), tensor)
+            build.values[node] = name
         elif node.op == "call_function":
             if node.target not in LOWERINGS:
                 raise build.refuse("there is no lowering for this operator")
             build.lower(node, LOWERINGS[node.target])
     for result, spec in zip(results, program.outputs, strict=True):
         build.give(result, spec.name)
-    used = {name for node in build.nodes for name in node.input}
-    graph = helper.make_graph(
-        build.nodes,
-        program.name,
-        [value_info(spec) for spec in program.inputs],
-        [value_info(spec) for spec in program.outputs],
-        [tensor for name, tensor in build.initializers.items() if name in used],
-    )
+    return build
+
+
+def make_model(program: Program, build: OnnxBuilder, weights: list[TensorProto]) -> onnx.ModelProto:
+    inputs, outputs = ([value_info(spec) for spec in specs] for specs in (program.inputs, program.outputs))
+    graph = helper.make_graph(build.nodes, program.name, inputs, outputs, weights)
     return helper.make_model(
         graph,
         producer_name="voxc",
-        opset_imports=[helper.make_opsetid("", opset)],
-        ir_version=IR_VERSIONS.get(opset, 10),
+        opset_imports=[helper.make_opsetid("", build.opset)],
+        ir_version=IR_VERSIONS.get(build.opset, max(IR_VERSIONS.values())),
     )
 
 
-def save(model: onnx.ModelProto, path: Path) -> list[Path]:
-    """Writes the model, with the weights in a file of their own if one message cannot hold them."""
-    external = weight_bytes(model) > MOST_INLINE_BYTES
+def write_external(program: Program, build: OnnxBuilder, weights: dict[str, Array], path: Path) -> list[Path]:
+    """Writes the large weights to `<path>.data` and a model that points into it.
+
+    The simplifier takes only what fits in one message, so the graph stays as the passes left it.
+    """
     data = path.with_name(f"{path.name}.data")
-    onnx.save_model(
-        model, path, save_as_external_data=external, location=data.name, size_threshold=LEAST_EXTERNAL_BYTES
-    )
-    if external:
-        onnx.checker.check_model(path)
-    return [path, data] if external else [path]
-
-
-def weight_bytes(model: onnx.ModelProto) -> int:
-    return sum(len(tensor.raw_data) for tensor in model.graph.initializer)
+    tensors = []
+    with data.open("wb") as stream:
+        for name, array in weights.items():
+            if array.nbytes < LEAST_EXTERNAL_BYTES:
+                tensors.append(numpy_helper.from_array(array, name))
+                continue
+            stream.seek(-(-stream.tell() // ALIGNMENT) * ALIGNMENT)
+            tensor = TensorProto(name=name, dims=array.shape, data_type=helper.np_dtype_to_tensor_dtype(array.dtype))
+            place = {"location": data.name, "offset": stream.tell(), "length": array.nbytes}
+            for key, value in place.items():
+                tensor.external_data.add(key=key, value=str(value))
+            tensor.data_location = TensorProto.EXTERNAL
+            array.tofile(stream)
+            tensors.append(tensor)
+    onnx.save_model(make_model(program, build, tensors), path)
+    onnx.checker.check_model(path)
+    return [path, data]
 
 
 def weight_name(program: Program, placeholder: fx.Node) -> str:

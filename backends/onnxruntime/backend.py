@@ -32,8 +32,7 @@ class OnnxRuntimeBackend(Backend):
     def emit(self, program: Program, target: Target, directory: Path) -> Artifact:
         from voxc.backends.onnx import emitter
 
-        model = emitter.emit(program, target.opset)
-        files = emitter.save(model, directory / f"{program.name}.onnx")
+        files = emitter.emit(program, target.opset, directory / f"{program.name}.onnx")
         return Artifact("onnx", tuple(files))
 
     def load(self, file: Path, threads: int) -> Runner:
