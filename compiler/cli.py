@@ -68,13 +68,13 @@ def common(
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
-Threads = Annotated[int | None, typer.Option(help="Threads of the runtime. [default: the target's, else all cores]")]
-BundlePath = Annotated[Path, typer.Argument(help="A bundle directory.", show_default=False)]
+Threads = Annotated[int | None, typer.Option(help="Threads of the runtime. (default: the target's, else all cores)")]
+BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle directory.", show_default=False)]
 
 
 @command(epilog="Example: voxc compile voice.pth --target onnxruntime-cpu -o voice-cpu")
 def compile(
-    model: Annotated[Path, typer.Argument(help="A voice as RVC saves it (.pth).", show_default=False)],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A voice as RVC saves it (.pth).", show_default=False)],
     target: Annotated[
         list[str],
         typer.Option(
@@ -86,12 +86,12 @@ def compile(
         typer.Option(
             "--output",
             "-o",
-            help="The bundle; with several targets, the directory of the bundles. [default: MODEL-TARGET]",
+            help="The bundle; with several targets, the directory of the bundles. (default: MODEL-TARGET)",
         ),
     ] = None,
-    segment: Annotated[float | None, typer.Option(help="Segment length in seconds. [default: 2.0]")] = None,
+    segment: Annotated[float | None, typer.Option(help="Segment length in seconds. (default: 2.0)")] = None,
     frames: Annotated[int | None, typer.Option(help="Segment length in frames, instead of --segment.")] = None,
-    precision: Annotated[str | None, typer.Option(help="What to compute in. [default: the target's first]")] = None,
+    precision: Annotated[str | None, typer.Option(help="What to compute in. (default: the target's first)")] = None,
     dynamic: Annotated[bool, typer.Option("--dynamic", help="Leave the segment length open.")] = False,
     threads: Threads = None,
     verify_passes: Annotated[bool, typer.Option("--verify-passes", help="Check the numbers after every pass.")] = False,
@@ -177,7 +177,10 @@ def doctor(json: Json = False) -> None:
 
 @command(epilog="Example: voxc inspect voice-onnxruntime-cpu")
 def inspect(
-    path: Annotated[Path, typer.Argument(help="A bundle directory or a checkpoint.", show_default=False)],
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="BUNDLE|CHECKPOINT", help="A bundle directory or a checkpoint.", show_default=False),
+    ],
     json: Json = False,
 ) -> None:
     """Show what is in a bundle or a checkpoint."""

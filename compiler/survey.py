@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -43,8 +42,8 @@ def survey_target(target: Target) -> TargetSurvey:
     backend = find_backend(target.backend)
     emit, run = ability(backend.emit_needs), ability(backend.run_needs)
     measure = run
-    if run.able and platform.machine() not in target.architectures:
-        measure = Ability(False, f"this machine is {platform.machine()}")
+    if run.able and not target.any_host:
+        measure = Ability(False, "only on the device")
     return TargetSurvey(target, emit, run, measure)
 
 

@@ -22,7 +22,7 @@ class Target(BaseModel):
     name: str
     description: str
     backend: str
-    architectures: tuple[str, ...]
+    any_host: bool
     opset: int = Field(ge=13)
     precisions: tuple[Precision, ...] = Field(min_length=1)
     dynamic: bool

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -99,10 +99,13 @@ def summary(place: object, manifest: Manifest) -> list[str]:
         figures = measured.figures
         component = manifest.component(name)
         size = sum(file.bytes for file in component.files) / 1e6
-        lines.append(
-            f"  {name}: {component.format}, {size:.1f} MB, {told(figures['latency_median'])} "
-            f"({told(figures['speedup'])} PyTorch eager, "
-            f"real-time factor {told(figures['real_time_factor']).removesuffix(' x')}), "
-            f"SNR {told(figures['snr'])}"
-        )
+        lines.append(f"  {name}: {component.format}, {size:.1f} MB, SNR {told(figures['snr'])}, {speed(figures)}")
     return lines + [f"  FAILED: {failure}" for failure in manifest.failures]
+
+
+def speed(figures: Mapping[str, Figure]) -> str:
+    latency = figures["latency_median"]
+    if latency.value is None:
+        return f"latency {latency.how}"
+    rate = figures["real_time_factor"].value
+    return f"{told(latency)}, real-time factor {rate:.3g}, {told(figures['speedup'])} PyTorch eager"

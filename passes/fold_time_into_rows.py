@@ -61,7 +61,7 @@ class FoldTimeIntoRows(Pass):
                 notes.append(f"{stage.place}: {stage.length} samples stay one-dimensional: too short to cut")
                 continue
             Folding(editor, stage, rows).rewrite()
-            notes.append(f"{stage.place}: {stage.length} samples as {rows} rows, halo {stage.halo}")
+            notes.append(f"{stage.place}: {stage.length} samples as {rows} row{'s' * (rows > 1)}, halo {stage.halo}")
         return PassResult(editor.finish() if editor.modified else program, editor.modified, tuple(notes))
 
     def choose_rows(self, stage: Stage, work_items: int) -> int | None:

@@ -11,7 +11,7 @@ GOOD = """
 box:
   description: A box
   backend: onnxruntime
-  architectures: [x86_64]
+  any_host: true
   opset: 20
   precisions: [fp32]
   dynamic: true
