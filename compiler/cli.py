@@ -105,7 +105,8 @@ def compile(
     targets = tuple(find_target(name, known) for name in dict.fromkeys(target))
     with progress() as report:
         report("starting")
-        from voxc.compiler.driver import Request, compile_voice
+        from voxc.compiler.driver import compile_voice
+        from voxc.compiler.request import Request
 
         request = Request(model, targets, output, segment, frames, precision, dynamic, threads, verify_passes)
         bundles = compile_voice(request, report)

@@ -164,20 +164,20 @@ class Machine(Record):
 
 
 class ComponentMeasurements(Record):
-    """Figures of one component by name, and how long each pass took, in seconds."""
+    """Figures of one component by name, and how long each pass took."""
 
     figures: Mapping[str, Figure]
-    pass_seconds: Mapping[str, float]
+    passes: Mapping[str, Figure]
 
 
 class Measurements(Record):
-    """What differs from run to run. `reference` holds inputs, noise and float32 PyTorch's outputs."""
+    """What differs from run to run. `compile` is what the compile itself took; `reference` holds inputs, noise and
+    float32 PyTorch's outputs."""
 
     created: str
     machine: Machine
     threads: int
-    compile_seconds: float
-    peak_memory_mib: float
+    compile: Mapping[str, Figure]
     reference: FileRecord
     components: Mapping[str, ComponentMeasurements]
 

@@ -125,14 +125,14 @@ def read_npz(path: Path) -> dict[str, Array]:
             arrays = {}
             for info in members:
                 with archive.open(info) as stream:
-                    arrays[info.filename.removesuffix(".npy")] = read_npy(stream, info.file_size)  # type: ignore[arg-type]
+                    arrays[info.filename.removesuffix(".npy")] = read_npy(stream)  # type: ignore[arg-type]
             return arrays
     except (OSError, zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError, KeyError) as error:
         raise TensorError(f"{path}: not a readable NPZ file ({error})") from error
 
 
-def read_npy(stream: BinaryIO, size: int) -> Array:
-    """One array whose header may lie: it is believed only as far as `size` bytes go."""
+def read_npy(stream: BinaryIO) -> Array:
+    """One array whose header may lie: what it announces is read, never allocated."""
     version = npy_format.read_magic(stream)
     read_header = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}.get(version)
     if read_header is None:
@@ -143,8 +143,6 @@ def read_npy(stream: BinaryIO, size: int) -> Array:
     count = 1
     for length in shape:
         count *= length
-    if count * dtype.itemsize > size:
-        raise ValueError(f"a header announces {count} elements, the file holds fewer")
     flat = np.frombuffer(stream.read(count * dtype.itemsize), dtype, count)
     return flat.reshape(shape, order="F" if fortran_order else "C").copy()
 

@@ -123,7 +123,7 @@ def is_local(node: fx.Node, editor: GraphEditor) -> bool:
         source, weight, bias, stride, _, _, transposed, *_ = call_arguments(node)
         constant = editor.weight(weight) is not None and (bias is None or editor.weight(bias) is not None)
         same_length = source.meta["val"].shape[TIME] == shape[TIME]
-        return constant and not transposed and list(stride) == [1] and same_length and is_centred(node)
+        return constant and not transposed and list(stride) == [1] and same_length
     if node.target not in ELEMENTWISE:
         return False
     return all(source.meta["val"].shape == shape for source in node.all_input_nodes)
@@ -131,13 +131,6 @@ def is_local(node: fx.Node, editor: GraphEditor) -> bool:
 
 def is_convolution(node: fx.Node) -> bool:
     return node.target is aten.convolution.default
-
-
-def is_centred(node: fx.Node) -> bool:
-    """Whether a convolution looks as far back as ahead."""
-    _, weight, _, _, padding, dilation, *_ = call_arguments(node)
-    kernel = weight.meta["val"].shape[2]
-    return 2 * padding[0] == dilation[0] * (kernel - 1)
 
 
 def merge(stages: list[Stage], length: int) -> Stage:
@@ -159,6 +152,7 @@ def without_entrance(nodes: Iterable[fx.Node]) -> set[fx.Node]:
 
 
 def reaches(nodes: list[fx.Node]) -> dict[fx.Node, int]:
+    """How far wrong values from the edges get: a convolution that keeps the length looks its padding back and ahead."""
     reach: dict[fx.Node, int] = {}
     for node in nodes:
         so_far = max((reach.get(source, 0) for source in node.all_input_nodes), default=0)

@@ -47,7 +47,8 @@ def synthesizer(voice_file: Path) -> Component:
 @pytest.fixture(scope="session")
 def compiled(voice_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle that tests may read and must not change."""
-    from voxc.compiler.driver import Request, compile_voice
+    from voxc.compiler.driver import compile_voice
+    from voxc.compiler.request import Request
 
     place = tmp_path_factory.mktemp("bundle") / "tiny"
     compile_voice(Request(voice_file, (load_targets()["onnxruntime-cpu"],), place, frames=30))

@@ -9,14 +9,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.voices import TINY, write_voice
+from tests.voices import write_voice
 from voxc.backends import BACKENDS
 from voxc.backends.base import Requirement
 from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
 from voxc.backends.onnxruntime.runner import OnnxRuntimeRunner
 from voxc.compiler import driver
-from voxc.compiler.driver import Request, compile_voice
-from voxc.compiler.errors import MissingRuntimeError, PassError, RecipeError
+from voxc.compiler.driver import compile_voice
+from voxc.compiler.errors import MissingRuntimeError, PassError
+from voxc.compiler.manifest import read_manifest
+from voxc.compiler.request import Request
 from voxc.compiler.target import Target, load_targets
 from voxc.compiler.tensor import Array
 from voxc.compiler.verify import verify_bundle
@@ -66,15 +68,9 @@ def test_two_compiles_have_one_build(voice_file: Path, compiled: Path, tmp_path:
     ((place, manifest),) = compile_voice(Request(voice_file, (target,), tmp_path / "again", frames=30, threads=1))
     ((_, other),) = compile_voice(Request(voice_file, (target,), tmp_path / "other", frames=31))
     first = (compiled / "synthesizer.onnx").read_bytes()
-    assert manifest.build_digest == driver_manifest(compiled).build_digest
+    assert manifest.build_digest == read_manifest(compiled).build_digest
     assert (place / "synthesizer.onnx").read_bytes() == first
     assert other.build_digest != manifest.build_digest
-
-
-def driver_manifest(place: Path) -> driver.Manifest:
-    from voxc.compiler.manifest import read_manifest
-
-    return read_manifest(place)
 
 
 def test_several_targets_share_a_directory(voice_file: Path, tmp_path: Path) -> None:
@@ -128,35 +124,3 @@ def test_a_missing_runtime_says_what_to_install(
     with pytest.raises(MissingRuntimeError, match=r"install no-such-runtime \(pip install 'voxc\[more\]'\)"):
         compile_voice(Request(voice_file, (target,), tmp_path / "bundle", frames=5))
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("options", "complaint"),
-    [
-        ({"segment": 0.0}, "--segment 0: a segment needs at least one frame"),
-        ({"segment": -1.0}, "at least one frame"),
-        ({"segment": float("nan")}, "at most"),
-        ({"segment": float("inf")}, "at most"),
-        ({"frames": 0}, "--frames 0"),
-        ({"frames": 10**9}, "at most 65536 frames"),
-        ({"frames": 10, "segment": 1.0}, "give one of them"),
-        ({"threads": 0}, "--threads must be at least 1"),
-        ({"precision": "int3"}, "no precision 'int3'; it has fp32"),
-    ],
-)
-def test_options_that_cannot_work(
-    voice_file: Path, tmp_path: Path, target: Target, options: dict[str, float], complaint: str
-) -> None:
-    with pytest.raises(RecipeError, match=complaint):
-        compile_voice(Request(voice_file, (target,), tmp_path / "bundle", **options))  # type: ignore[arg-type]
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_target_without_dynamic_sizes_refuses_them(voice_file: Path, target: Target) -> None:
-    fixed = target.model_copy(update={"dynamic": False})
-    with pytest.raises(RecipeError, match="leave out --dynamic"):
-        compile_voice(Request(voice_file, (fixed,), dynamic=True))
-
-
-def test_the_tiny_voice_is_what_its_config_says() -> None:
-    assert len(TINY) == 18

@@ -92,7 +92,7 @@ def test_a_stage_too_short_to_cut_stays_and_says_so(target: Target) -> None:
         [nn.Conv1d(2, 2, 3, padding=2), nn.Conv1d(2, 2, 3, padding=0)],
         [nn.Conv1d(2, 2, 4, padding=1, stride=2), nn.Conv1d(2, 2, 4, padding=1, stride=2)],
     ],
-    ids=["one convolution alone", "not centred", "strided"],
+    ids=["one convolution alone", "changing the length", "strided"],
 )
 def test_what_is_no_stage_stays(target: Target, convs: list[nn.Conv1d]) -> None:
     component = component_of(Chain(*convs), (1, 2, LENGTH))

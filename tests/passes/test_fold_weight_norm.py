@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -34,12 +35,26 @@ class NormOfInput(nn.Module):
         return x * (self.scale / torch.linalg.vector_norm(x, dim=1, keepdim=True))
 
 
+class NormOfAnother(nn.Module):
+    """A ratio of parameters that is no weight norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.weight, self.other = nn.Parameter(torch.randn(2, 3)), nn.Parameter(torch.randn(2, 3))
+        self.scale = nn.Parameter(torch.ones(2, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.weight * (self.scale / torch.linalg.vector_norm(self.other, dim=1, keepdim=True))
+
+
 def test_weight_norms_fold_into_weights(target: Target) -> None:
     program = check_pass(FoldWeightNorm(), component_of(Normed(), (1, 3, 20)), target, fires=True).program
     assert calls(program, NORM) == 0
     assert set(program.exported.state_dict) == {"conv.weight", "conv.bias", "up.weight", "up.bias"}
 
 
-def test_a_norm_of_the_input_stays(target: Target) -> None:
-    program = check_pass(FoldWeightNorm(), component_of(NormOfInput(), (2, 3)), target, fires=False).program
+@pytest.mark.parametrize("module", [NormOfInput(), NormOfAnother()])
+def test_another_norm_stays(target: Target, module: nn.Module) -> None:
+    program = check_pass(FoldWeightNorm(), component_of(module, (2, 3)), target, fires=False).program
     assert calls(program, NORM) == 1

@@ -1,0 +1,84 @@
+"""What to compile, for what, and how; refused before any work where it cannot come out well."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from voxc.compiler.errors import RecipeError
+from voxc.compiler.plan import Precision
+from voxc.compiler.target import Target
+
+DEFAULT_SEGMENT_SECONDS = 2.0
+MAX_FRAMES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Request:
+    """A model, its targets and the options.
+
+    `output` is the bundle for one target, and the directory of bundles for several; without it a bundle is named after
+    the model and the target. At most one of `segment` (seconds) and `frames` is given. `threads` of None are the
+    target's.
+    """
+
+    model: Path
+    targets: tuple[Target, ...]
+    output: Path | None = None
+    segment: float | None = None
+    frames: int | None = None
+    precision: str | None = None
+    dynamic: bool = False
+    threads: int | None = None
+    verify_passes: bool = False
+
+    def check(self) -> None:
+        """Raises RecipeError where options contradict each other or a target."""
+        if self.segment is not None and self.frames is not None:
+            raise RecipeError("--segment and --frames say the same thing twice; give one of them")
+        if self.threads is not None and self.threads < 1:
+            raise RecipeError(f"--threads must be at least 1, not {self.threads}")
+        for target in self.targets:
+            self.precision_for(target)
+            if self.dynamic and not target.dynamic:
+                raise RecipeError(f"target {target.name} needs a fixed segment length; leave out --dynamic")
+
+    def precision_for(self, target: Target) -> Precision:
+        """What the target computes in.
+
+        Raises:
+            RecipeError: it has no such precision.
+        """
+        if self.precision is None:
+            return target.default_precision
+        for precision in target.precisions:
+            if precision == self.precision:
+                return precision
+        there = ", ".join(target.precisions)
+        raise RecipeError(f"target {target.name} has no precision {self.precision!r}; it has {there}")
+
+    def segment_frames(self, frame_rate: float) -> int:
+        """The segment length in frames.
+
+        Raises:
+            RecipeError: it is not positive, or longer than anything a device could hold.
+        """
+        if self.frames is not None:
+            frames, told = self.frames, f"--frames {self.frames}"
+        else:
+            seconds = DEFAULT_SEGMENT_SECONDS if self.segment is None else self.segment
+            told = f"--segment {seconds:g}"
+            if not seconds * frame_rate <= MAX_FRAMES:
+                raise RecipeError(f"{told}: at most {MAX_FRAMES / frame_rate:g} seconds")
+            frames = round(seconds * frame_rate)
+        if frames < 1:
+            raise RecipeError(f"{told}: a segment needs at least one frame ({1 / frame_rate:g} s)")
+        if frames > MAX_FRAMES:
+            raise RecipeError(f"{told}: at most {MAX_FRAMES} frames")
+        return frames
+
+    def place_for(self, target: Target) -> Path:
+        """Where the bundle of a target goes."""
+        if self.output is None:
+            return Path(f"{self.model.stem}-{target.name}")
+        return self.output if len(self.targets) == 1 else self.output / target.name

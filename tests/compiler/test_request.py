@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from voxc.compiler.errors import RecipeError
+from voxc.compiler.request import Request
+from voxc.compiler.target import Target
+
+
+def request(target: Target, **options: Any) -> Request:
+    return Request(Path("voices/anna.pth"), (target,), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "frames"), [({}, 200), ({"segment": 0.5}, 50), ({"segment": 0.014}, 1), ({"frames": 7}, 7)]
+)
+def test_segment_lengths(target: Target, options: dict[str, float], frames: int) -> None:
+    assert request(target, **options).segment_frames(100.0) == frames
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"segment": 0.0}, "--segment 0: a segment needs at least one frame"),
+        ({"segment": -1.0}, "at least one frame"),
+        ({"segment": float("nan")}, "at most"),
+        ({"segment": float("inf")}, "at most"),
+        ({"frames": 0}, "--frames 0"),
+        ({"frames": 10**9}, "at most 65536 frames"),
+        ({"frames": 10, "segment": 1.0}, "give one of them"),
+        ({"threads": 0}, "--threads must be at least 1"),
+        ({"precision": "int3"}, "no precision 'int3'; it has fp32"),
+    ],
+)
+def test_options_that_cannot_work(target: Target, options: dict[str, float], complaint: str) -> None:
+    with pytest.raises(RecipeError, match=complaint):
+        request(target, **options).check()
+        request(target, **options).segment_frames(100.0)
+
+
+def test_a_target_without_dynamic_sizes_refuses_them(target: Target) -> None:
+    with pytest.raises(RecipeError, match="leave out --dynamic"):
+        request(target.model_copy(update={"dynamic": False}), dynamic=True).check()
+
+
+def test_places(target: Target) -> None:
+    other = target.model_copy(update={"name": "other"})
+    model, both, out = Path("voices/anna.pth"), (target, other), Path("out")
+    assert Request(model, (target,)).place_for(target) == Path("anna-onnxruntime-cpu")
+    assert Request(model, both).place_for(other) == Path("anna-other")
+    assert Request(model, (target,), out).place_for(target) == out
+    assert Request(model, both, out).place_for(other) == out / "other"
