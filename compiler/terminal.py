@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from voxc.compiler.manifest import Figure, Manifest
 
@@ -17,14 +18,12 @@ Report = Callable[[str], None]
 
 
 @contextmanager
-def progress(quiet: bool = False) -> Iterator[Report]:
+def progress() -> Iterator[Report]:
     """A spinner with the present step and the time on a terminal; a line for each step elsewhere.
 
     A message `step, detail` is a step of its own only as `step`: details move the spinner and print no lines.
     """
-    if quiet:
-        yield lambda message: None
-    elif sys.stderr.isatty():
+    if sys.stderr.isatty():
         with live_progress() as report:
             yield report
     else:
@@ -33,22 +32,28 @@ def progress(quiet: bool = False) -> Iterator[Report]:
 
 @contextmanager
 def live_progress() -> Iterator[Report]:
-    columns = (SpinnerColumn(finished_text="[green]✓"), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(finished_text="[green]✓"),
+        TextColumn("{task.description}", markup=False),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        present: list[tuple[str, int]] = []
+        steps: list[tuple[str, TaskID]] = []
+
+        def finish_step() -> None:
+            if steps:
+                bar.update(steps[-1][1], total=1, completed=1)
 
         def report(message: str) -> None:
             step = message.partition(",")[0]
-            if present and present[-1][0] == step:
-                bar.update(present[-1][1], description=message)  # type: ignore[arg-type]
-                return
-            if present:
-                bar.update(present[-1][1], total=1, completed=1)  # type: ignore[arg-type]
-            present.append((step, bar.add_task(message, total=None)))
+            if steps and steps[-1][0] == step:
+                bar.update(steps[-1][1], description=message)
+            else:
+                finish_step()
+                steps.append((step, bar.add_task(message, total=None)))
 
         yield report
-        if present:
-            bar.update(present[-1][1], total=1, completed=1)  # type: ignore[arg-type]
+        finish_step()
 
 
 def plain_progress() -> Report:
@@ -68,14 +73,19 @@ def show(*rows: object) -> None:
     """Prints to stdout, wide when it is not a terminal."""
     console = Console() if sys.stdout.isatty() else Console(width=160)
     for row in rows:
-        console.print(row, highlight=False, soft_wrap=isinstance(row, str))
+        console.print(plain(row) if isinstance(row, str) else row, soft_wrap=isinstance(row, str))
 
 
 def table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
-    result = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    result = Table(*columns, title=plain(title), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for row in rows:
-        result.add_row(*row)
+        result.add_row(*map(plain, row))
     return result
+
+
+def plain(text: str) -> Text:
+    """Text as it stands: what comes out of a file from anyone neither styles nor steers the terminal."""
+    return Text("".join(character for character in text if character.isprintable() or character == "\n"))
 
 
 def figures_table(manifest: Manifest) -> Table:

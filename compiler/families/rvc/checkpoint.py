@@ -108,8 +108,8 @@ def explain_unreadable(path: Path, error: BaseException) -> str:
         code = unsafe_globals(path)
         if code:
             return f"{path}: refused, loading it would run code ({', '.join(code)}); a voice holds only tensors"
-    detail = str(error).partition("\n")[0] or type(error).__name__
-    return f"{path}: damaged or not a PyTorch checkpoint ({detail})"
+    detail = str(error).partition(". ")[0].partition("\n")[0] if isinstance(error, RuntimeError) else ""
+    return f"{path}: damaged or not a PyTorch checkpoint{f' ({detail})' if detail else ''}"
 
 
 def unsafe_globals(path: Path) -> list[str]:
