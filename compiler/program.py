@@ -96,26 +96,35 @@ class Program:
     def graph(self) -> fx.Graph:
         return self.exported.graph
 
+    @property
+    def results(self) -> list[fx.Node]:
+        """The nodes that the graph gives, in the order of `outputs`."""
+        return list(next(node for node in self.graph.nodes if node.op == "output").args[0])
+
     def run(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Evaluates the graph with PyTorch's own kernels on `tensors` (inputs, and noise still inside, by name)."""
-        lifted = [self.lifted_tensor(node) for node in self.graph.nodes if node.op == "placeholder"]
+        weights = [self.weight(node) for node in self.graph.nodes if node.op == "placeholder"]
         given = iter([tensors[spec.name] for spec in self.inputs])
-        arguments = [next(given) if tensor is None else tensor for tensor in lifted]
+        arguments = [next(given) if tensor is None else tensor for tensor in weights]
         with torch.inference_mode(), ReplayNoise([tensors[spec.name] for spec in self.noise]):
             outputs = fx.Interpreter(self.exported.graph_module).run(*arguments)
         return named(self.outputs, outputs)
 
-    def lifted_tensor(self, placeholder: fx.Node) -> Tensor | None:
-        """The weight, buffer or constant behind a placeholder; None for a user input."""
+    def weight_key(self, placeholder: fx.Node) -> str | None:
+        """The name in the user's model of the weight, buffer or constant behind a placeholder; None for an input."""
         signature = self.exported.graph_signature
-        for table in (signature.inputs_to_parameters, signature.inputs_to_buffers):
-            if placeholder.name in table:
-                key = table[placeholder.name]
-                return (
-                    self.exported.state_dict[key] if key in self.exported.state_dict else self.exported.constants[key]
-                )
-        key = signature.inputs_to_lifted_tensor_constants.get(placeholder.name)
-        return None if key is None else self.exported.constants[key]
+        named_inputs = (
+            signature.inputs_to_parameters, signature.inputs_to_buffers, signature.inputs_to_lifted_tensor_constants
+        )  # fmt: skip
+        return next((table[placeholder.name] for table in named_inputs if placeholder.name in table), None)
+
+    def weight(self, placeholder: fx.Node) -> Tensor | None:
+        """The tensor behind a placeholder; None for an input."""
+        key = self.weight_key(placeholder)
+        if key is None:
+            return None
+        state = self.exported.state_dict
+        return state[key] if key in state else self.exported.constants[key]
 
     def compute_nodes(self) -> list[str]:
         """Names of the nodes that compute a tensor: what the precision plan speaks of."""
@@ -147,9 +156,8 @@ def export(component: Component, frames: int, dynamic: bool) -> Program:
                 component.module, arguments, dynamic_shapes=shapes if dynamic else None, strict=False
             ).run_decompositions()
     except (torch._dynamo.exc.UserError, RuntimeError, ValueError) as error:
-        raise CompileError(
-            f"{component.name}: torch.export refused the network: {str(error).splitlines()[0]}"
-        ) from error
+        told = str(error).partition("\n")[0]
+        raise CompileError(f"{component.name}: torch.export refused the network: {told}") from error
 
     def bound(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
         return specs if dynamic else tuple(spec.bind(frames) for spec in specs)

@@ -11,6 +11,8 @@ from voxc.compiler.target import Target
 
 DEFAULT_SEGMENT_SECONDS = 2.0
 MAX_FRAMES = 1 << 16
+# torch.export takes sizes of 0 and 1, and what comes out as 1, for fixed.
+LEAST_DYNAMIC_FRAMES = 3
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,10 @@ class Request:
             if not seconds * frame_rate <= MAX_FRAMES:
                 raise RecipeError(f"{told}: at most {MAX_FRAMES / frame_rate:g} seconds")
             frames = round(seconds * frame_rate)
+        if self.dynamic and frames < LEAST_DYNAMIC_FRAMES:
+            raise RecipeError(
+                f"{told}: --dynamic needs a segment of {LEAST_DYNAMIC_FRAMES} frames or more to trace with"
+            )
         if frames < 1:
             raise RecipeError(f"{told}: a segment needs at least one frame ({1 / frame_rate:g} s)")
         if frames > MAX_FRAMES:

@@ -8,11 +8,14 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
+import torch
+from torch import fx
 from torch._export.verifier import SpecViolationError
 
 from voxc.compiler.errors import PassError
 from voxc.compiler.program import PassRecord, Program
 from voxc.compiler.target import Target
+from voxc.compiler.tensor import TensorSpec
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,17 @@ class Pass(ABC):
         added = after.inputs[len(before.inputs) :]
         if kept != before.inputs or after.outputs != before.outputs or (added and not self.adds_inputs):
             raise PassError(f"{self.name} changed the inputs or outputs of {before.name}")
-        given = [node for node in after.graph.nodes if node.op == "placeholder" and after.lifted_tensor(node) is None]
-        described = [(len(spec.shape), spec.dtype) for spec in after.inputs]
-        found = [(node.meta["val"].dim(), str(node.meta["val"].dtype).removeprefix("torch.")) for node in given]
-        if described != found:
-            raise PassError(f"{self.name} left inputs in the graph of {before.name} that its specs do not describe")
+        placeholders = [node for node in after.graph.nodes if node.op == "placeholder"]
+        given = [node for node in placeholders if after.weight_key(node) is None]
+        for specs, nodes in ((after.inputs, given), (after.outputs, after.results)):
+            if len(specs) != len(nodes) or not all(map(describes, specs, nodes)):
+                raise PassError(f"{self.name} left {before.name} with inputs or outputs that its specs do not describe")
+
+
+def describes(spec: TensorSpec, node: fx.Node) -> bool:
+    """Whether the graph's own dtype and sizes are those of a spec; a symbolic size is only seen to be symbolic."""
+    value = node.meta["val"]
+    return str(value.dtype) == f"torch.{spec.dtype}" and len(spec.shape) == value.dim() and all(
+        size == found if isinstance(size, int) else isinstance(found, torch.SymInt)
+        for size, found in zip(spec.shape, value.shape, strict=True)
+    )  # fmt: skip

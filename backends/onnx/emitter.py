@@ -56,21 +56,20 @@ def emit(program: Program, opset: int, path: Path) -> list[Path]:
 
 def lower(program: Program, opset: int) -> OnnxBuilder:
     """The nodes and weights of the program in ONNX."""
-    results = list(next(node for node in program.graph.nodes if node.op == "output").args[0])
-    build = OnnxBuilder(opset, dict(zip(results, (spec.name for spec in program.outputs), strict=True)))
+    names = [spec.name for spec in program.outputs]
+    build = OnnxBuilder(opset, dict(zip(program.results, names, strict=True)))
     inputs = iter(program.inputs)
     for node in program.graph.nodes:
         build.node = node
         if node.op == "placeholder":
-            tensor = program.lifted_tensor(node)
-            name = next(inputs).name if tensor is None else build.weight(weight_name(program, node), tensor)
-            build.values[node] = name
+            key, tensor = program.weight_key(node), program.weight(node)
+            build.values[node] = next(inputs).name if key is None or tensor is None else build.weight(key, tensor)
         elif node.op == "call_function":
             if node.target not in LOWERINGS:
                 raise build.refuse("there is no lowering for this operator")
             build.lower(node, LOWERINGS[node.target])
-    for result, spec in zip(results, program.outputs, strict=True):
-        build.give(result, spec.name)
+    for result, name in zip(program.results, names, strict=True):
+        build.give(result, name)
     return build
 
 
@@ -108,17 +107,6 @@ def write_external(program: Program, build: OnnxBuilder, weights: dict[str, Arra
     onnx.save_model(make_model(program, build, tensors), path)
     onnx.checker.check_model(path)
     return [path, data]
-
-
-def weight_name(program: Program, placeholder: fx.Node) -> str:
-    """The name of a weight in the user's model."""
-    signature = program.exported.graph_signature
-    for table in (
-        signature.inputs_to_parameters, signature.inputs_to_buffers, signature.inputs_to_lifted_tensor_constants
-    ):  # fmt: skip
-        if placeholder.name in table:
-            return table[placeholder.name]
-    return placeholder.name
 
 
 def value_info(spec: TensorSpec) -> onnx.ValueInfoProto:

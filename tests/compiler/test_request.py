@@ -29,6 +29,7 @@ def test_segment_lengths(target: Target, options: dict[str, float], frames: int)
         ({"segment": float("nan")}, "at most"),
         ({"segment": float("inf")}, "at most"),
         ({"frames": 0}, "--frames 0"),
+        ({"frames": 2, "dynamic": True}, "--dynamic needs a segment of 3 frames"),
         ({"frames": 10**9}, "at most 65536 frames"),
         ({"frames": 10, "segment": 1.0}, "give one of them"),
         ({"threads": 0}, "--threads must be at least 1"),
