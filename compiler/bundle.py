@@ -122,8 +122,12 @@ def put_in_place(staging: Path, destination: Path) -> None:
         staging.rename(destination)
         return
     aside = Path(tempfile.mkdtemp(prefix=partial_prefix(destination), dir=destination.parent))
-    destination.rename(aside / "old")
-    staging.rename(destination)
+    old = destination.rename(aside / "old")
+    try:
+        staging.rename(destination)
+    except OSError:
+        old.rename(destination)
+        raise
     shutil.rmtree(aside, ignore_errors=True)
 
 

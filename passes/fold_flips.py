@@ -91,7 +91,14 @@ Rule = Callable[[Sweep, fx.Node], bool]
 
 
 def is_channel_flip(node: fx.Node) -> bool:
-    return node.target is aten.flip.default and list(call_arguments(node)[1]) == [CHANNELS]
+    if node.target is not aten.flip.default:
+        return False
+    source, dims = call_arguments(node)
+    return len(dims) == 1 and is_channels(dims[0], source)
+
+
+def is_channels(dim: int, tensor: fx.Node) -> bool:
+    return dim in (CHANNELS, CHANNELS - tensor.meta["val"].dim())
 
 
 def stays(sweep: Sweep, node: fx.Node) -> bool:
@@ -103,6 +110,8 @@ def stays(sweep: Sweep, node: fx.Node) -> bool:
 def meet(sweep: Sweep, node: fx.Node) -> bool:
     """Elementwise over two tensors: both must be held the same way, or one be the same for all channels."""
     for operand in node.all_input_nodes:
+        if operand in sweep.reversed and operand.meta["val"].dim() != node.meta["val"].dim():
+            return False  # its channels are another axis of the result
         if operand not in sweep.reversed and not same_for_all_channels(operand, node):
             if not reverse_outputs(sweep, operand):
                 return False
@@ -149,7 +158,7 @@ def permute_weight(sweep: Sweep, conv: fx.Node, argument: int, axis: int) -> Non
 def mirror_slice(sweep: Sweep, node: fx.Node) -> bool:
     """slice(flip(x), a, b) = flip(slice(x, C - b, C - a))."""
     source, dim, start, end, step = call_arguments(node)
-    if dim != CHANNELS:
+    if not is_channels(dim, source):
         return stays(sweep, node)
     channels = source.meta["val"].shape[CHANNELS]
     if step != 1 or not all(isinstance(bound, int | None) for bound in (start, end)) or not isinstance(channels, int):
@@ -162,7 +171,7 @@ def mirror_slice(sweep: Sweep, node: fx.Node) -> bool:
 def mirror_split(sweep: Sweep, node: fx.Node) -> bool:
     """The sizes of a split over channels change places, and `mirror_part` swaps the parts."""
     source, sizes, dim = call_arguments(node)
-    if dim == CHANNELS:
+    if is_channels(dim, source):
         node.args = (source, sizes[::-1], dim)
     return stays(sweep, node)
 
@@ -171,8 +180,8 @@ def mirror_part(sweep: Sweep, node: fx.Node) -> bool:
     split, index = call_arguments(node)
     if split.target is not aten.split_with_sizes.default:
         return False
-    _, sizes, dim = call_arguments(split)
-    if dim == CHANNELS:
+    source, sizes, dim = call_arguments(split)
+    if is_channels(dim, source):
         node.args = (split, len(sizes) - 1 - index)
     return stays(sweep, node)
 
@@ -181,7 +190,7 @@ def mirror_cat(sweep: Sweep, node: fx.Node) -> bool:
     parts, dim = call_arguments(node)
     if not all(part in sweep.reversed for part in parts):
         return False
-    if dim == CHANNELS:
+    if is_channels(dim, node):
         node.args = (parts[::-1], dim)
     return stays(sweep, node)
 

@@ -57,6 +57,25 @@ def test_a_failure_leaves_the_old_bundle(tmp_path: Path) -> None:
     assert (place / MANIFEST_NAME).read_text() == "old"
 
 
+def test_the_old_bundle_comes_back_if_the_new_one_cannot_take_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "bundle"
+    with staged(place) as staging:
+        fill(staging, "old")
+    rename = Path.rename
+
+    def refuse(path: Path, to: Path) -> Path:
+        if to == place and PARTIAL_MARK in path.name:
+            raise OSError("no")
+        return rename(path, to)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OutputError, match="cannot be written"), staged(place) as staging:
+        fill(staging)
+    assert (place / MANIFEST_NAME).read_text() == "old"
+
+
 def test_what_is_not_a_bundle_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     for place in (tmp_path, tmp_path / "notes.txt"):

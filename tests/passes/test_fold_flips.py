@@ -41,17 +41,32 @@ class Flipped(nn.Module):
 class SlicedHalves(nn.Module):
     """A flip seen through slices, a split, arithmetic with a convolution, and a concatenation."""
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
         torch.manual_seed(0)
+        self.channels = channels  # the axis, counted from either end
         self.conv = nn.Conv1d(2, 3, 1)
         self.last = nn.Conv1d(5, 2, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = torch.flip(x, [1])
-        first, second = torch.split(y, [2, 3], 1)
+        channels = self.channels
+        y = torch.flip(x, [channels])
+        first, second = torch.split(y, [2, 3], channels)
         moved = (second - self.conv(first)) * 0.5
-        return self.last(torch.cat([first, moved], 1)[:, :, 1:]) + torch.flip(torch.flip(x[:, :2, 1:], [1]), [1])
+        joined = self.last(torch.cat([first, moved], channels).narrow(-1, 1, 8))
+        return joined + torch.flip(torch.flip(x, [channels]), [channels]).narrow(channels, 3, 2)[:, :, 1:]
+
+
+class AnotherAxis(nn.Module):
+    """Channels that become the batch of a larger result."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv1d(4, 2, 3)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.conv(torch.flip(x, [1]) + y)
 
 
 class FlippedOutput(nn.Module):
@@ -71,8 +86,9 @@ def test_a_convolution_absorbs_a_flip(target: Target, transposed: bool) -> None:
     assert calls(check_pass(FoldFlips(), component, target, fires=True).program, FLIP) == 0
 
 
-def test_flips_travel_through_slices_splits_and_sums(target: Target) -> None:
-    component = component_of(SlicedHalves(), (1, 5, 9))
+@pytest.mark.parametrize("channels", [1, -2])
+def test_flips_travel_through_slices_splits_and_sums(target: Target, channels: int) -> None:
+    component = component_of(SlicedHalves(channels), (1, 5, 9))
     assert calls(check_pass(FoldFlips(), component, target, fires=True).program, FLIP) == 0
 
 
@@ -85,6 +101,11 @@ def test_a_flip_that_nobody_absorbs_stays_and_says_why(target: Target, module: n
     result = check_pass(FoldFlips(), component_of(module, (1, 4, 9)), target, fires=False)
     assert calls(result.program, FLIP) == 1
     assert reason in result.notes[0]
+
+
+def test_channels_that_become_another_axis_are_put_right_first(target: Target) -> None:
+    component = component_of(AnotherAxis(), (4, 5), (1, 1, 5))
+    check_pass(FoldFlips(), component, target, fires=False)
 
 
 def test_a_flip_in_time_is_none_of_its_business(target: Target) -> None:
