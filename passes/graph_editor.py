@@ -88,25 +88,25 @@ class GraphEditor:
         self.modified = True
 
     def add_weight(self, key: str, tensor: Tensor) -> fx.Node:
-        """A new weight named `key` in the model (numbered if the name is taken)."""
+        """A new weight named `key` in the model (numbered if the name is taken); weights stand before inputs."""
         key = next(name for name in numbered(key) if name not in self.weights)
         self.weights[key] = torch.nn.Parameter(tensor.contiguous(), requires_grad=False)
-        node = self.add_placeholder(
-            f"p_{key}".replace(".", "_"), self.fake_mode.from_tensor(tensor, static_shapes=True)
-        )
+        first_input = next(node for node in self.graph.nodes if self.weight(node) is None)
+        value = self.fake_mode.from_tensor(tensor, static_shapes=True)
+        node = self.add_placeholder(f"p_{key}".replace(".", "_"), value, first_input)
         self.input_specs[node.name] = InputSpec(InputKind.PARAMETER, TensorArgument(name=node.name), key)
         return node
 
     def add_input(self, spec: TensorSpec, value: Tensor) -> fx.Node:
         """A new user input, last in order, of the shape of `value`."""
-        node = self.add_placeholder(spec.name, value)
+        first_call = next(node for node in self.graph.nodes if node.op != "placeholder")
+        node = self.add_placeholder(spec.name, value, first_call)
         self.input_specs[node.name] = InputSpec(InputKind.USER_INPUT, TensorArgument(name=node.name), None)
         self.added_inputs.append(spec)
         return node
 
-    def add_placeholder(self, name: str, value: Tensor) -> fx.Node:
-        first = next(node for node in self.graph.nodes if node.op != "placeholder")
-        with self.graph.inserting_before(first):
+    def add_placeholder(self, name: str, value: Tensor, following: fx.Node) -> fx.Node:
+        with self.graph.inserting_before(following):
             node = self.graph.placeholder(name)
         node.meta["val"] = value
         return node

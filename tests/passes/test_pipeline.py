@@ -52,6 +52,11 @@ def test_the_whole_pipeline_on_rvc(synthesizer: Component, target: Target, dynam
     for frames in (30, 41) if dynamic else (30,):
         tensors = tensors_for(synthesizer, frames)
         torch.testing.assert_close(program.run(tensors), synthesizer.run(tensors), atol=2e-5, rtol=0)
+    tensors = tensors_for(synthesizer, 30)
+    kinds = [spec.kind.name for spec in program.exported.graph_signature.input_specs]
+    assert kinds == sorted(kinds), "weights come before inputs"
+    called = program.exported.module()(*(tensors[spec.name] for spec in program.inputs))
+    torch.testing.assert_close(called, synthesizer.run(tensors)["audio"], atol=2e-5, rtol=0)
     left = {str(node.target) for node in program.graph.nodes}
     assert not left & {
         "aten.flip.default",
