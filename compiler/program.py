@@ -15,10 +15,9 @@ from torch.export import Dim, ExportedProgram
 from voxc.compiler.errors import CompileError
 from voxc.compiler.noise import ReplayNoise
 from voxc.compiler.plan import PrecisionPlan
-from voxc.compiler.tensor import FRAMES, Array, TensorSpec
+from voxc.compiler.tensor import FRAMES, MAX_FRAMES, Array, TensorSpec
 
 MIN_DYNAMIC_FRAMES = 2
-MAX_DYNAMIC_FRAMES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -145,7 +144,7 @@ def export(component: Component, frames: int, dynamic: bool) -> Program:
     """
     reference = component.reference_inputs(frames)
     arguments = tuple(torch.from_numpy(reference[spec.name]) for spec in component.inputs)
-    length = Dim(FRAMES, min=MIN_DYNAMIC_FRAMES, max=MAX_DYNAMIC_FRAMES)
+    length = Dim(FRAMES, min=MIN_DYNAMIC_FRAMES, max=MAX_FRAMES)
     shapes = tuple(
         {axis: length for axis, size in enumerate(spec.shape) if size == FRAMES} for spec in component.inputs
     )

@@ -8,9 +8,9 @@ from pathlib import Path
 from voxc.compiler.errors import RecipeError
 from voxc.compiler.plan import Precision
 from voxc.compiler.target import Target
+from voxc.compiler.tensor import MAX_FRAMES
 
 DEFAULT_SEGMENT_SECONDS = 2.0
-MAX_FRAMES = 1 << 16
 # torch.export takes sizes of 0 and 1, and what comes out as 1, for fixed.
 LEAST_DYNAMIC_FRAMES = 3
 

@@ -17,6 +17,7 @@ Array = np.ndarray
 Dim = int | str
 
 FRAMES = "T"  # the one symbolic size: frames of a segment
+MAX_FRAMES = 1 << 16
 MAX_TENSOR_BYTES = 1 << 31
 
 

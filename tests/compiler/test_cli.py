@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -190,7 +191,7 @@ def test_verify(voxc: Voxc, compiled: Path, tmp_path: Path) -> None:
     assert all(check["passed"] for check in json.loads(result.stdout)["checks"])
     assert voxc("verify", tmp_path).exit_code == 2
     copy = tmp_path / "copy"
-    __import__("shutil").copytree(compiled, copy)
+    shutil.copytree(compiled, copy)
     (copy / "reference.npz").write_bytes(b"")
     broken = voxc("verify", copy)
     assert broken.exit_code == 1

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from tests.passes.harness import FRAMES, check_pass, component_of
 from voxc.compiler.families.rvc.generator import HarmonicSource
+from voxc.compiler.measure.fidelity import snr_db
 from voxc.compiler.program import Component, export
 from voxc.compiler.target import Target
 from voxc.passes.frame_rate_source_phase import FrameRateSourcePhase
@@ -78,7 +79,10 @@ def test_steady_pitch_does_not_drift(target: Target, hertz: float) -> None:
     program = FrameRateSourcePhase()(program, target).program
     f0 = torch.full((1, frames), hertz)
     found = program.run({"x0": f0, "noise0": torch.zeros(1, hop * frames, 1)})["y"].numpy().ravel()
-    cycles = np.cumsum(np.full(hop * frames, np.float64(np.float32(hertz) / np.float32(rate))))
-    expected = np.tanh(0.1 * np.sin(2 * np.pi * cycles))
-    snr = 10 * np.log10(np.sum(expected**2) / np.sum((found - expected) ** 2))
-    assert snr > 100
+    per_sample = np.float32(hertz) / np.float32(rate)
+    samples = np.arange(1, hop * frames + 1)
+    expected = np.tanh(0.1 * np.sin(2 * np.pi * np.float64(per_sample) * samples))
+    assert snr_db(expected, found) > 115
+    starts = np.cumsum(np.full(frames, per_sample * np.float32(hop) % 1, np.float32)) - per_sample * np.float32(hop) % 1
+    plain = np.repeat(starts % 1, hop) + per_sample * np.tile(np.arange(1, hop + 1, dtype=np.float32), frames)
+    assert snr_db(expected, np.tanh(0.1 * np.sin(2 * np.pi * plain))) < 30, "a plain sum would have done"
