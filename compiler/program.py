@@ -15,7 +15,7 @@ from torch.export import Dim, ExportedProgram
 from voxc.compiler.errors import CompileError
 from voxc.compiler.noise import ReplayNoise
 from voxc.compiler.plan import PrecisionPlan
-from voxc.compiler.tensor import FRAMES, MAX_FRAMES, Array, TensorSpec
+from voxc.compiler.tensor import FRAMES, MAX_FRAMES, Array, TensorSpec, frame_terms
 
 MIN_DYNAMIC_FRAMES = 2
 
@@ -26,6 +26,7 @@ class Component:
 
     `module` takes `inputs` in order and draws `noise` in order; every draw is standard normal. `reference_inputs`
     makes representative inputs and noise, by name, for a number of frames; the same number gives the same arrays.
+    `frame_rate` is in frames a second, `audio_rate` in Hz where the output is audio.
     """
 
     name: str
@@ -34,6 +35,8 @@ class Component:
     noise: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     reference_inputs: Callable[[int], dict[str, Array]]
+    frame_rate: float = 100.0
+    audio_rate: int | None = None
 
     def run(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Eager float32 PyTorch on `tensors` (inputs and noise by name)."""
@@ -146,7 +149,8 @@ def export(component: Component, frames: int, dynamic: bool) -> Program:
     arguments = tuple(torch.from_numpy(reference[spec.name]) for spec in component.inputs)
     length = Dim(FRAMES, min=MIN_DYNAMIC_FRAMES, max=MAX_FRAMES)
     shapes = tuple(
-        {axis: length for axis, size in enumerate(spec.shape) if size == FRAMES} for spec in component.inputs
+        {axis: affine(length, size) for axis, size in enumerate(spec.shape) if isinstance(size, str)}
+        for spec in component.inputs
     )
     try:
         with warnings.catch_warnings():
@@ -169,6 +173,13 @@ def export(component: Component, frames: int, dynamic: bool) -> Program:
         noise=bound(component.noise),
         frames=frames,
     )
+
+
+def affine(length: Any, size: str) -> Any:
+    """torch.export's spelling of a symbolic size, which has no `1 * T` and no `T + 0`."""
+    factor, offset = frame_terms(size)
+    scaled = length if factor == 1 else factor * length
+    return scaled + offset if offset else scaled
 
 
 def named(specs: tuple[TensorSpec, ...], outputs: Tensor | tuple[Tensor, ...]) -> dict[str, Tensor]:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import Annotated, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy_format
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from voxc.compiler.errors import OutputError, TensorError
 
 Array = np.ndarray
-Dim = int | str
 
 FRAMES = "T"  # the one symbolic size: frames of a segment
+SYMBOLIC = r"^(?:([1-9][0-9]{0,5})\*)?T(?:\+([1-9][0-9]{0,5}))?$"
+Dim = int | Annotated[str, Field(pattern=SYMBOLIC)]
+
 MAX_FRAMES = 1 << 16
 MAX_TENSOR_BYTES = 1 << 31
 
@@ -24,8 +28,8 @@ MAX_TENSOR_BYTES = 1 << 31
 class TensorSpec(BaseModel):
     """A named input or output of a component.
 
-    A dimension is a size, `"T"` (the frames of a segment) or `"<n>*T"`. `bounds` are the least and the largest value
-    that an index may have.
+    A dimension is a size, or `"T"` (the component's frames in a segment), `"<n>*T"`, `"T+<m>"` or `"<n>*T+<m>"`.
+    `bounds` are the least and the largest value that an index may have.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,7 +46,7 @@ class TensorSpec(BaseModel):
         return self.model_copy(update={"shape": self.sizes(frames)})
 
     def sizes(self, frames: int) -> tuple[int, ...]:
-        return tuple(size if isinstance(size, int) else frames * frame_factor(size) for size in self.shape)
+        return tuple(size if isinstance(size, int) else samples_of(size, frames) for size in self.shape)
 
     def accept(self, array: Array) -> Array:
         """`array` as the artifact takes it.
@@ -76,14 +80,30 @@ class TensorSpec(BaseModel):
         if len(shape) != len(self.shape):
             return False
         return all(
-            given == size if isinstance(size, int) else given > 0 and given % frame_factor(size) == 0
+            given == size if isinstance(size, int) else frames_of(size, given) is not None
             for given, size in zip(shape, self.shape, strict=True)
         )
 
 
-def frame_factor(size: str) -> int:
-    """What `"T"` or `"<n>*T"` multiplies the frames by."""
-    return 1 if size == FRAMES else int(size.removesuffix(f"*{FRAMES}"))
+@cache
+def frame_terms(size: str) -> tuple[int, int]:
+    """The factor and the offset of a symbolic size: `(n, m)` of `"<n>*T+<m>"`."""
+    match = re.match(SYMBOLIC, size)
+    assert match, f"{size!r} is not a size"
+    return int(match[1] or 1), int(match[2] or 0)
+
+
+def samples_of(size: str, frames: int) -> int:
+    """A symbolic size for a number of frames."""
+    factor, offset = frame_terms(size)
+    return factor * frames + offset
+
+
+def frames_of(size: str, given: int) -> int | None:
+    """The frames for which a symbolic size is `given`; None if there are none."""
+    factor, offset = frame_terms(size)
+    frames, left = divmod(given - offset, factor)
+    return frames if frames > 0 and not left else None
 
 
 def accept_inputs(specs: Iterable[TensorSpec], tensors: Mapping[str, Array]) -> dict[str, Array]:
@@ -101,7 +121,7 @@ def accept_inputs(specs: Iterable[TensorSpec], tensors: Mapping[str, Array]) -> 
         raise TensorError(f"inputs do not match the component ({'; '.join(said)}); it takes {', '.join(expected)}")
     accepted = {spec.name: spec.accept(tensors[spec.name]) for spec in specs}
     frames = {
-        given // frame_factor(size): spec.name
+        frames_of(size, given): spec.name
         for spec in specs
         for given, size in zip(accepted[spec.name].shape, spec.shape, strict=True)
         if isinstance(size, str)

@@ -1,12 +1,15 @@
-"""RVC checkpoints with random weights, as small as the architecture allows, in the layout that RVC writes."""
+"""Voices and content encoders with random weights, as small as their architectures allow, in their tools' layouts."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 
+from voxc.compiler.content.hubert import HubertConfig, HubertEncoder
 from voxc.compiler.families.rvc.config import RvcConfig, parse_config
 from voxc.compiler.families.rvc.synthesizer import Synthesizer, SynthesizerNoF0
 
@@ -46,3 +49,22 @@ def random_weights(config: RvcConfig, seed: int) -> dict[str, torch.Tensor]:
 def write_voice(path: Path, content: dict[str, Any] | None = None, **options: Any) -> Path:
     torch.save(tiny_content(**options) if content is None else content, path)
     return path
+
+
+# A HubertModel's config.json.
+SMALL_ENCODER: dict[str, Any] = {
+    "model_type": "hubert", "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "intermediate_size": 32, "conv_dim": [8] * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4,
+    "classifier_proj_size": 256,
+}  # fmt: skip
+
+
+def write_encoder(directory: Path, *, layers: int = 2, width: int = 24) -> Path:
+    """A Hugging Face directory whose encoder fits v1 voices, and v2 voices if it is 768 wide."""
+    directory.mkdir(parents=True)
+    values = SMALL_ENCODER | {"num_hidden_layers": layers, "hidden_size": width}
+    torch.manual_seed(0)
+    encoder = HubertEncoder(HubertConfig.model_validate(values), layers, project=True)
+    (directory / "config.json").write_text(json.dumps(values))
+    save_file(encoder.state_dict(), directory / "model.safetensors")
+    return directory

@@ -65,6 +65,22 @@ class Elementwise(nn.Module):
         return z % 0.7 + torch.floor(y) + (x < y).float() + torch.remainder(-x.abs(), 1.0)
 
 
+class Normalisation(nn.Module):
+    """GELU and group norm: a group for each channel, and groups of several."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.each = nn.GroupNorm(4, 4)
+        self.pairs = nn.GroupNorm(2, 4)
+        for norm in (self.each, self.pairs):
+            nn.init.normal_(norm.weight)
+            nn.init.normal_(norm.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pairs(F.gelu(self.each(x)) + x)
+
+
 class Shapes(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         batch, width, length = x.shape
@@ -96,6 +112,7 @@ NETWORKS = {
     "convolutions of rank 2": (Convolution2d(), [(1, 8, "T")]),
     "attention": (Attention(), [(1, "T", 8)]),
     "elementwise": (Elementwise(), [(1, 4, "T"), (1, 4, "T")]),
+    "normalisation": (Normalisation(), [(1, 4, "T")]),
     "shapes": (Shapes(), [(1, 3, "T")]),
     "lookup": (Lookup(), [(1, "T")]),
     "passing through": (PassThrough(), [(1, "T")]),

@@ -18,6 +18,19 @@ def spec(shape: tuple[int | str, ...], dtype: str = "float32", name: str = "x") 
 def test_symbolic_sizes() -> None:
     assert spec((1, "T", "40*T")).sizes(3) == (1, 3, 120)
     assert spec((1, "T")).bind(3).shape == (1, 3)
+    assert spec((1, "320*T+80", "T+2")).sizes(3) == (1, 1040, 5)
+
+
+def test_an_offset_fits_only_whole_frames() -> None:
+    audio = spec((1, "320*T+80"))
+    assert audio.fits((1, 400))
+    assert not any(audio.fits((1, size)) for size in (0, 80, 320, 399, 401))
+
+
+@pytest.mark.parametrize("size", ["t", "0*T", "T*2", "-1*T", "2*T+", "T-1", "99999999999*T"])
+def test_a_size_that_means_nothing_is_refused(size: str) -> None:
+    with pytest.raises(ValueError, match="pattern"):
+        spec((1, size))
 
 
 @pytest.mark.parametrize(

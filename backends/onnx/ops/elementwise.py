@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import fx
 
@@ -9,6 +11,7 @@ from voxc.backends.onnx.builder import DTYPES, OnnxBuilder
 from voxc.backends.onnx.lowering import Lowering
 
 aten = torch.ops.aten
+FIRST_GELU_OPSET = 20
 
 UNARY = {
     aten.abs.default: "Abs",
@@ -80,6 +83,17 @@ def leaky_relu(build: OnnxBuilder, node: fx.Node, x: fx.Node, slope: float) -> s
     return build.op("LeakyRelu", x, alpha=float(slope))
 
 
+def gelu(build: OnnxBuilder, node: fx.Node, x: fx.Node, approximate: str) -> str:
+    """x * (1 + erf(x / sqrt(2))) / 2: the operator of its own came with opset 20."""
+    if build.opset >= FIRST_GELU_OPSET:
+        return build.op("Gelu", x, approximate=approximate)
+    if approximate != "none":
+        raise build.refuse(f"approximate={approximate} needs opset {FIRST_GELU_OPSET}")
+    one, half, root = (build.scalar(value, x.meta["val"].dtype) for value in (1.0, 0.5, math.sqrt(0.5)))
+    share = build.op("Mul", build.op("Add", build.op("Erf", build.op("Mul", x, root)), one), half)
+    return build.op("Mul", x, share)
+
+
 def clamp(build: OnnxBuilder, node: fx.Node, x: fx.Node, low: float | None, high: float | None) -> str:
     dtype = x.meta["val"].dtype
     bounds = [None if bound is None else build.scalar(bound, dtype) for bound in (low, high)]
@@ -106,6 +120,7 @@ LOWERINGS: dict[object, Lowering] = {
     **{target: comparison(op_type) for target, op_type in COMPARISON.items()},
     aten.remainder.Scalar: remainder,
     aten.leaky_relu.default: leaky_relu,
+    aten.gelu.default: gelu,
     aten.clamp.default: clamp,
     aten.where.self: where,
     aten._to_copy.default: cast,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import fx
 
-from voxc.backends.onnx.builder import OnnxBuilder
+from voxc.backends.onnx.builder import OnnxBuilder, Size
 from voxc.backends.onnx.lowering import Lowering
 
 aten = torch.ops.aten
@@ -47,6 +47,26 @@ def layer_norm(
     return [build.op("Add", build.op("Mul", build.op("Div", centred, deviation), weight), bias)]
 
 
+def group_norm(
+    build: OnnxBuilder, node: fx.Node, x: fx.Node, weight: fx.Node | None, bias: fx.Node | None,
+    batch: Size, channels: Size, length: Size, groups: int, epsilon: float,
+) -> list[str]:  # fmt: skip
+    """InstanceNormalization, which every opset has: each group, as one channel, on its own."""
+    given = x.meta["val"]
+    dtype = given.dtype
+    if groups == channels and weight is not None and bias is not None:
+        return [build.op("InstanceNormalization", x, weight, bias, epsilon=float(epsilon))]
+    one, zero = (build.constant(torch.full((groups,), value, dtype=dtype).numpy()) for value in (1.0, 0.0))
+    grouped = build.op("Reshape", x, build.sizes([0, groups, -1]))
+    flat = build.op("InstanceNormalization", grouped, one, zero, epsilon=float(epsilon))
+    normed = build.op("Reshape", flat, build.op("Shape", x))
+    over_channels = build.sizes(list(range(1, given.dim() - 1)))
+    for op_type, factor in (("Mul", weight), ("Add", bias)):
+        if factor is not None:
+            normed = build.op(op_type, normed, build.op("Unsqueeze", factor, over_channels))
+    return [normed]
+
+
 LOWERINGS: dict[object, Lowering] = {
     aten.bmm.default: matmul,
     aten.mm.default: matmul,
@@ -54,4 +74,5 @@ LOWERINGS: dict[object, Lowering] = {
     aten._softmax.default: softmax,
     aten.cumsum.default: cumsum,
     aten.native_layer_norm.default: layer_norm,
+    aten.native_group_norm.default: group_norm,
 }

@@ -16,6 +16,7 @@ from torch import Tensor
 from voxc.compiler.errors import CheckpointError
 from voxc.compiler.families.rvc.config import RvcConfig, parse_config
 from voxc.compiler.families.rvc.synthesizer import Synthesizer, SynthesizerNoF0
+from voxc.compiler.weights import fill, some
 
 MAX_FILE_BYTES = 8 << 30
 MAX_INFO_CHARS = 200
@@ -147,31 +148,11 @@ def named_tensors(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
 
 
 def build_network(config: RvcConfig, weights: Mapping[str, Tensor], path: Path) -> Synthesizer:
-    """The network with `weights` in it, in float32 and in evaluation mode.
-
-    It is laid out without memory first, so that the shapes are compared before anything is allocated.
-    """
+    """The network with `weights` in it, in float32 and in evaluation mode."""
     with torch.device("meta"):
         network = (Synthesizer if config.f0 else SynthesizerNoF0)(config)
-    expected = network.state_dict()
-    missing = sorted(expected.keys() - weights.keys())
-    if missing:
-        raise CheckpointError(f"{path}: missing tensors: {some(missing)}")
-    unknown = sorted(weights.keys() - expected.keys())
+    unknown = sorted(weights.keys() - network.state_dict().keys())
     if unknown:
         raise CheckpointError(f"{path}: tensors that the config has no place for: {some(unknown)}")
-    for name, tensor in expected.items():
-        if weights[name].shape != tensor.shape:
-            raise CheckpointError(
-                f"{path}: tensor {name} has shape {list(weights[name].shape)}, the config asks for {list(tensor.shape)}"
-            )
-    state = {name: weights[name].detach().to(torch.float32, copy=True).contiguous() for name in expected}
-    damaged = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
-    if damaged:
-        raise CheckpointError(f"{path}: NaN or infinite values in {some(damaged)}")
-    network.load_state_dict(state, assign=True)
-    return network.eval().requires_grad_(False)
-
-
-def some(names: list[str], most: int = 5) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    fill(network, weights, path)
+    return network
