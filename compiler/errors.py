@@ -7,6 +7,7 @@ VoxcError
 │   ├── RecipeError              options that contradict each other, the model or the target
 │   ├── OutputError              the place for the result cannot be written
 │   ├── TensorError              tensors for `run` do not fit the component
+│   ├── AudioError               a recording is unreadable, empty or holds no numbers
 │   └── BundleError              not a bundle, or one that breaks its own schema
 ├── CompileError               exit 2: the target cannot take this network
 │   ├── PassError                a pass met a graph that it cannot handle
@@ -45,6 +46,10 @@ class OutputError(InputError):
 
 
 class TensorError(InputError):
+    pass
+
+
+class AudioError(InputError):
     pass
 
 
