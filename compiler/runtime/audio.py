@@ -18,6 +18,7 @@ from voxc.compiler.tensor import Array
 CONTENT_RATE = 16_000  # Hz, what content encoders and F0 estimators hear
 BLOCK = 1 << 16  # samples
 RATES = (4_000, 768_000)  # Hz
+LOUDEST = 1e6  # full scale 1; recordings in floats may exceed it, noise in a damaged file exceeds this
 WAV_LIMIT = (1 << 32) - (1 << 16)  # bytes of samples; RIFF counts in 32 bits
 WRITTEN = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
 
@@ -35,7 +36,7 @@ class Recording(Protocol):
     def seconds(self) -> float: ...
 
     def blocks(self) -> Iterator[Array]:
-        """Mono float32 [n]. Raises AudioError for what cannot be decoded, and for samples that are not finite."""
+        """Mono float32 [n]. Raises AudioError for what cannot be decoded, and for samples that are no sound."""
         ...
 
 
@@ -115,17 +116,18 @@ def mono(block: Array, name: str, start: int, rate: int) -> Array:
     """The mean of the channels of a block that begins at sample `start`: [n] or [n, channels] -> float32 [n].
 
     Raises:
-        AudioError: a sample is NaN or infinite.
+        AudioError: a sample is NaN, infinite or absurd.
     """
-    with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, and is reported
-        block = block.astype(np.float32, copy=False).reshape(len(block), -1)
-    finite = np.isfinite(block).all(axis=1)
-    if not finite.all():
-        first = start + int(np.argmin(finite))
+    block = block.reshape(len(block), -1)
+    sound = (np.abs(block) <= LOUDEST).all(axis=1)  # false for NaN
+    if not sound.all():
+        first = int(np.argmin(sound))
+        worst = block[first][np.argmax(~(np.abs(block[first]) <= LOUDEST))]
         raise AudioError(
-            f"{name}: sample {first} (at {first / rate:.3f} s) is not a finite number; repair the recording"
+            f"{name}: sample {start + first} (at {(start + first) / rate:.3f} s) is {worst:g} where full scale is 1; "
+            "the recording is damaged"
         )
-    return block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
+    return block.mean(axis=1, dtype=np.float32)
 
 
 class Resampler:
@@ -174,6 +176,6 @@ def write_sound(output: Path, blocks: Iterable[Array], rate: int, samples: int) 
                 file.write(block)
         partial.replace(output)
     except (OSError, soundfile.SoundFileError) as error:
-        raise OutputError(f"{output}: cannot be written ({error})") from error
+        raise OutputError(f"{output}: cannot be written, is the disk full? ({error})") from error
     finally:
         partial.unlink(missing_ok=True)

@@ -93,10 +93,12 @@ class Conversion:
         """Fills `spoken`.
 
         Raises:
-            AudioError: the recording cannot be decoded, is empty, or has samples that are not finite.
+            AudioError: the recording cannot be decoded, is empty, or has samples that are no sound.
             QualityError: the networks gave something that is not a finite number.
             OutputError: the disk is full.
         """
+        if self.options.transpose and not self.pipeline.uses_f0:
+            self.warnings.append("the voice was trained without pitch: transposing changes nothing")
         self.analyse()
         windows = plan(self.frames, self.pipeline.frames)
         contour = self.contour(windows) if self.pipeline.uses_f0 else None

@@ -31,7 +31,7 @@ def convert_file(
     sample of the recording at 16 kHz and of the result.
 
     Raises:
-        AudioError: `source` is no recording, is empty, or has samples that are not finite.
+        AudioError: `source` is no recording, is empty, or has samples that are no sound.
         OutputError: `output` cannot be written.
         RecipeError: the voice cannot do what the options ask for.
         QualityError: the networks gave something that is not a finite number.

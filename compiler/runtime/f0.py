@@ -17,6 +17,7 @@ from voxc.compiler.tensor import Array
 
 FRAME = 160  # samples at 16 kHz; frame i stands at sample 160 i
 STEP = FRAME / CONTENT_RATE  # seconds
+EDGES = (3, 2)  # frames at the ends of a sound for which Praat has no value
 Progress = Callable[[float, float], None]  # done, in all: seconds of audio
 
 
@@ -59,9 +60,8 @@ class Praat:
 
     def frames(self, audio: Scratch, first: int, count: int, peak: float | None) -> Array:
         """F0 of some frames, as Praat finds it in their samples alone; `peak` is that of the whole recording, None if
-        these frames are all. Praat has no value for frames at the edges: they are unvoiced, as RVC has them."""
-        blocks = placeable(count)
-        samples = audio.read(FRAME * first, FRAME * blocks).astype(np.float64)
+        these frames are all. The EDGES are unvoiced, as RVC has them."""
+        samples = audio.read(FRAME * first, FRAME * placeable(count)).astype(np.float64)
         loudest = float(np.abs(samples - samples.mean()).max())
         if loudest == 0:
             return np.zeros(count)
@@ -72,9 +72,7 @@ class Praat:
             voicing_threshold=self.voicing_threshold,
             silence_threshold=self.silence_threshold * (1 if peak is None else peak / loudest),
         )
-        found = pitch.selected_array["frequency"]
-        edge = (blocks - len(found) + 1) // 2
-        return np.pad(found, (edge, blocks - len(found) - edge))[:count]
+        return np.pad(pitch.selected_array["frequency"][: count - sum(EDGES)], EDGES)
 
 
 def placeable(count: int) -> int:

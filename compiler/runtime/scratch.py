@@ -24,7 +24,7 @@ class Scratch:
 
     def __init__(self, folder: Path | None) -> None:
         try:
-            self.file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by __exit__
+            self.file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - closed by __exit__
         except OSError as error:
             raise no_room(folder, error) from error
         self.folder = folder
@@ -40,9 +40,11 @@ class Scratch:
             self.length += len(block)
 
     def overwrite(self, start: int, block: Array) -> None:
+        data = np.ascontiguousarray(block, np.float32).data.cast("B")
         try:
             self.file.seek(start * BYTES)
-            self.file.write(np.ascontiguousarray(block, np.float32).data)
+            if self.file.write(data) < len(data):
+                raise OSError("disk full")
         except OSError as error:
             raise no_room(self.folder, error) from error
 
