@@ -40,14 +40,18 @@ class Listener(Runner):
 
 @dataclass
 class Whistler(Runner):
-    """A synthesizer that whistles at F0, as loud as it is told, with its phase accumulated as RVC's source does it."""
+    """A synthesizer that whistles at F0, as loud as it is told, with its phase accumulated as RVC's source does it.
+
+    Without F0 it whistles at 100 Hz.
+    """
 
     hop: int = HOP
     given: list[dict[str, Array]] = field(default_factory=list)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         self.given.append(dict(inputs))
-        hertz = np.repeat(inputs["nsff0"][0].astype(np.float64), self.hop)
+        frames = inputs["phone"].shape[1]
+        hertz = np.repeat(inputs.get("nsff0", np.full((1, frames), 100))[0].astype(np.float64), self.hop)
         sine = np.sin(2 * np.pi * np.cumsum(hertz) / (100 * self.hop)) * (hertz > 0)
         loudness = np.repeat(inputs["phone"][0].mean(axis=1), self.hop)
         return {"audio": (sine * loudness).astype(np.float32)[np.newaxis, np.newaxis]}

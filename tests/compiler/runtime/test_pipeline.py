@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+
+from tests.compiler.runtime.standins import Listener, Whistler, whistling
+from voxc.backends.base import Runner
+from voxc.compiler.errors import QualityError, RecipeError
+from voxc.compiler.runtime.clock import Clock
+from voxc.compiler.runtime.f0 import Contour
+from voxc.compiler.runtime.options import ConvertOptions
+from voxc.compiler.runtime.pipeline import Pipeline
+from voxc.compiler.runtime.scratch import Scratch
+from voxc.compiler.runtime.windows import Window
+
+VOICED = np.arange(400) % 50 < 30
+CONTOUR = Contour.of(np.where(VOICED, 200.0, 0.0), -100, transpose=0)
+RAMP = np.arange(48_000, dtype=np.float32) / 48_000
+
+
+def run(pipeline: Pipeline, options: ConvertOptions | None = None, start: int = 40) -> np.ndarray:
+    with Scratch(None) as audio:
+        audio.append(RAMP)
+        contour = CONTOUR if pipeline.uses_f0 else None
+        window = Window(start, start + 24, start + pipeline.frames - 24)
+        return pipeline.run(window, audio, contour, options or ConvertOptions(), Clock())
+
+
+def test_every_network_gets_its_frames() -> None:
+    pipeline = whistling()
+    audio = run(pipeline, ConvertOptions(speaker=1))
+    content, synthesizer = pipeline.runners["content"], pipeline.runners["synthesizer"]
+    np.testing.assert_array_equal(content.heard[0], RAMP[160 * 40 :][: 160 * 100 + 80])
+    (given,) = synthesizer.given
+    described = {name: (array.dtype.name, array.shape) for name, array in given.items()}
+    assert described == {
+        "phone": ("float32", (1, 100, 4)),
+        "pitch": ("int64", (1, 100)),
+        "nsff0": ("float32", (1, 100)),
+        "sid": ("int64", (1,)),
+        "prior_noise": ("float32", (1, 4, 100)),
+        "source_noise": ("float32", (1, 4000, 1)),
+    }
+    assert given["sid"] == 1
+    assert (given["phone"][:, ::2] == given["phone"][:, 1::2]).all()
+    assert (audio.dtype, audio.shape) == (np.float32, (4000,))
+
+
+def test_a_voice_without_f0_gets_none() -> None:
+    pipeline = whistling(uses_f0=False, retrieval=True)
+    run(pipeline)
+    assert set(pipeline.runners["synthesizer"].given[0]) == {"phone", "sid", "prior_noise", "source_noise"}
+    np.testing.assert_allclose(pipeline.runners["retrieval"].blends[0], 0.75)
+
+
+@pytest.mark.parametrize(
+    ("options", "voiced", "unvoiced"),
+    [
+        (ConvertOptions(index_rate=0.8, protect=0.25), 0.8, 0.2),
+        (ConvertOptions(index_rate=0.8, protect=0.0), 0.8, 0),
+        (ConvertOptions(index_rate=0.8, protect=0.5), 0.8, 0.8),
+    ],
+)
+def test_protect_blends_less_where_it_was_unvoiced(options: ConvertOptions, voiced: float, unvoiced: float) -> None:
+    pipeline = whistling(retrieval=True)
+    run(pipeline, options)
+    (blend,) = pipeline.runners["retrieval"].blends
+    assert (blend.dtype, blend.shape) == (np.float32, (1, 100))
+    np.testing.assert_allclose(blend[0], np.where(VOICED[140:240], voiced, unvoiced))
+
+
+def test_no_index_rate_no_retrieval() -> None:
+    pipeline = whistling(retrieval=True)
+    plain = run(whistling())
+    np.testing.assert_array_equal(run(pipeline, ConvertOptions(index_rate=0)), plain)
+    assert not pipeline.runners["retrieval"].blends
+
+
+def test_values_that_are_not_numbers_are_reported() -> None:
+    class Broken(Runner):
+        def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return {"audio": np.full((1, 1, 4000), np.nan, np.float32)}
+
+    pipeline = dataclasses.replace(whistling(), runners={"content": Listener(), "synthesizer": Broken()})
+    with pytest.raises(QualityError, match=r"not numbers at 0\.64 s"):
+        run(pipeline)
+
+
+def test_voices_that_cannot_convert() -> None:
+    pipeline = whistling()
+    complaints: list[tuple[dict[str, object], str]] = [
+        ({"runners": {"synthesizer": Whistler()}}, "needs a content component"),
+        ({"runners": {}}, "needs a content and a synthesizer component"),
+        ({"frames": 101}, "even number"),
+        ({"frames": 8}, "16 or more"),
+        ({"hop": 41}, "100 frames a second"),
+    ]
+    for change, complaint in complaints:
+        with pytest.raises(RecipeError, match=complaint):
+            dataclasses.replace(pipeline, **change)
+    with pytest.raises(RecipeError, match="speaker 2: the voice has speakers 0 to 1"):
+        pipeline.check(ConvertOptions(speaker=2))
