@@ -31,6 +31,7 @@ from voxc.compiler.measure.machine import cpu_name, tool_versions, usable_cores
 from voxc.compiler.program import Component
 from voxc.compiler.runtime.component import load_component
 from voxc.compiler.tensor import Array
+from voxc.compiler.voice_files import VoiceFiles
 
 
 def stock_export(component: Component, inputs: dict[str, Array], path: Path) -> Path:
@@ -70,7 +71,7 @@ def main() -> None:
         voice_file = options.voice or write_voice(Path(folder) / "v2_40k.pth")
         bundle, compile_seconds, compile_mib = cold_compile(voice_file, Path(folder) / "bundle", options)
 
-        (component,) = load_voice(voice_file).components
+        (component,) = load_voice(VoiceFiles(voice_file)).components
         inputs = component.reference_inputs(options.frames)
         given = {spec.name: inputs[spec.name] for spec in component.inputs}
         stock = OnnxRuntimeRunner(stock_export(component, inputs, Path(folder) / "stock.onnx"), options.threads)

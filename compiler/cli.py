@@ -69,12 +69,20 @@ def common(
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 Threads = Annotated[int | None, typer.Option(help="Threads of the runtime. (default: the target's, else all cores)")]
+Model = Annotated[
+    Path,
+    typer.Argument(
+        metavar="MODEL",
+        help="A voice as RVC saves it (.pth), a directory with one and its index and encoder, or 'demo'.",
+        show_default=False,
+    ),
+]
 BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle directory.", show_default=False)]
 
 
 @command(epilog="Example: voxc compile voice.pth --target onnxruntime-cpu -o voice-cpu")
 def compile(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A voice as RVC saves it (.pth).", show_default=False)],
+    model: Model,
     target: Annotated[
         list[str],
         typer.Option(
@@ -95,6 +103,28 @@ def compile(
     dynamic: Annotated[bool, typer.Option("--dynamic", help="Leave the segment length open.")] = False,
     threads: Threads = None,
     verify_passes: Annotated[bool, typer.Option("--verify-passes", help="Check the numbers after every pass.")] = False,
+    content: Annotated[
+        Path | None, typer.Option(help="HuBERT or ContentVec, as a Hugging Face directory. (default: MODEL/content)")
+    ] = None,
+    index: Annotated[
+        Path | None, typer.Option(help="The voice's index, as RVC writes it. (default: MODEL/*.index)")
+    ] = None,
+    index_budget: Annotated[float, typer.Option(help="MiB that the index may take; a larger one is compressed.")] = 32,
+    sample: Annotated[
+        Path | None,
+        typer.Option(help="A recording to convert, to measure how the bundle sounds. (default: a short one)"),
+    ] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="A recording of the target speaker, to compare the result with.")
+    ] = None,
+    speaker: Annotated[int, typer.Option(help="Which of the voice's speakers the sample is converted to.")] = 0,
+    transpose: Annotated[
+        float | None, typer.Option(help="Semitones up for the sample. (default: to the pitch of the reference)")
+    ] = None,
+    gate: Annotated[
+        list[str] | None,
+        typer.Option(help="Fail unless a figure of the conversion is good enough: 'secs>=0.8'; several times."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Compile a voice into one measured bundle for each target."""
@@ -108,7 +138,10 @@ def compile(
         from voxc.compiler.driver import compile_voice
         from voxc.compiler.request import Request
 
-        request = Request(model, targets, output, segment, frames, precision, dynamic, threads, verify_passes)
+        request = Request(
+            model, targets, output, segment, frames, precision, dynamic, threads, verify_passes, content, index,
+            index_budget, sample, reference, speaker, transpose, tuple(gate or ()),
+        )  # fmt: skip
         bundles = compile_voice(request, report)
     if json:
         print_json(
@@ -180,23 +213,24 @@ def doctor(json: Json = False) -> None:
 def inspect(
     path: Annotated[
         Path,
-        typer.Argument(metavar="BUNDLE|CHECKPOINT", help="A bundle directory or a checkpoint.", show_default=False),
+        typer.Argument(metavar="BUNDLE|MODEL", help="A bundle directory or a voice.", show_default=False),
     ],
     json: Json = False,
 ) -> None:
-    """Show what is in a bundle or a checkpoint."""
+    """Show what is in a bundle or a voice."""
+    from voxc.compiler.manifest import MANIFEST_NAME, read_manifest
     from voxc.compiler.terminal import figures_table, show, table
+    from voxc.compiler.voice_files import find_voice
 
-    if path.is_dir():
-        from voxc.compiler.manifest import read_manifest
-
+    if (path / MANIFEST_NAME).exists():
         manifest = read_manifest(path)
         if json:
             print_json(manifest.model_dump(mode="json"))
             return
         build = manifest.build
         show(f"{path}: {manifest.status}, build {manifest.build_digest}")
-        show(f"{build.source.file} ({build.source.family} {describe(build.source.facts)}) for {build.target.name}")
+        names = ", ".join(file.name for file in build.source.files.values())
+        show(f"{names} ({build.source.family} {describe(build.source.facts)}) for {build.target.name}")
         for component in build.components:
             show(table(f"\n{component.name}: {component.format}, {describe(component.precision_histogram)}", (
                 "tensor", "shape", "dtype", "unit", "meaning"), [
@@ -211,7 +245,7 @@ def inspect(
 
     from voxc.compiler.families import load_voice
 
-    voice = load_voice(path)
+    voice = load_voice(find_voice(path))
     facts = {
         "family": voice.family, **voice.facts, "sample_rate": voice.sample_rate, "hop": voice.hop,
         "content_features": voice.content_features, "uses_f0": voice.uses_f0, "speakers": voice.speakers,

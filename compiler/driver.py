@@ -26,6 +26,7 @@ from voxc.compiler.manifest import (
     PassNote,
     Recipe,
     Source,
+    SourceFile,
     TargetRecord,
     Voice,
     sha256_of_file,
@@ -39,6 +40,7 @@ from voxc.compiler.program import Component, Program, VoiceModel, export
 from voxc.compiler.request import Request
 from voxc.compiler.target import Target
 from voxc.compiler.tensor import Array, write_npz
+from voxc.compiler.voice_files import VoiceFiles, find_voice
 from voxc.passes.pipeline import pipeline
 
 # What a correct lowering reaches with room to spare, and a wrong one does not.
@@ -59,12 +61,13 @@ def compile_voice(request: Request, report: Report = lambda message: None) -> li
     request.check()
     for target in request.targets:
         refuse_to_overwrite(request.place_for(target))
-    report(f"loading {request.model.name}")
-    voice = load_voice(request.model)
-    source = describe_source(request.model, voice)
-    frames = request.segment_frames(voice.frame_rate)
+    files = find_voice(request.model, request.content, request.index)
+    report(f"loading {files.checkpoint.name}")
+    voice = load_voice(files)
+    source = describe_source(files, voice)
+    frames = request.segment_frames(voice.frame_rate, voice.frame_step)
     report(f"exporting {frames} frames ({frames / voice.frame_rate:g} s)")
-    parts = [Part.of(component, frames, request.dynamic) for component in voice.components]
+    parts = [Part.of(component, voice.frames_for(component, frames), request.dynamic) for component in voice.components]
     bundles = []
     for target in request.targets:
         job = Job(request, target, voice, report)
@@ -142,7 +145,9 @@ class Job:
             passes={done.name: figure(done.seconds, "s", "wall clock") for done in program.history},
         )
         return Compiled(
-            describe_component(program, artifact, staging, bound), measurements, missed(name, figures, bound)
+            describe_component(program, part.component.frame_rate, artifact, staging, bound),
+            measurements,
+            missed(name, figures, bound),
         )
 
     def run_passes(self, part: Part) -> Program:
@@ -177,7 +182,8 @@ class Job:
         figures = fidelity_figures(
             part.outputs[output.name],
             runner.run(part.inputs)[output.name],
-            self.voice.sample_rate,
+            output.unit,
+            part.component.audio_rate,
             f"{runtime} against float32 PyTorch, same inputs and noise, {part.program.frames} frames",
         )
         if not self.target.any_host:
@@ -186,7 +192,7 @@ class Job:
         self.report(step)
         return figures | latency_figures(
             part.component, runner.run, part.inputs, runtime=runtime, threads=self.threads,
-            seconds_of_audio=part.program.frames / self.voice.frame_rate,
+            seconds_of_audio=part.program.frames / part.component.frame_rate,
             tick=lambda detail: self.report(f"{step}, {detail}"),
         )  # fmt: skip
 
@@ -202,9 +208,12 @@ def missed(component: str, figures: Mapping[str, Figure], bound: float) -> tuple
     return ()
 
 
-def describe_component(program: Program, artifact: Artifact, staging: Path, bound: float) -> ComponentBuild:
+def describe_component(
+    program: Program, frame_rate: float, artifact: Artifact, staging: Path, bound: float
+) -> ComponentBuild:
     return ComponentBuild(
         name=program.name,
+        frame_rate=frame_rate,
         inputs=program.inputs,
         outputs=program.outputs,
         passes=tuple(PassNote(name=done.name, modified=done.modified, notes=done.notes) for done in program.history),
@@ -216,12 +225,19 @@ def describe_component(program: Program, artifact: Artifact, staging: Path, boun
     )
 
 
-def describe_source(model: Path, voice: VoiceModel) -> Source:
+def describe_source(files: VoiceFiles, voice: VoiceModel) -> Source:
+    return Source(
+        files={role: describe_file(path) for role, path in files.digested().items()},
+        family=voice.family,
+        facts=voice.facts,
+    )
+
+
+def describe_file(path: Path) -> SourceFile:
     try:
-        size, digest = model.stat().st_size, sha256_of_file(model)
+        return SourceFile(name=path.name, bytes=path.stat().st_size, sha256=sha256_of_file(path))
     except OSError as error:
-        raise CheckpointError(f"{model}: {error.strerror or error}") from error
-    return Source(file=model.name, bytes=size, sha256=digest, family=voice.family, facts=voice.facts)
+        raise CheckpointError(f"{path}: {error.strerror or error}") from error
 
 
 def assemble(
@@ -233,7 +249,7 @@ def assemble(
         tools=tool_versions(),
         source=source,
         target=TargetRecord.of(job.target),
-        recipe=Recipe(frames=parts[0].program.frames, dynamic=request.dynamic, precision=job.precision),
+        recipe=Recipe(frames=parts[-1].program.frames, dynamic=request.dynamic, precision=job.precision),
         voice=Voice(
             sample_rate=voice.sample_rate, hop=voice.hop, content_features=voice.content_features,
             uses_f0=voice.uses_f0, speakers=voice.speakers,

@@ -74,12 +74,18 @@ class Figure(Record):
         return self
 
 
-class Source(Record):
-    """The checkpoint."""
+class SourceFile(Record):
+    """A file that the voice was read from, by its name alone."""
 
-    file: str
+    name: str
     bytes: int
     sha256: Sha256
+
+
+class Source(Record):
+    """What the voice was read from: `checkpoint`, and perhaps `content` (its weights) and `index`."""
+
+    files: Mapping[str, SourceFile]
     family: str
     facts: Mapping[str, str | int | float]
 
@@ -110,11 +116,13 @@ class TargetRecord(Record):
 
 
 class Recipe(Record):
-    """What was asked for. `frames` is the segment length, and with `dynamic` the one that was measured."""
+    """What was asked for. `frames` is the segment length, and with `dynamic` the one that was measured. `gates` are
+    bounds on the figures of the conversion."""
 
     frames: int
     dynamic: bool
     precision: str
+    gates: tuple[str, ...] = ()
 
 
 class PassNote(Record):
@@ -124,9 +132,11 @@ class PassNote(Record):
 
 
 class ComponentBuild(Record):
-    """One component: its interface, what the passes did, and its artifact (main file first)."""
+    """One component: its interface, what the passes did, and its artifact (main file first). `frame_rate` is in frames
+    a second."""
 
     name: str
+    frame_rate: float
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     passes: tuple[PassNote, ...]
@@ -170,9 +180,24 @@ class ComponentMeasurements(Record):
     passes: Mapping[str, Figure]
 
 
+class Conversion(Record):
+    """A recording converted with the artifacts, and with float32 PyTorch on the same noise.
+
+    `fidelity` compares the two results; `task` compares the artifacts' result with the target speaker and with the
+    recording. `steps` is the time that each step of the conversion took. `audio` holds the recording and both results.
+    """
+
+    sample: str
+    options: Mapping[str, str | int | float]
+    fidelity: Mapping[str, Figure]
+    task: Mapping[str, Figure]
+    steps: Mapping[str, Figure]
+    audio: tuple[FileRecord, ...]
+
+
 class Measurements(Record):
     """What differs from run to run. `compile` is what the compile itself took; `reference` holds inputs, noise and
-    float32 PyTorch's outputs."""
+    float32 PyTorch's outputs; `conversion` is there for voices that have all that a conversion needs."""
 
     created: str
     machine: Machine
@@ -180,6 +205,7 @@ class Measurements(Record):
     compile: Mapping[str, Figure]
     reference: FileRecord
     components: Mapping[str, ComponentMeasurements]
+    conversion: Conversion | None = None
 
 
 class Manifest(Record):
@@ -192,7 +218,12 @@ class Manifest(Record):
 
     def files(self) -> list[FileRecord]:
         """Every file of the bundle but the manifest."""
-        return [self.measurements.reference, *(file for component in self.build.components for file in component.files)]
+        measured = self.measurements
+        return [
+            measured.reference,
+            *(file for component in self.build.components for file in component.files),
+            *(measured.conversion.audio if measured.conversion else ()),
+        ]
 
     def component(self, name: str) -> ComponentBuild:
         for component in self.build.components:

@@ -66,6 +66,15 @@ class VoiceModel:
     def frame_rate(self) -> float:
         return self.sample_rate / self.hop
 
+    @property
+    def frame_step(self) -> int:
+        """What the frames of a segment must be a multiple of, so that the slowest component gets whole frames."""
+        return max(round(self.frame_rate / component.frame_rate) for component in self.components)
+
+    def frames_for(self, component: Component, frames: int) -> int:
+        """A component's own frames in a segment of `frames`."""
+        return round(frames * component.frame_rate / self.frame_rate)
+
 
 @dataclass(frozen=True)
 class PassRecord:

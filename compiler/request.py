@@ -11,6 +11,7 @@ from voxc.compiler.target import Target
 from voxc.compiler.tensor import MAX_FRAMES
 
 DEFAULT_SEGMENT_SECONDS = 2.0
+DEFAULT_INDEX_BUDGET = 32.0
 # torch.export takes sizes of 0 and 1, and what comes out as 1, for fixed.
 LEAST_DYNAMIC_FRAMES = 3
 
@@ -21,7 +22,9 @@ class Request:
 
     `output` is the bundle for one target, and the directory of bundles for several; without it a bundle is named after
     the model and the target. At most one of `segment` (seconds) and `frames` is given. `threads` of None are the
-    target's.
+    target's. `content` and `index` go before what lies beside the model; `index_budget` is in MiB. `sample` is
+    converted to measure what the bundle sounds like, `reference` is a recording of the speaker that it is converted
+    to, and `transpose` is in semitones; None brings the pitch of the one to that of the other.
     """
 
     model: Path
@@ -33,6 +36,14 @@ class Request:
     dynamic: bool = False
     threads: int | None = None
     verify_passes: bool = False
+    content: Path | None = None
+    index: Path | None = None
+    index_budget: float = DEFAULT_INDEX_BUDGET
+    sample: Path | None = None
+    reference: Path | None = None
+    speaker: int = 0
+    transpose: float | None = None
+    gates: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Raises RecipeError where options contradict each other or a target."""
@@ -59,11 +70,12 @@ class Request:
         there = ", ".join(target.precisions)
         raise RecipeError(f"target {target.name} has no precision {self.precision!r}; it has {there}")
 
-    def segment_frames(self, frame_rate: float) -> int:
-        """The segment length in frames.
+    def segment_frames(self, frame_rate: float, step: int = 1) -> int:
+        """The segment length in frames, a multiple of `step`.
 
         Raises:
-            RecipeError: it is not positive, or longer than anything a device could hold.
+            RecipeError: it is not positive, or longer than anything a device could hold, or a number of frames that
+                `step` does not divide.
         """
         if self.frames is not None:
             frames, told = self.frames, f"--frames {self.frames}"
@@ -72,11 +84,12 @@ class Request:
             told = f"--segment {seconds:g}"
             if not seconds * frame_rate <= MAX_FRAMES:
                 raise RecipeError(f"{told}: at most {MAX_FRAMES / frame_rate:g} seconds")
-            frames = round(seconds * frame_rate)
-        if self.dynamic and frames < LEAST_DYNAMIC_FRAMES:
-            raise RecipeError(
-                f"{told}: --dynamic needs a segment of {LEAST_DYNAMIC_FRAMES} frames or more to trace with"
-            )
+            frames = round(seconds * frame_rate / step) * step
+        if frames % step:
+            raise RecipeError(f"{told}: with a content encoder, segments are multiples of {step} frames")
+        least = LEAST_DYNAMIC_FRAMES * step
+        if self.dynamic and frames < least:
+            raise RecipeError(f"{told}: --dynamic needs a segment of {least} frames or more to trace with")
         if frames < 1:
             raise RecipeError(f"{told}: a segment needs at least one frame ({1 / frame_rate:g} s)")
         if frames > MAX_FRAMES:

@@ -39,8 +39,9 @@ def voice_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def synthesizer(voice_file: Path) -> Component:
     from voxc.compiler.families import load_voice
+    from voxc.compiler.voice_files import VoiceFiles
 
-    (component,) = load_voice(voice_file).components
+    (component,) = load_voice(VoiceFiles(voice_file)).components
     return component
 
 

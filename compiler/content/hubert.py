@@ -70,7 +70,8 @@ class HubertConfig(BaseModel):
 class HubertEncoder(nn.Module):
     """Audio to content features: the hidden states after `layers` layers, through `final_proj` where `project`.
 
-    `normalize` brings the audio to zero mean and unit variance first, for encoders that were trained so.
+    `normalize` brings the audio to zero mean and unit variance first, for encoders that were trained so. `width` is
+    the number of features.
     """
 
     def __init__(self, config: HubertConfig, layers: int, project: bool, normalize: bool = False) -> None:
@@ -79,6 +80,7 @@ class HubertEncoder(nn.Module):
         self.feature_extractor = FeatureExtractor(config)
         self.feature_projection = FeatureProjection(config)
         self.encoder = Encoder(config, layers)
+        self.width = config.classifier_proj_size if project else config.hidden_size
         if project:
             self.final_proj = nn.Linear(config.hidden_size, config.classifier_proj_size)
 

@@ -20,17 +20,20 @@ Run = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 LATENCY_FIGURES = ("latency_median", "latency_p90", "latency_p99", "latency_min")
 
 
-def fidelity_figures(expected: Array, found: Array, sample_rate: int, how: str) -> dict[str, Figure]:
-    """How close `found` is to float32 PyTorch's `expected`, both of the same inputs and noise."""
+def fidelity_figures(expected: Array, found: Array, unit: str, audio_rate: int | None, how: str) -> dict[str, Figure]:
+    """How close `found` is to float32 PyTorch's `expected`, both of the same inputs and noise and in `unit`.
+
+    `audio_rate` is in Hz for audio, None for anything else.
+    """
     snr = fidelity.snr_db(expected, found)
     figures = {
         "snr": figure(snr, "dB", how, "the outputs are equal" if snr > 0 else "the output is not finite or all zero")
     }
     if np.isfinite(found).all():
-        error = fidelity.max_abs_error(expected, found)
-        distance = fidelity.log_mel_distance(expected, found, sample_rate)
-        figures["max_abs_error"] = figure(error, "full scale", how)
-        figures["log_mel_distance"] = figure(distance, "ln", f"{how}; mean over 80 mel bands and 40 ms windows")
+        figures["max_abs_error"] = figure(fidelity.max_abs_error(expected, found), unit, how)
+        if audio_rate is not None:
+            distance = fidelity.log_mel_distance(expected, found, audio_rate)
+            figures["log_mel_distance"] = figure(distance, "ln", f"{how}; mean over 80 mel bands and 40 ms windows")
     return figures
 
 

@@ -6,24 +6,33 @@ from pathlib import Path
 
 import numpy as np
 
+from voxc.compiler.content.component import FRAME_RATE, content_component
+from voxc.compiler.content.directory import load_encoder
+from voxc.compiler.errors import CheckpointError
 from voxc.compiler.families.rvc.checkpoint import load_checkpoint
 from voxc.compiler.families.rvc.config import RvcConfig
 from voxc.compiler.program import Component, VoiceModel
 from voxc.compiler.tensor import FRAMES, Array, TensorSpec
+from voxc.compiler.voice_files import VoiceFiles
 
 SUFFIXES = frozenset({".pth", ".pt"})
 F0_RANGE = (50.0, 1100.0)
 REFERENCE_SEED = 0
 
 
-def load_voice(path: Path) -> VoiceModel:
-    """The voice in an RVC checkpoint.
+def load_voice(files: VoiceFiles) -> VoiceModel:
+    """The voice in an RVC checkpoint, with its content encoder and its index where there are such.
 
     Raises:
-        CheckpointError: see `load_checkpoint`.
+        CheckpointError: see `load_checkpoint`, `load_encoder` and `read_index`; or the files do not fit together.
     """
-    checkpoint = load_checkpoint(path)
+    checkpoint = load_checkpoint(files.checkpoint)
     config = checkpoint.config
+    components = []
+    if files.content is not None:
+        components.append(content_for(files.content, config))
+    if files.index is not None:
+        components.append(retrieval_for(files.index, config))
     inputs, noise, audio = tensor_specs(config)
     synthesizer = Component(
         name="synthesizer",
@@ -32,10 +41,12 @@ def load_voice(path: Path) -> VoiceModel:
         noise=noise,
         outputs=(audio,),
         reference_inputs=lambda frames: reference_inputs(config, frames),
+        frame_rate=config.sample_rate / config.hop,
+        audio_rate=config.sample_rate,
     )
     return VoiceModel(
         family="rvc",
-        components=(synthesizer,),
+        components=(*components, synthesizer),
         sample_rate=config.sample_rate,
         hop=config.hop,
         content_features=config.content_features,
@@ -47,6 +58,27 @@ def load_voice(path: Path) -> VoiceModel:
             "parameters": sum(tensor.numel() for tensor in checkpoint.network.parameters()),
         },
     )
+
+
+def content_for(directory: Path, config: RvcConfig) -> Component:
+    """The content encoder, which must give what the voice was trained on, at half the voice's frame rate."""
+    encoder = load_encoder(directory, config.version)
+    width = encoder.width
+    if width != config.content_features:
+        raise CheckpointError(
+            f"{directory}: gives {width} features a frame, this {config.version} voice takes {config.content_features}"
+        )
+    if config.sample_rate != 2 * FRAME_RATE * config.hop:
+        raise CheckpointError(
+            f"{directory}: gives {FRAME_RATE:g} frames a second; the voice needs half of its own "
+            f"{config.sample_rate / config.hop:g}"
+        )
+    return content_component(encoder, width)
+
+
+def retrieval_for(index: Path, config: RvcConfig) -> Component:
+    """TODO"""
+    raise NotImplementedError
 
 
 def tensor_specs(config: RvcConfig) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...], TensorSpec]:

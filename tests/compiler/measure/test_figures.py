@@ -8,14 +8,14 @@ AUDIO = np.random.default_rng(0).standard_normal((1, 1, 4000)).astype(np.float32
 
 
 def test_equal_outputs_have_no_snr_and_say_so() -> None:
-    figures = fidelity_figures(AUDIO, AUDIO, 16000, "test")
+    figures = fidelity_figures(AUDIO, AUDIO, "full scale", 16000, "test")
     assert figures["snr"].value is None
     assert "equal" in figures["snr"].how
     assert figures["max_abs_error"].value == 0
 
 
 def test_a_broken_output_has_no_numbers() -> None:
-    figures = fidelity_figures(AUDIO, np.full_like(AUDIO, np.nan), 16000, "test")
+    figures = fidelity_figures(AUDIO, np.full_like(AUDIO, np.nan), "full scale", 16000, "test")
     assert list(figures) == ["snr"]
     assert figures["snr"].value is None
     assert "not finite" in figures["snr"].how

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from voxc.compiler.families import load_voice
+from voxc.compiler.voice_files import VoiceFiles
 
 VOICES = ("rvc_v1_40k_f0", "rvc_v2_40k_f0", "rvc_v2_40k_nof0", "rvc_v2_48k_f0")
 NOISE = {"prior_noise": "noise/0", "source_noise": "noise/2"}
@@ -16,7 +17,7 @@ NOISE = {"prior_noise": "noise/0", "source_noise": "noise/2"}
 def test_eager_network_is_the_reference(golden: Path, name: str) -> None:
     """Our network, given the reference's draws, gives the reference's audio to float32 rounding."""
     vectors = load_file(golden / f"{name}.safetensors")
-    (component,) = load_voice(golden / f"{name}.pth").components
+    (component,) = load_voice(VoiceFiles(golden / f"{name}.pth")).components
     tensors = {spec.name: vectors[f"input/{spec.name}"] for spec in component.inputs}
     tensors |= {spec.name: vectors[NOISE[spec.name]] for spec in component.noise}
     audio = component.run(tensors)["audio"]
@@ -24,7 +25,7 @@ def test_eager_network_is_the_reference(golden: Path, name: str) -> None:
 
 
 def test_references_are_deterministic_and_speech_like(voice_file: Path) -> None:
-    (component,) = load_voice(voice_file).components
+    (component,) = load_voice(VoiceFiles(voice_file)).components
     first, second = component.reference_inputs(100), component.reference_inputs(100)
     assert all((first[name] == second[name]).all() for name in first)
     assert first["pitch"].min() == 1
@@ -34,7 +35,7 @@ def test_references_are_deterministic_and_speech_like(voice_file: Path) -> None:
 
 
 def test_the_speaker_matters(voice_file: Path) -> None:
-    (component,) = load_voice(voice_file).components
+    (component,) = load_voice(VoiceFiles(voice_file)).components
     tensors = {name: torch.from_numpy(array) for name, array in component.reference_inputs(10).items()}
     one, other = (component.run(tensors | {"sid": torch.tensor([sid])})["audio"] for sid in (0, 1))
     assert (one - other).abs().max() > 1e-3

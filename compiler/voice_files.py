@@ -1,0 +1,88 @@
+"""Where the files of a voice are: given one by one, side by side in a directory, or bundled under the name `demo`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+
+from voxc.compiler.content.directory import WEIGHTS_NAME
+from voxc.compiler.errors import CheckpointError
+
+DEMO = Path("demo")
+CHECKPOINT_SUFFIXES = (".pth", ".pt")
+INDEX_SUFFIX = ".index"
+CONTENT_NAME = "content"
+SAMPLE_STEM = "sample"
+SPEAKERS_NAME = "speakers"
+
+
+@dataclass(frozen=True)
+class VoiceFiles:
+    """A checkpoint, and what there is beside it.
+
+    `content` is a Hugging Face directory, `index` a FAISS file. `sample` is a recording to try the voice on, and
+    `speakers` are recordings of the voice's own speakers by their number.
+    """
+
+    checkpoint: Path
+    content: Path | None = None
+    index: Path | None = None
+    sample: Path | None = None
+    speakers: tuple[tuple[int, Path], ...] = ()
+
+    def digested(self) -> dict[str, Path]:
+        """The files that make the voice what it is, by their role."""
+        found = {"checkpoint": self.checkpoint}
+        if self.content is not None:
+            found["content"] = self.content / WEIGHTS_NAME
+        if self.index is not None:
+            found["index"] = self.index
+        return found
+
+    def reference(self, speaker: int) -> Path | None:
+        return dict(self.speakers).get(speaker)
+
+
+def find_voice(model: Path, content: Path | None = None, index: Path | None = None) -> VoiceFiles:
+    """The files of `model`: a checkpoint, a directory with one in it, or `demo`; `content` and `index` go before what
+    is found there.
+
+    Raises:
+        CheckpointError: there is no such file, or a directory without a checkpoint or with several.
+    """
+    place = demo_directory() if model == DEMO and not model.exists() else model
+    if not place.exists():
+        raise CheckpointError(f"{place}: no such file")
+    found = in_directory(place) if place.is_dir() else VoiceFiles(place)
+    return replace(found, content=content or found.content, index=index or found.index)
+
+
+def demo_directory() -> Path:
+    """The voice that comes with voxc."""
+    return Path(str(files("voxc"))) / "demo" / "voice"
+
+
+def in_directory(directory: Path) -> VoiceFiles:
+    checkpoint = only(directory, lambda path: path.suffix.lower() in CHECKPOINT_SUFFIXES, "checkpoint (.pth)")
+    if checkpoint is None:
+        raise CheckpointError(f"{directory}: a directory without a checkpoint (.pth)")
+    content = directory / CONTENT_NAME
+    speakers = directory / SPEAKERS_NAME
+    recordings = sorted(speakers.iterdir()) if speakers.is_dir() else []
+    return VoiceFiles(
+        checkpoint,
+        content=content if content.is_dir() else None,
+        index=only(directory, lambda path: path.suffix.lower() == INDEX_SUFFIX, f"index ({INDEX_SUFFIX})"),
+        sample=only(directory, lambda path: path.stem == SAMPLE_STEM, "sample"),
+        speakers=tuple((int(path.stem), path) for path in recordings if path.stem.isdecimal()),
+    )
+
+
+def only(directory: Path, wanted: Callable[[Path], bool], what: str) -> Path | None:
+    found = sorted(path for path in directory.iterdir() if path.is_file() and wanted(path))
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise CheckpointError(f"{directory}: more than one {what}: {names}; give the files one by one")
+    return found[0] if found else None
