@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -19,6 +20,7 @@ from voxc.compiler.runtime.pipeline import Pipeline
 from voxc.compiler.tensor import Array
 
 HOP = 40  # 4 kHz
+MEMORY = 8  # what the stand-ins remember of what they were given, in windows
 
 
 @dataclass
@@ -26,7 +28,7 @@ class Listener(Runner):
     """A content encoder that hears how loud a frame is: the RMS of its 400 samples, in every feature."""
 
     features: int = 4
-    heard: list[Array] = field(default_factory=list)
+    heard: deque[Array] = field(default_factory=lambda: deque(maxlen=MEMORY))
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         audio = inputs["audio"][0]
@@ -46,7 +48,7 @@ class Whistler(Runner):
     """
 
     hop: int = HOP
-    given: list[dict[str, Array]] = field(default_factory=list)
+    given: deque[dict[str, Array]] = field(default_factory=lambda: deque(maxlen=MEMORY))
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         self.given.append(dict(inputs))
@@ -61,7 +63,7 @@ class Whistler(Runner):
 class Finder(Runner):
     """A retrieval that finds features of -1, blended as it should."""
 
-    blends: list[Array] = field(default_factory=list)
+    blends: deque[Array] = field(default_factory=lambda: deque(maxlen=MEMORY))
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         self.blends.append(inputs["blend"])

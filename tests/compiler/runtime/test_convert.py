@@ -119,8 +119,8 @@ def test_the_result_takes_on_the_loudness_of_the_recording() -> None:
 
 def test_loud_recordings_are_turned_down_and_loud_results_limited() -> None:
     sound = tone(220, 1, 16000)
-    expected, _ = convert_audio(sound * np.float32(0.95 / np.abs(sound).max()), 16000, whistling(), PLAIN)
-    found, _ = convert_audio(sound * 500, 16000, whistling(), PLAIN)
+    expected, _ = convert_audio(sound * np.float32(0.95 / np.abs(sound).max()), 16000, whistling())
+    found, _ = convert_audio(sound * 500, 16000, whistling())
     np.testing.assert_allclose(found, expected, atol=2e-4)
     voice = whistling()
     voice.runners["content"].run = lambda inputs: {"features": np.full((1, 50, 4), 7, np.float32)}

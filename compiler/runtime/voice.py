@@ -1,0 +1,41 @@
+"""The pipeline of a bundle."""
+
+from __future__ import annotations
+
+from voxc.compiler.bundle import Bundle
+from voxc.compiler.errors import BundleError
+from voxc.compiler.runtime.component import load_component
+from voxc.compiler.runtime.noise import NoiseInput
+from voxc.compiler.runtime.pipeline import Pipeline
+
+NEEDED = {
+    "content": "compile it again with a content encoder (--content DIR)",
+    "synthesizer": "it is not a voice",
+}
+NOISE_UNIT = "sigma"
+
+
+def load_pipeline(bundle: Bundle, threads: int | None = None) -> Pipeline:
+    """The networks of a bundle in their runtime, ready to convert recordings.
+
+    Raises:
+        BundleError: it lacks a component that conversions need, or its files are not those of its manifest.
+        MissingRuntimeError: the runtime is not installed.
+        RecipeError: it was compiled for segments that cannot be cut into content frames.
+    """
+    build = bundle.manifest.build
+    present = [component.name for component in build.components]
+    for name, remedy in NEEDED.items():
+        if name not in present:
+            raise BundleError(f"{bundle.directory}: has no {name} component: {remedy}")
+    frames = build.recipe.frames
+    inputs = bundle.manifest.component("synthesizer").inputs
+    return Pipeline(
+        runners={name: load_component(bundle, name, threads) for name in present},
+        noise=tuple(NoiseInput.of(spec, frames) for spec in inputs if spec.unit == NOISE_UNIT),
+        frames=frames,
+        sample_rate=build.voice.sample_rate,
+        hop=build.voice.hop,
+        speakers=build.voice.speakers,
+        uses_f0=build.voice.uses_f0,
+    )
