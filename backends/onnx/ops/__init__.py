@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from voxc.backends.onnx.lowering import Lowering
-from voxc.backends.onnx.ops import convolution, elementwise, matrix, shape
+from voxc.backends.onnx.ops import convolution, elementwise, matrix, reduction, shape
 
 LOWERINGS: dict[object, Lowering] = {
     **convolution.LOWERINGS,
     **elementwise.LOWERINGS,
     **matrix.LOWERINGS,
+    **reduction.LOWERINGS,
     **shape.LOWERINGS,
 }

@@ -84,6 +84,10 @@ def embedding(build: OnnxBuilder, node: fx.Node, table: fx.Node, indices: fx.Nod
     return build.op("Gather", table, indices, axis=0)
 
 
+def gather(build: OnnxBuilder, node: fx.Node, x: fx.Node, dim: int, indices: fx.Node, sparse_grad: bool) -> str:
+    return build.op("GatherElements", x, indices, axis=dim)
+
+
 def size(build: OnnxBuilder, node: fx.Node, x: fx.Node, dim: int) -> str:
     """One size as a one-element tensor, which is how sizes travel."""
     return build.op("Gather", build.op("Shape", x), build.sizes([dim]), axis=0)
@@ -107,6 +111,7 @@ LOWERINGS: dict[object, Lowering] = {
     operator.getitem: getitem,
     aten.constant_pad_nd.default: pad,
     aten.embedding.default: embedding,
+    aten.gather.default: gather,
     aten.sym_size.int: size,
     **{target: size_arithmetic(op_type) for target, op_type in SIZE_ARITHMETIC.items()},
 }

@@ -1,0 +1,39 @@
+"""Operators that sum up axes or rank what is along them."""
+
+from __future__ import annotations
+
+import torch
+from torch import fx
+
+from voxc.backends.onnx.builder import OnnxBuilder
+from voxc.backends.onnx.lowering import Lowering
+
+aten = torch.ops.aten
+FIRST_AXES_INPUT = {"ReduceSum": 13, "ReduceMean": 18}
+
+
+def reduction(op_type: str) -> Lowering:
+    """The axes became an input of these operators, each at another opset; no axes at all means every axis."""
+
+    def lower(build: OnnxBuilder, node: fx.Node, x: fx.Node, axes: list[int] | None, keep: bool, dtype: object) -> str:
+        value = build.operand(x, node.meta["val"].dtype)
+        axes = axes or list(range(x.meta["val"].dim()))
+        if build.opset >= FIRST_AXES_INPUT[op_type]:
+            return build.op(op_type, value, build.sizes(axes), keepdims=int(keep))
+        return build.op(op_type, value, axes=axes, keepdims=int(keep))
+
+    return lower
+
+
+def topk(
+    build: OnnxBuilder, node: fx.Node, x: fx.Node, count: int, axis: int, largest: bool, in_order: bool
+) -> list[str]:
+    """Values and their places; in order always, for which the caller cannot be sorry."""
+    return build.op("TopK", x, build.sizes([count]), outputs=2, axis=axis, largest=int(largest), sorted=1)
+
+
+LOWERINGS: dict[object, Lowering] = {
+    aten.mean.dim: reduction("ReduceMean"),
+    aten.sum.dim_IntList: reduction("ReduceSum"),
+    aten.topk.default: topk,
+}

@@ -1,0 +1,1 @@
+"""The retrieval component: a FAISS index turned into a network of the voice."""
