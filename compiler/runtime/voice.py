@@ -1,9 +1,13 @@
-"""The pipeline of a bundle."""
+"""The pipelines of voices and of bundles."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from voxc.backends.base import Runner
 from voxc.compiler.bundle import Bundle
 from voxc.compiler.errors import BundleError
+from voxc.compiler.program import VoiceModel
 from voxc.compiler.runtime.component import load_component
 from voxc.compiler.runtime.noise import NoiseInput
 from voxc.compiler.runtime.pipeline import Pipeline
@@ -38,4 +42,22 @@ def load_pipeline(bundle: Bundle, threads: int | None = None) -> Pipeline:
         hop=build.voice.hop,
         speakers=build.voice.speakers,
         uses_f0=build.voice.uses_f0,
+    )
+
+
+def pipeline_of(voice: VoiceModel, runners: Mapping[str, Runner], frames: int) -> Pipeline:
+    """The pipeline of a voice whose components run on `runners`, on segments of `frames`.
+
+    Raises:
+        RecipeError: the voice lacks a component that conversions need, or `frames` cannot be cut into content frames.
+    """
+    noise = next(component.noise for component in voice.components if component.name == "synthesizer")
+    return Pipeline(
+        runners=runners,
+        noise=tuple(NoiseInput.of(spec, frames) for spec in noise),
+        frames=frames,
+        sample_rate=voice.sample_rate,
+        hop=voice.hop,
+        speakers=voice.speakers,
+        uses_f0=voice.uses_f0,
     )

@@ -23,11 +23,11 @@ def test_windows_cover_the_recording_once_and_with_context(frames: int, length: 
         assert window.start % 2 == 0
         assert window.start <= window.begin - context
         assert window.end + context <= window.start + length
-        assert window.end - window.begin >= FADE or len(windows) == 1
+        assert window.end - window.begin >= FADE // 2
 
 
-def test_a_long_recording_is_never_heard_in_its_reflection_by_more_than_the_context() -> None:
-    assert all(window.start >= -24 and window.start + 100 <= 1000 + 24 for window in plan(1000, 100))
+def test_reflections_reach_no_further_than_the_context() -> None:
+    assert all(window.start >= -12 and window.start + 100 <= 1000 + 12 for window in plan(1000, 100))
 
 
 @pytest.mark.parametrize("frames", [2, 52, 54, 1000])
@@ -42,7 +42,7 @@ def test_agreeing_windows_are_joined_without_a_trace(frames: int) -> None:
 
 
 def test_windows_that_disagree_fade_over() -> None:
-    windows, joiner = plan(104, 100), Joiner(HOP)
+    windows, joiner = plan(152, 100), Joiner(HOP)
     joined = np.concatenate(
         [
             joiner.join(window, np.full(100 * HOP, index, np.float32), index == 1)
@@ -50,5 +50,5 @@ def test_windows_that_disagree_fade_over() -> None:
         ]
     )
     assert np.diff(joined).max() <= 1.01 / (FADE * HOP)
-    assert joined[52 * HOP - FADE * HOP // 2 - 1] == 0
-    assert joined[52 * HOP + FADE * HOP // 2] == 1
+    assert joined[76 * HOP - FADE * HOP // 2 - 1] == 0
+    assert joined[76 * HOP + FADE * HOP // 2] == 1
