@@ -29,8 +29,10 @@ class Window:
 
 
 def context_of(length: int) -> int:
-    """Frames of context on each side of a window of `length` frames: even, and a quarter of it in all, but no fewer than
-    the synthesizer needs, and no more than is of use."""
+    """Frames of context on each side of a window of `length` frames: an even number.
+
+    A quarter of the window in all, but no fewer than the synthesizer needs and no more than is of use.
+    """
     return min(CONTEXT, max(LEAST_CONTEXT, length // 16 * 2))
 
 
