@@ -1,0 +1,28 @@
+"""Perceived quality against a reference: wide-band PESQ (ITU-T P.862.2), a listening score from 1.04 to 4.64."""
+
+from __future__ import annotations
+
+from voxc.compiler.measure.quality.clips import SPEECH_RATE, Unmeasurable, is_silent
+from voxc.compiler.measure.quality.needs import load, told
+from voxc.compiler.tensor import Array
+
+
+def how() -> str:
+    return f"PESQ-WB by {told('pesq')}"
+
+
+def pesq(pair: tuple[Array, Array]) -> float:
+    """PESQ of reference and found audio, both [n] at 16 kHz, at most some 12 s: its tables hold 50 utterances.
+
+    Raises:
+        Unmeasurable: PESQ fails, as it does where it finds no utterance in the reference, or the found audio is silent.
+        MissingRuntimeError: pesq is missing.
+    """
+    library = load("pesq")
+    reference, found = pair
+    if is_silent(found):
+        raise Unmeasurable("the compared audio is silent")
+    try:
+        return float(library.pesq(SPEECH_RATE, reference, found, "wb"))
+    except library.PesqError as error:
+        raise Unmeasurable(f"PESQ found nothing to compare ({error})") from error
