@@ -97,9 +97,11 @@ class Conversion:
             QualityError: the networks gave something that is not a finite number.
             OutputError: the disk is full.
         """
+        self.analyse()
+        if self.silent:
+            self.warnings.append("the recording is silent")
         if self.options.transpose and not self.pipeline.uses_f0:
             self.warnings.append("the voice was trained without pitch: transposing changes nothing")
-        self.analyse()
         windows = plan(self.frames, self.pipeline.frames)
         contour = self.contour(windows) if self.pipeline.uses_f0 else None
         self.synthesise(windows, contour)
@@ -109,6 +111,10 @@ class Conversion:
     @property
     def seconds(self) -> float:
         return self.samples / self.recording.rate
+
+    @property
+    def silent(self) -> bool:
+        return self.heard.peak * self.heard.gain < SILENCE
 
     @property
     def frames(self) -> int:
@@ -152,16 +158,13 @@ class Conversion:
         """The pitch of all that the windows see, and of RVC's second of padding."""
         end = max(self.frames + PADDING, windows[-1].start + self.pipeline.frames)
         estimated = np.zeros(PADDING + end)
-        silent = self.heard.peak * self.heard.gain < SILENCE
         with self.clock("f0"):
-            if not silent:
+            if not self.silent:
                 estimator = ESTIMATORS[self.options.f0]
                 estimated = estimator.contour(self.heard, -PADDING, len(estimated), partial(self.tick, "pitch"))
             contour = Contour.of(estimated, -PADDING, self.options.transpose)
         self.voiced = float(contour.voiced[PADDING : PADDING + self.frames].mean())
-        if silent:
-            self.warnings.append("the recording is silent")
-        elif not contour.voiced.any():
+        if not contour.voiced.any() and not self.silent:
             self.warnings.append("nothing in the recording is voiced: the result is spoken without a pitch")
         return contour
 
