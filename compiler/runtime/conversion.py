@@ -138,7 +138,7 @@ class Conversion:
             self.tick("analyse", self.seconds, max(self.seconds, self.recording.seconds))
         self.hear(np.zeros(0, np.float32), last=True)
         if not self.heard.length:
-            raise AudioError(f"{self.recording.name}: holds {self.samples or 'no'} samples: nothing to convert")
+            raise AudioError(f"{self.recording.name}: {self.samples} samples long: nothing to convert")
         self.heard.gain = min(1.0, LOUDEST_SOURCE / self.source_peak) if self.source_peak else 1.0
 
     def hear(self, block: Array, last: bool = False) -> None:
