@@ -280,6 +280,49 @@ def run(
             print(f"{name}  {list(array.shape)}  {array.dtype}")
 
 
+@command(epilog="Example: voxc convert speech.wav --bundle voice-cpu -o converted.wav --transpose 5")
+def convert(
+    source: Annotated[
+        Path, typer.Argument(metavar="IN", help="A recording, of any format, rate and channels.", show_default=False)
+    ],
+    bundle: Annotated[Path, typer.Option("--bundle", "-b", help="A bundle with a content encoder.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The result: .wav, .flac or .ogg.")],
+    speaker: Annotated[int, typer.Option(help="Which of the voice's speakers.")] = 0,
+    transpose: Annotated[float, typer.Option(help="Semitones up.")] = 0.0,
+    index_rate: Annotated[float, typer.Option(help="How far to follow the index, 0 to 1.")] = 0.75,
+    protect: Annotated[
+        float, typer.Option(help="How far to follow it in unvoiced sounds, 0 to 0.5; 0.5 as far as elsewhere.")
+    ] = 0.33,
+    rms_mix: Annotated[
+        float, typer.Option(help="Whose loudness, from 0 (the recording's) to 1 (the voice's own).")
+    ] = 0.25,
+    f0: Annotated[str, typer.Option(help="The F0 estimator: pm (Praat).")] = "pm",
+    seed: Annotated[int, typer.Option(help="Of the synthesizer's noise.")] = 0,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Convert a recording to the voice of a bundle."""
+    from dataclasses import asdict
+
+    from voxc.compiler.bundle import Bundle
+    from voxc.compiler.runtime.convert import convert_file
+    from voxc.compiler.runtime.options import ConvertOptions
+    from voxc.compiler.runtime.voice import load_pipeline
+    from voxc.compiler.terminal import audio_progress, show
+
+    options = ConvertOptions(speaker, transpose, index_rate, protect, rms_mix, f0, seed)
+    pipeline = load_pipeline(Bundle.open(bundle), threads)
+    with audio_progress() as tick:
+        report = convert_file(source, output, pipeline, options, tick)
+    for warning in report.warnings:
+        print(f"voxc: warning: {warning}", file=sys.stderr)
+    if json:
+        print_json({"output": str(output), "real_time_factor": report.real_time_factor, **asdict(report)})
+    else:
+        split = ", ".join(f"{step} {seconds:.2f} s" for step, seconds in report.steps.items())
+        show(f"{output}: {report.seconds:.2f} s of audio, real-time factor {report.real_time_factor:.3g} ({split})")
+
+
 @command(epilog="Example: voxc verify voice-cpu")
 def verify(bundle: BundlePath, threads: Threads = None, json: Json = False) -> None:
     """Check a bundle's files against its manifest and run its reference inputs again."""

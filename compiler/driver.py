@@ -11,14 +11,15 @@ from pathlib import Path
 import torch
 
 from voxc.backends import find_backend
-from voxc.backends.base import Artifact, Backend
+from voxc.backends.base import Artifact, Backend, Runner
 from voxc.compiler.bundle import REFERENCE_NAME, refuse_to_overwrite, staged
-from voxc.compiler.errors import CheckpointError, PassError
+from voxc.compiler.errors import CheckpointError, PassError, RecipeError
 from voxc.compiler.families import load_voice
 from voxc.compiler.manifest import (
     Build,
     ComponentBuild,
     ComponentMeasurements,
+    Conversion,
     Figure,
     FileRecord,
     Manifest,
@@ -32,15 +33,18 @@ from voxc.compiler.manifest import (
     sha256_of_file,
     write_manifest,
 )  # fmt: skip
+from voxc.compiler.measure.conversion import Trial
 from voxc.compiler.measure.fidelity import max_abs_error
 from voxc.compiler.measure.figures import fidelity_figures, figure, latency_figures, missing_latency
 from voxc.compiler.measure.machine import peak_memory_mib, this_machine, tool_versions, usable_cores
+from voxc.compiler.measure.quality.gates import Gate
 from voxc.compiler.plan import Precision, PrecisionPlan
 from voxc.compiler.program import Component, Program, VoiceModel, export
 from voxc.compiler.request import Request
+from voxc.compiler.runtime.voice import pipeline_of
 from voxc.compiler.target import Target
 from voxc.compiler.tensor import Array, write_npz
-from voxc.compiler.voice_files import VoiceFiles, find_voice
+from voxc.compiler.voice_files import VoiceFiles, demo_sample, find_voice
 from voxc.passes.pipeline import pipeline
 
 # What a correct lowering reaches with room to spare, and a wrong one does not.
@@ -63,18 +67,20 @@ def compile_voice(request: Request, report: Report = lambda message: None) -> li
         refuse_to_overwrite(request.place_for(target))
     files = find_voice(request.model, request.content, request.index)
     report(f"loading {files.checkpoint.name}")
-    voice = load_voice(files)
+    voice = load_voice(files, request.index_budget)
     source = describe_source(files, voice)
     frames = request.segment_frames(voice.frame_rate, voice.frame_step)
     report(f"exporting {frames} frames ({frames / voice.frame_rate:g} s)")
     parts = [Part.of(component, voice.frames_for(component, frames), request.dynamic) for component in voice.components]
+    trial = prepare_trial(request, files, voice, frames, report)
     bundles = []
     for target in request.targets:
         job = Job(request, target, voice, report)
         place = request.place_for(target)
         with staged(place) as staging:
             compiled = [job.compile(part, staging) for part in parts]
-            manifest = assemble(job, source, parts, compiled, staging, time.perf_counter() - started)
+            conversion = job.convert(trial, frames, compiled, staging)
+            manifest = assemble(job, source, parts, compiled, conversion, staging, time.perf_counter() - started)
             write_manifest(staging, manifest)
         bundles.append((place, manifest))
     return bundles
@@ -100,10 +106,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Compiled:
-    """One component for one target; `failures` is what fell short."""
+    """One component for one target, ready to run; `failures` is what fell short."""
 
     build: ComponentBuild
     measurements: ComponentMeasurements
+    runner: Runner
     failures: tuple[str, ...]
 
 
@@ -128,6 +135,10 @@ class Job:
     def threads(self) -> int:
         return self.request.threads or self.target.threads or usable_cores()
 
+    @property
+    def runtime(self) -> str:
+        return ", ".join(f"{need.package} {need.version}" for need in self.backend.run_needs)
+
     def compile(self, part: Part, staging: Path) -> Compiled:
         """Passes, emission, numerical check and measurement of one component."""
         name = part.component.name
@@ -138,17 +149,49 @@ class Job:
         self.backend.check(program, self.target)
         artifact = self.backend.emit(program, self.target, staging)
         self.report(f"{self.target.name}: {name}: checking")
-        figures = self.measure(part, artifact)
+        self.backend.require(self.backend.run_needs, f"check what was emitted for {self.target.name}")
+        runner = self.backend.load(artifact.files[0], self.threads)
+        figures = self.measure(part, runner)
         bound = LEAST_SNR_DB[self.precision]
         measurements = ComponentMeasurements(
-            figures=figures,
+            figures={**figures, **part.component.figures},
             passes={done.name: figure(done.seconds, "s", "wall clock") for done in program.history},
         )
         return Compiled(
             describe_component(program, part.component.frame_rate, artifact, staging, bound),
             measurements,
+            runner,
             missed(name, figures, bound),
         )
+
+    def convert(self, trial: Trial | None, frames: int, compiled: list[Compiled], staging: Path) -> Conversion | None:
+        """The trial, by what was emitted."""
+        if trial is None:
+            return None
+        self.report(f"{self.target.name}: converting {trial.sample.name}")
+        voice, runners = self.voice, {component.build.name: component.runner for component in compiled}
+        return trial.measure(pipeline_of(voice, runners, frames), staging, f"{self.runtime}, {self.threads} threads")
+
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """What the target holds every conversion to, and what was asked for."""
+        return tuple(dict.fromkeys([*self.target.gates, *(str(Gate.parse(text)) for text in self.request.gates)]))
+
+    def shut_gates(self, conversion: Conversion | None) -> list[str]:
+        """Why the conversion does not pass. The target's own gates look at what has a number."""
+        if conversion is None:
+            return []
+        figures = {"fidelity": conversion.fidelity, "task": conversion.task}
+        failures = []
+        for text in self.gates:
+            gate = Gate.parse(text)
+            measured = figures[gate.family].get(gate.name)
+            if text in self.target.gates and (measured is None or measured.value is None):
+                continue
+            failure = gate.failure(figures)
+            if failure is not None:
+                failures.append(failure)
+        return failures
 
     def run_passes(self, part: Part) -> Program:
         """The program after the target's pipeline; on request, each pass is checked by running the graph.
@@ -173,28 +216,47 @@ class Job:
                 before = after
         return program
 
-    def measure(self, part: Part, artifact: Artifact) -> dict[str, Figure]:
-        """Runs the artifact in its runtime: fidelity always, latency where any machine is such a target."""
-        self.backend.require(self.backend.run_needs, f"check what was emitted for {self.target.name}")
-        runner = self.backend.load(artifact.files[0], self.threads)
-        runtime = ", ".join(f"{need.package} {need.version}" for need in self.backend.run_needs)
+    def measure(self, part: Part, runner: Runner) -> dict[str, Figure]:
+        """Runs an artifact in its runtime: fidelity always, latency where any machine is such a target."""
         (output,) = part.component.outputs
         figures = fidelity_figures(
             part.outputs[output.name],
             runner.run(part.inputs)[output.name],
             output.unit,
             part.component.audio_rate,
-            f"{runtime} against float32 PyTorch, same inputs and noise, {part.program.frames} frames",
+            f"{self.runtime} against float32 PyTorch, same inputs and noise, {part.program.frames} frames",
         )
         if not self.target.any_host:
             return figures | missing_latency(f"not measured: this machine is not a {self.target.name}")
         step = f"{self.target.name}: {part.component.name}: measuring"
         self.report(step)
         return figures | latency_figures(
-            part.component, runner.run, part.inputs, runtime=runtime, threads=self.threads,
+            part.component, runner.run, part.inputs, runtime=self.runtime, threads=self.threads,
             seconds_of_audio=part.program.frames / part.component.frame_rate,
             tick=lambda detail: self.report(f"{step}, {detail}"),
         )  # fmt: skip
+
+
+def prepare_trial(request: Request, files: VoiceFiles, voice: VoiceModel, frames: int, report: Report) -> Trial | None:
+    """The conversion that every bundle is tried with; None for a voice without a content encoder.
+
+    Raises:
+        RecipeError: a sample or a gate is asked for, and the voice cannot convert.
+    """
+    if files.content is None:
+        if request.sample or request.gates:
+            raise RecipeError("gates and samples need a voice that can convert; give a content encoder with --content")
+        return None
+    sample = request.sample or files.sample or demo_sample()
+    report(f"converting {sample.name} with PyTorch")
+    return Trial.of(
+        voice,
+        frames,
+        sample,
+        request.reference or files.reference(request.speaker),
+        speaker=request.speaker,
+        transpose=request.transpose,
+    )
 
 
 def missed(component: str, figures: Mapping[str, Figure], bound: float) -> tuple[str, ...]:
@@ -241,7 +303,13 @@ def describe_file(path: Path) -> SourceFile:
 
 
 def assemble(
-    job: Job, source: Source, parts: list[Part], compiled: list[Compiled], staging: Path, seconds: float
+    job: Job,
+    source: Source,
+    parts: list[Part],
+    compiled: list[Compiled],
+    conversion: Conversion | None,
+    staging: Path,
+    seconds: float,
 ) -> Manifest:
     """Writes the reference tensors and gives the manifest of the bundle."""
     voice, request = job.voice, job.request
@@ -249,7 +317,9 @@ def assemble(
         tools=tool_versions(),
         source=source,
         target=TargetRecord.of(job.target),
-        recipe=Recipe(frames=parts[-1].program.frames, dynamic=request.dynamic, precision=job.precision),
+        recipe=Recipe(
+            frames=parts[-1].program.frames, dynamic=request.dynamic, precision=job.precision, gates=job.gates
+        ),
         voice=Voice(
             sample_rate=voice.sample_rate, hop=voice.hop, content_features=voice.content_features,
             uses_f0=voice.uses_f0, speakers=voice.speakers,
@@ -266,8 +336,9 @@ def assemble(
         },
         reference=write_references(staging, parts),
         components={component.build.name: component.measurements for component in compiled},
+        conversion=conversion,
     )
-    failures = tuple(failure for component in compiled for failure in component.failures)
+    failures = (*(failure for component in compiled for failure in component.failures), *job.shut_gates(conversion))
     return Manifest(
         status="failed" if failures else "passed",
         failures=failures,

@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 from torch.export import Dim, ExportedProgram
 
 from voxc.compiler.errors import CompileError
+from voxc.compiler.manifest import Figure
 from voxc.compiler.noise import ReplayNoise
 from voxc.compiler.plan import PrecisionPlan
 from voxc.compiler.tensor import FRAMES, MAX_FRAMES, Array, TensorSpec, frame_terms
@@ -26,7 +27,8 @@ class Component:
 
     `module` takes `inputs` in order and draws `noise` in order; every draw is standard normal. `reference_inputs`
     makes representative inputs and noise, by name, for a number of frames; the same number gives the same arrays.
-    `frame_rate` is in frames a second, `audio_rate` in Hz where the output is audio.
+    `frame_rate` is in frames a second, `audio_rate` in Hz where the output is audio. `figures` are what making the
+    network has measured.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Component:
     reference_inputs: Callable[[int], dict[str, Array]]
     frame_rate: float = 100.0
     audio_rate: int | None = None
+    figures: Mapping[str, Figure] = field(default_factory=dict)
 
     def run(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Eager float32 PyTorch on `tensors` (inputs and noise by name)."""

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voxc.compiler.errors import RecipeError
+from voxc.compiler.measure.quality.gates import Gate
 from voxc.compiler.plan import Precision
 from voxc.compiler.target import Target
 from voxc.compiler.tensor import MAX_FRAMES
+from voxc.compiler.voice_files import DEFAULT_INDEX_BUDGET
 
 DEFAULT_SEGMENT_SECONDS = 2.0
-DEFAULT_INDEX_BUDGET = 32.0
 # torch.export takes sizes of 0 and 1, and what comes out as 1, for fixed.
 LEAST_DYNAMIC_FRAMES = 3
 
@@ -51,6 +52,8 @@ class Request:
             raise RecipeError("--segment and --frames say the same thing twice; give one of them")
         if self.threads is not None and self.threads < 1:
             raise RecipeError(f"--threads must be at least 1, not {self.threads}")
+        for text in self.gates:
+            Gate.parse(text)
         for target in self.targets:
             self.precision_for(target)
             if self.dynamic and not target.dynamic:

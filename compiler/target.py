@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from voxc.compiler.errors import TargetError
+from voxc.compiler.measure.quality.gates import GateText
 from voxc.compiler.plan import Precision
 
 TARGETS_FILE = Path(__file__).resolve().parents[1] / "targets.yaml"
@@ -28,6 +29,7 @@ class Target(BaseModel):
     dynamic: bool
     threads: int | None = Field(ge=1)
     work_items: int | None = Field(ge=1)
+    gates: tuple[GateText, ...]
 
     @property
     def default_precision(self) -> Precision:

@@ -8,11 +8,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
-from voxc.compiler.manifest import Figure, Manifest
+from voxc.compiler.manifest import Conversion, Figure, Manifest
+from voxc.compiler.measure.quality.gates import METRICS, rate
 
 Report = Callable[[str], None]
 
@@ -69,6 +78,29 @@ def plain_progress() -> Report:
     return report
 
 
+@contextmanager
+def audio_progress() -> Iterator[Callable[[str, float, float], None]]:
+    """A bar for each step of a conversion, in seconds of audio, on a terminal; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda step, done, total: None
+        return
+    columns = (
+        TextColumn("{task.description:8}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f} of {task.total:.0f} s"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def tick(step: str, done: float, total: float) -> None:
+            if step not in tasks:
+                tasks[step] = bar.add_task(step, total=total)
+            bar.update(tasks[step], completed=done, total=total)
+
+        yield tick
+
+
 def show(*rows: object) -> None:
     """Prints to stdout, wide when it is not a terminal."""
     console = Console() if sys.stdout.isatty() else Console(width=160)
@@ -95,6 +127,14 @@ def figures_table(manifest: Manifest) -> Table:
         for component, measured in manifest.measurements.components.items()
         for name, figure in measured.figures.items()
     ]
+    conversion = manifest.measurements.conversion
+    if conversion is not None:
+        families = {"fidelity": conversion.fidelity, "task": conversion.task, "conversion": conversion.steps}
+        rows += [
+            (family, name, rated(name, figure), figure.evidence or "-", figure.how)
+            for family, figures in families.items()
+            for name, figure in figures.items()
+        ]
     return table("Measured", ("component", "figure", "value", "evidence", "how"), rows)
 
 
@@ -110,7 +150,29 @@ def summary(place: object, manifest: Manifest) -> list[str]:
         component = manifest.component(name)
         size = sum(file.bytes for file in component.files) / 1e6
         lines.append(f"  {name}: {component.format}, {size:.1f} MB, SNR {told(figures['snr'])}, {speed(figures)}")
+    conversion = manifest.measurements.conversion
+    if conversion is not None:
+        lines.append(f"  {conversion.sample} to speaker {conversion.options['speaker']}: {heard(conversion)}")
     return lines + [f"  FAILED: {failure}" for failure in manifest.failures]
+
+
+def heard(conversion: Conversion) -> str:
+    """A conversion in a line: how near to PyTorch, how near to the speaker and to the recording's melody."""
+    shown = {
+        "fidelity": (conversion.fidelity, {"snr": "SNR", "stoi": "STOI"}),
+        "task": (conversion.task, {"secs": "SECS", "f0_correlation": "F0 correlation", "mos": "MOS"}),
+    }
+    told_families = [
+        f"{family}: " + ", ".join(f"{label} {rated(name, figures[name])}" for name, label in labels.items())
+        for family, (figures, labels) in shown.items()
+    ]
+    return "; ".join([*told_families, f"real-time factor {conversion.steps['real_time_factor'].value:.3g}"])
+
+
+def rated(name: str, figure: Figure) -> str:
+    """A figure with its rating, where the field has ratings for it."""
+    rating = rate(name, figure.value) if figure.value is not None and name in METRICS else None
+    return f"{told(figure)} ({rating})" if rating else told(figure)
 
 
 def speed(figures: Mapping[str, Figure]) -> str:

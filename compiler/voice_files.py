@@ -16,6 +16,7 @@ INDEX_SUFFIX = ".index"
 CONTENT_NAME = "content"
 SAMPLE_STEM = "sample"
 SPEAKERS_NAME = "speakers"
+DEFAULT_INDEX_BUDGET = 32.0  # MiB
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,11 @@ def find_voice(model: Path, content: Path | None = None, index: Path | None = No
 def demo_directory() -> Path:
     """The voice that comes with voxc."""
     return Path(str(files("voxc"))) / "demo" / "voice"
+
+
+def demo_sample() -> Path:
+    """The recording that comes with it, for voices that have none of their own."""
+    return demo_directory() / f"{SAMPLE_STEM}.flac"
 
 
 def in_directory(directory: Path) -> VoiceFiles:

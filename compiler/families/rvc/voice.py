@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ from voxc.compiler.errors import CheckpointError
 from voxc.compiler.families.rvc.checkpoint import load_checkpoint
 from voxc.compiler.families.rvc.config import RvcConfig
 from voxc.compiler.program import Component, VoiceModel
+from voxc.compiler.retrieval.component import retrieval_component
+from voxc.compiler.retrieval.compress import compress, compression_figures
+from voxc.compiler.retrieval.index import load_index
 from voxc.compiler.tensor import FRAMES, Array, TensorSpec
 from voxc.compiler.voice_files import VoiceFiles
 
@@ -20,11 +24,12 @@ F0_RANGE = (50.0, 1100.0)
 REFERENCE_SEED = 0
 
 
-def load_voice(files: VoiceFiles) -> VoiceModel:
+def load_voice(files: VoiceFiles, index_budget: float) -> VoiceModel:
     """The voice in an RVC checkpoint, with its content encoder and its index where there are such.
 
     Raises:
-        CheckpointError: see `load_checkpoint`, `load_encoder` and `read_index`; or the files do not fit together.
+        CheckpointError: see `load_checkpoint`, `load_encoder` and `load_index`; or the files do not fit together.
+        RecipeError: `index_budget`, in MiB, has no room for an index.
     """
     checkpoint = load_checkpoint(files.checkpoint)
     config = checkpoint.config
@@ -32,7 +37,7 @@ def load_voice(files: VoiceFiles) -> VoiceModel:
     if files.content is not None:
         components.append(content_for(files.content, config))
     if files.index is not None:
-        components.append(retrieval_for(files.index, config))
+        components.append(retrieval_for(files.index, config, index_budget))
     inputs, noise, audio = tensor_specs(config)
     synthesizer = Component(
         name="synthesizer",
@@ -76,9 +81,12 @@ def content_for(directory: Path, config: RvcConfig) -> Component:
     return content_component(encoder, width)
 
 
-def retrieval_for(index: Path, config: RvcConfig) -> Component:
-    """TODO"""
-    raise NotImplementedError
+def retrieval_for(path: Path, config: RvcConfig, budget: float) -> Component:
+    """The index, compressed where it is larger than `budget` MiB."""
+    index = load_index(path, config.content_features)
+    kept = compress(index.vectors, round(budget * (1 << 20)))
+    component = retrieval_component(kept.vectors, config.content_features)
+    return replace(component, figures=compression_figures(index.vectors, kept))
 
 
 def tensor_specs(config: RvcConfig) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...], TensorSpec]:

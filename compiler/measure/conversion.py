@@ -1,0 +1,137 @@
+"""What a voice sounds like: a recording converted by the artifacts, and by float32 PyTorch on the same noise."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from voxc.compiler.errors import RecipeError
+from voxc.compiler.manifest import Conversion, Evidence, FileRecord
+from voxc.compiler.measure.figures import figure
+from voxc.compiler.measure.quality import f0, families
+from voxc.compiler.measure.quality.clips import Clip
+from voxc.compiler.program import VoiceModel
+from voxc.compiler.runtime.audio import SoundFile, write_sound
+from voxc.compiler.runtime.convert import convert_audio
+from voxc.compiler.runtime.eager import eager_pipeline
+from voxc.compiler.runtime.options import ConvertOptions
+from voxc.compiler.runtime.pipeline import Pipeline
+from voxc.compiler.tensor import Array
+
+MOST_SECONDS = 30.0
+AUDIO_NAME = "audio"
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Mono float32 `samples` [n] at `rate` Hz, and the name of the file that they are from."""
+
+    name: str
+    samples: Array
+    rate: int
+
+    @classmethod
+    def read(cls, path: Path) -> Sound:
+        """The first MOST_SECONDS of a recording. Raises AudioError if there is none."""
+        blocks: list[Array] = []
+        with SoundFile(path) as recording:
+            most = round(MOST_SECONDS * recording.rate)
+            for block in recording.blocks():
+                blocks.append(block)
+                if sum(map(len, blocks)) >= most:
+                    break
+            return cls(path.name, np.concatenate(blocks or [np.zeros(0, np.float32)])[:most], recording.rate)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A recording to convert, how, and what float32 PyTorch makes of it; `reference` is of the target speaker."""
+
+    sample: Sound
+    reference: Sound | None
+    options: ConvertOptions
+    expected: Array
+
+    @classmethod
+    def of(
+        cls,
+        voice: VoiceModel,
+        frames: int,
+        sample: Path,
+        reference: Path | None,
+        *,
+        speaker: int,
+        transpose: float | None,
+    ) -> Trial:
+        """Converts `sample` with eager PyTorch; a `transpose` of None is the difference in pitch to the reference.
+
+        Raises:
+            VoxcError: see `convert_audio`.
+        """
+        given = Sound.read(sample)
+        wanted = None if reference is None else Sound.read(reference)
+        if transpose is None:
+            transpose = 0.0 if wanted is None else semitones_between(given, wanted)
+        options = ConvertOptions(speaker=speaker, transpose=transpose)
+        expected, _ = convert_audio(given.samples, given.rate, eager_pipeline(voice, frames), options)
+        return cls(given, wanted, options, expected)
+
+    def measure(self, pipeline: Pipeline, directory: Path, runtime: str, evidence: Evidence = "host") -> Conversion:
+        """Converts the sample with the artifacts, writes what is to be heard into `directory`, and compares."""
+        found, report = convert_audio(self.sample.samples, self.sample.rate, pipeline, self.options)
+        rate = pipeline.sample_rate
+        references = [] if self.reference is None else [(self.reference.samples, self.reference.rate)]
+        how = f"wall clock of one conversion of {report.seconds:.2f} s, {runtime}"
+        seconds = sum(report.steps.values())
+        return Conversion(
+            sample=self.sample.name,
+            options=asdict(self.options),
+            fidelity=families.fidelity(self.expected, found, rate, evidence=evidence),
+            task=families.task(
+                found,
+                rate,
+                self.sample.samples,
+                self.sample.rate,
+                references,
+                self.options.transpose,
+                evidence=evidence,
+            ),
+            steps={
+                **{step: figure(taken, "s", how) for step, taken in report.steps.items()},
+                "real_time_factor": figure(seconds / report.seconds, "x", f"{how}; below 1 is faster than real time"),
+            },
+            audio=self.write(found, rate, directory),
+        )
+
+    def write(self, found: Array, rate: int, directory: Path) -> tuple[FileRecord, ...]:
+        folder = directory / AUDIO_NAME
+        folder.mkdir()
+        sounds = {
+            "source": (self.sample.samples, self.sample.rate),
+            "float32": (self.expected, rate),
+            "converted": (found, rate),
+        }
+        for name, (samples, hertz) in sounds.items():
+            write_sound(folder / f"{name}.flac", [samples], hertz, len(samples))
+        return tuple(FileRecord.of(directory, folder / f"{name}.flac") for name in sounds)
+
+
+def semitones_between(source: Sound, target: Sound) -> float:
+    """From the median pitch of one recording to that of the other, in whole semitones.
+
+    Raises:
+        RecipeError: one has no pitch.
+    """
+    here, there = median_pitch(source), median_pitch(target)
+    return float(round(12 * np.log2(there / here)))
+
+
+def median_pitch(sound: Sound) -> float:
+    """In Hz."""
+    clip = Clip(sound.name, sound.samples, sound.rate)
+    contour = f0.contour(clip.speech(0, clip.seconds))
+    if not contour.any():
+        raise RecipeError(f"{sound.name}: has no voiced speech to take the pitch from; give --transpose")
+    return float(np.median(contour[contour > 0]))
