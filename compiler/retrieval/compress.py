@@ -1,8 +1,8 @@
 """Fits a large index into a budget: vectors close to one another give way to their mean.
 
 RVC does the same where it trains an index: of more than 200,000 vectors it keeps 10,000 k-means centres. Here k-means
-runs inside coarse cells, which takes seconds, and what is left is again an index of plain vectors, searched as any
-other. `docs/retrieval.md` has the comparison with fewer dimensions instead of fewer vectors.
+runs inside cells of some hundred vectors, which takes seconds, and what is left is again an index of plain vectors,
+searched as any other. `docs/retrieval.md` has the comparison with fewer dimensions instead of fewer vectors.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ from voxc.compiler.retrieval.network import NEIGHBOURS, Retrieval
 from voxc.compiler.tensor import Array
 
 BUDGET_BYTES = 32 << 20
-CELLS = 256
-LEAST_SHARE = 32  # means that a cell gets on average, in an index too small for all cells
-CELL_SAMPLE = 64  # vectors for each cell that the cells are learnt from
+CELL = 4096  # vectors
 ROUNDS = 6
 BATCH = 4096
 SEED = 0
@@ -61,51 +59,60 @@ def compress(vectors: Array, budget: int = BUDGET_BYTES) -> Compression:
     points = torch.from_numpy(vectors)
     stand_in = torch.empty(count, dtype=torch.int64)
     means: list[Tensor] = []
-    total = 0
-    for members, share in shares(points, most):
+    seen = total = 0
+    for members in bisect(points, torch.arange(count)):
+        share = (seen + len(members)) * most // count - seen * most // count
+        seen += len(members)
         inside = points[members]
         seeds = inside[torch.linspace(0, len(inside) - 1, share).long()]
-        labels = closest(inside, k_means(inside, seeds, ROUNDS))
-        used, labels = torch.unique(labels, return_inverse=True)
-        means.append(mean_of(inside, labels, len(used)))
+        used, labels = torch.unique(k_means(inside, seeds), return_inverse=True)
+        means.append(means_of(inside, labels, len(used)))
         stand_in[members] = labels + total
         total += len(used)
     return Compression(torch.cat(means).numpy(), stand_in.numpy())
 
 
-def shares(points: Tensor, most: int) -> list[tuple[Tensor, int]]:
-    """The members of coarse cells, and how many of `most` means each may have: in proportion, and at least one."""
-    random = torch.Generator().manual_seed(SEED)
-    cells = min(CELLS, -(-most // LEAST_SHARE))
-    sample = points[torch.randperm(len(points), generator=random)[: cells * CELL_SAMPLE]]
-    cell_of = closest(points, k_means(sample, sample[:cells], ROUNDS))
-    sizes = torch.bincount(cell_of, minlength=cells)
-    members = torch.split(cell_of.argsort(stable=True), sizes.tolist())
-    spare = most - cells
-    ends = sizes.cumsum(0) * spare // len(points)
-    extra = ends.diff(prepend=torch.zeros(1, dtype=torch.int64))
-    return [(part, min(1 + int(more), len(part))) for part, more in zip(members, extra, strict=True) if len(part)]
+def bisect(points: Tensor, members: Tensor) -> list[Tensor]:
+    """`members` in groups of at most `CELL`, halved at the median of their main direction as often as it takes.
+
+    Halves are equal whatever the data are (a third of a recording may be silence), so the time is bounded.
+    """
+    if len(members) <= CELL:
+        return [members]
+    direction = main_direction(points[members[:: -(-len(members) // CELL)]])
+    along = torch.cat([points[batch] @ direction for batch in torch.split(members, BATCH)])
+    ordered = members[along.argsort(stable=True)]
+    half = len(members) // 2
+    return [*bisect(points, ordered[:half]), *bisect(points, ordered[half:])]
 
 
-def k_means(points: Tensor, centres: Tensor, rounds: int) -> Tensor:
-    """Lloyd's iteration: each centre becomes the mean of the points closest to it; one without points stays."""
-    for _ in range(rounds):
+def main_direction(sample: Tensor) -> Tensor:
+    """The direction [F] in which a sample [n, F] extends furthest, roughly: power iteration."""
+    centred = sample - sample.mean(0)
+    direction = centred[torch.linalg.vector_norm(centred, dim=1).argmax()]
+    for _ in range(ROUNDS):
+        direction = torch.nn.functional.normalize(centred.T @ (centred @ direction), dim=0)
+    return direction
+
+
+def k_means(points: Tensor, centres: Tensor) -> Tensor:
+    """Which centre each of `points` [n, F] ends at after Lloyd's iteration; one without points stays where it is."""
+    for _ in range(ROUNDS):
         labels = closest(points, centres)
         inhabited = torch.bincount(labels, minlength=len(centres))[:, None] > 0
-        centres = torch.where(inhabited, mean_of(points, labels, len(centres)), centres)
-    return centres
+        centres = torch.where(inhabited, means_of(points, labels, len(centres)), centres)
+    return closest(points, centres)
 
 
 def closest(points: Tensor, centres: Tensor) -> Tensor:
     """Which of `centres` [m, F] each of `points` [n, F] is closest to."""
-    offsets = -0.5 * torch.linalg.vecdot(centres, centres)
-    return torch.cat([torch.addmm(offsets, batch, centres.T).argmax(1) for batch in torch.split(points, BATCH)])
+    return torch.addmm(-0.5 * torch.linalg.vecdot(centres, centres), points, centres.T).argmax(1)
 
 
-def mean_of(points: Tensor, labels: Tensor, count: int) -> Tensor:
+def means_of(points: Tensor, labels: Tensor, count: int) -> Tensor:
     """Means [count, F] of the points of each label; 0 for a label without points."""
-    sums = torch.zeros(count, points.shape[1]).index_add_(0, labels, points)
-    return sums / torch.bincount(labels, minlength=count).clamp(min=1)[:, None]
+    belongs = (labels == torch.arange(count)[:, None]).float()
+    return belongs @ points / belongs.sum(1, keepdim=True).clamp(min=1)
 
 
 def compression_figures(vectors: Array, compression: Compression) -> dict[str, Figure]:
