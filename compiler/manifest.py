@@ -184,7 +184,8 @@ class Conversion(Record):
     """A recording converted with the artifacts, and with float32 PyTorch on the same noise.
 
     `fidelity` compares the two results; `task` compares the artifacts' result with the target speaker and with the
-    recording. `steps` is the time that each step of the conversion took. `audio` holds the recording and both results.
+    recording. `steps` is the time that each step of the conversion took. `audio` is there to be heard: `source`, `float32`,
+    `converted`, and `target` where there is a recording of that speaker.
     """
 
     sample: str
@@ -192,7 +193,7 @@ class Conversion(Record):
     fidelity: Mapping[str, Figure]
     task: Mapping[str, Figure]
     steps: Mapping[str, Figure]
-    audio: tuple[FileRecord, ...]
+    audio: Mapping[str, FileRecord]
 
 
 class Measurements(Record):
@@ -222,7 +223,7 @@ class Manifest(Record):
         return [
             measured.reference,
             *(file for component in self.build.components for file in component.files),
-            *(measured.conversion.audio if measured.conversion else ()),
+            *(measured.conversion.audio.values() if measured.conversion else ()),
         ]
 
     def component(self, name: str) -> ComponentBuild:

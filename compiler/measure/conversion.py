@@ -105,7 +105,7 @@ class Trial:
             audio=self.write(found, rate, directory),
         )
 
-    def write(self, found: Array, rate: int, directory: Path) -> tuple[FileRecord, ...]:
+    def write(self, found: Array, rate: int, directory: Path) -> dict[str, FileRecord]:
         folder = directory / AUDIO_NAME
         folder.mkdir()
         sounds = {
@@ -113,9 +113,11 @@ class Trial:
             "float32": (self.expected, rate),
             "converted": (found, rate),
         }
+        if self.reference is not None:
+            sounds["target"] = self.reference.samples, self.reference.rate
         for name, (samples, hertz) in sounds.items():
             write_sound(folder / f"{name}.flac", [samples], hertz, len(samples))
-        return tuple(FileRecord.of(directory, folder / f"{name}.flac") for name in sounds)
+        return {name: FileRecord.of(directory, folder / f"{name}.flac") for name in sounds}
 
 
 def semitones_between(source: Sound, target: Sound) -> float:
