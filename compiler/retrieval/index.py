@@ -161,17 +161,19 @@ def ivf_vectors(faiss: Any, stored: Any, features: int) -> Array:
     """
     lists = stored.invlists
     sizes = [lists.list_size(cell) for cell in range(stored.nlist)]
-    vectors = np.empty((sum(sizes), features), np.float32)
-    numbers = np.empty(len(vectors), np.int64)
-    end = 0
-    for cell, size in enumerate(sizes):
-        start, end = end, end + size
-        if size:
-            codes = faiss.rev_swig_ptr(lists.get_codes(cell), size * stored.code_size)
-            vectors[start:end] = codes.view(np.float32).reshape(size, features)
-            numbers[start:end] = faiss.rev_swig_ptr(lists.get_ids(cell), size)
-    place = np.argsort(numbers, kind="stable")
-    return vectors if np.array_equal(place, np.arange(len(place))) else vectors[place]
+    full = [cell for cell, size in enumerate(sizes) if size]
+    if not full:
+        return np.empty((0, features), np.float32)
+    numbers = np.concatenate([faiss.rev_swig_ptr(lists.get_ids(cell), sizes[cell]) for cell in full])
+    place = np.empty_like(numbers)
+    place[np.argsort(numbers, kind="stable")] = np.arange(len(numbers))
+    vectors = np.empty((len(numbers), features), np.float32)
+    start = 0
+    for cell in full:
+        codes = faiss.rev_swig_ptr(lists.get_codes(cell), sizes[cell] * stored.code_size)
+        vectors[place[start : start + sizes[cell]]] = codes.view(np.float32).reshape(-1, features)
+        start += sizes[cell]
+    return vectors
 
 
 def reason(error: Exception) -> str:
