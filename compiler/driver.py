@@ -11,9 +11,10 @@ from pathlib import Path
 import torch
 
 from voxc.backends import find_backend
-from voxc.backends.base import Artifact, Backend, Runner
+from voxc.backends.base import Backend, Runner
 from voxc.compiler.bundle import REFERENCE_NAME, refuse_to_overwrite, staged
-from voxc.compiler.errors import CheckpointError, PassError, RecipeError
+from voxc.compiler.describe import describe_component, describe_source, describe_voice
+from voxc.compiler.errors import PassError, RecipeError
 from voxc.compiler.families import load_voice
 from voxc.compiler.manifest import (
     Build,
@@ -24,20 +25,16 @@ from voxc.compiler.manifest import (
     FileRecord,
     Manifest,
     Measurements,
-    PassNote,
     Recipe,
     Source,
-    SourceFile,
     TargetRecord,
-    Voice,
-    sha256_of_file,
     write_manifest,
-)  # fmt: skip
+)
 from voxc.compiler.measure.conversion import Trial
 from voxc.compiler.measure.fidelity import max_abs_error
 from voxc.compiler.measure.figures import fidelity_figures, figure, latency_figures, missing_latency
 from voxc.compiler.measure.machine import peak_memory_mib, this_machine, tool_versions, usable_cores
-from voxc.compiler.measure.quality.gates import Gate
+from voxc.compiler.measure.quality.gates import Gate, failures
 from voxc.compiler.plan import Precision, PrecisionPlan
 from voxc.compiler.program import Component, Program, VoiceModel, export
 from voxc.compiler.request import Request
@@ -178,20 +175,11 @@ class Job:
         return tuple(dict.fromkeys([*self.target.gates, *(str(Gate.parse(text)) for text in self.request.gates)]))
 
     def shut_gates(self, conversion: Conversion | None) -> list[str]:
-        """Why the conversion does not pass. The target's own gates look at what has a number."""
+        """Why the conversion does not pass; the target's own gates are for what has a number."""
         if conversion is None:
             return []
         figures = {"fidelity": conversion.fidelity, "task": conversion.task}
-        failures = []
-        for text in self.gates:
-            gate = Gate.parse(text)
-            measured = figures[gate.family].get(gate.name)
-            if text in self.target.gates and (measured is None or measured.value is None):
-                continue
-            failure = gate.failure(figures)
-            if failure is not None:
-                failures.append(failure)
-        return failures
+        return failures(self.gates, figures, lenient=self.target.gates)
 
     def run_passes(self, part: Part) -> Program:
         """The program after the target's pipeline; on request, each pass is checked by running the graph.
@@ -270,38 +258,6 @@ def missed(component: str, figures: Mapping[str, Figure], bound: float) -> tuple
     return ()
 
 
-def describe_component(
-    program: Program, frame_rate: float, artifact: Artifact, staging: Path, bound: float
-) -> ComponentBuild:
-    return ComponentBuild(
-        name=program.name,
-        frame_rate=frame_rate,
-        inputs=program.inputs,
-        outputs=program.outputs,
-        passes=tuple(PassNote(name=done.name, modified=done.modified, notes=done.notes) for done in program.history),
-        plan=program.plan,
-        precision_histogram=program.plan.histogram(program.compute_nodes()),
-        format=artifact.format,
-        files=tuple(FileRecord.of(staging, file) for file in artifact.files),
-        min_snr_db=bound,
-    )
-
-
-def describe_source(files: VoiceFiles, voice: VoiceModel) -> Source:
-    return Source(
-        files={role: describe_file(path) for role, path in files.digested().items()},
-        family=voice.family,
-        facts=voice.facts,
-    )
-
-
-def describe_file(path: Path) -> SourceFile:
-    try:
-        return SourceFile(name=path.name, bytes=path.stat().st_size, sha256=sha256_of_file(path))
-    except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror or error}") from error
-
-
 def assemble(
     job: Job,
     source: Source,
@@ -320,12 +276,9 @@ def assemble(
         recipe=Recipe(
             frames=parts[-1].program.frames, dynamic=request.dynamic, precision=job.precision, gates=job.gates
         ),
-        voice=Voice(
-            sample_rate=voice.sample_rate, hop=voice.hop, content_features=voice.content_features,
-            uses_f0=voice.uses_f0, speakers=voice.speakers,
-        ),
+        voice=describe_voice(voice),
         components=tuple(component.build for component in compiled),
-    )  # fmt: skip
+    )
     measurements = Measurements(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         machine=this_machine(),
@@ -338,10 +291,10 @@ def assemble(
         components={component.build.name: component.measurements for component in compiled},
         conversion=conversion,
     )
-    failures = (*(failure for component in compiled for failure in component.failures), *job.shut_gates(conversion))
+    failed = (*(failure for component in compiled for failure in component.failures), *job.shut_gates(conversion))
     return Manifest(
-        status="failed" if failures else "passed",
-        failures=failures,
+        status="failed" if failed else "passed",
+        failures=failed,
         build_digest=build.digest(),
         build=build,
         measurements=measurements,

@@ -184,8 +184,8 @@ class Conversion(Record):
     """A recording converted with the artifacts, and with float32 PyTorch on the same noise.
 
     `fidelity` compares the two results; `task` compares the artifacts' result with the target speaker and with the
-    recording. `steps` is the time that each step of the conversion took. `audio` is there to be heard: `source`, `float32`,
-    `converted`, and `target` where there is a recording of that speaker.
+    recording. `steps` is the time that each step of the conversion took. `audio` is there to be heard: `source`,
+    `float32`, `converted`, and `target` where there is a recording of that speaker.
     """
 
     sample: str

@@ -62,7 +62,7 @@ def find_voice(model: Path, content: Path | None = None, index: Path | None = No
 
 def demo_directory() -> Path:
     """The voice that comes with voxc."""
-    return Path(str(files("voxc"))) / "demo" / "voice"
+    return Path(str(files("voxc.demo"))) / "voice"
 
 
 def demo_sample() -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.voices import write_voice
+from tests.voices import write_speaking_voice, write_voice
 from voxc.compiler.cli import app
 from voxc.compiler.program import Component
 from voxc.compiler.target import Target, load_targets
@@ -53,6 +53,23 @@ def compiled(voice_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
     place = tmp_path_factory.mktemp("bundle") / "tiny"
     compile_voice(Request(voice_file, (load_targets()["onnxruntime-cpu"],), place, frames=30))
+    return place
+
+
+@pytest.fixture(scope="session")
+def speaking_voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A voice with encoder, index, sample and a speaker's recording, which tests must not change."""
+    return write_speaking_voice(tmp_path_factory.mktemp("speaking") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def speaking(speaking_voice: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that converts, which tests must not change."""
+    from voxc.compiler.driver import compile_voice
+    from voxc.compiler.request import Request
+
+    place = tmp_path_factory.mktemp("bundle") / "speaking"
+    compile_voice(Request(speaking_voice, (load_targets()["onnxruntime-cpu"],), place, frames=50, threads=1))
     return place
 
 

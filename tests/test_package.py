@@ -24,7 +24,7 @@ def folders() -> set[str]:
 
 def test_every_folder_is_packaged() -> None:
     packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    assert set(packages) == {"voxc"} | folders()
+    assert set(packages) == {"voxc", "voxc.demo"} | folders()
 
 
 def test_every_folder_of_sources_is_a_package() -> None:
@@ -44,9 +44,9 @@ def test_who_may_import_whom(folder: str) -> None:
 
 
 def test_a_wheel_is_complete(tmp_path: Path) -> None:
-    """An installed wheel finds its targets and its schema, and puts one name into site-packages."""
+    """An installed wheel finds its targets, its schema and its voice, and puts one name into site-packages."""
     source = tmp_path / "source"  # a copy, for setuptools leaves a build folder behind
-    for folder in SOURCES:
+    for folder in (*SOURCES, "demo"):
         shutil.copytree(ROOT / folder, source / folder)
     for file in ("pyproject.toml", "README.md", "targets.yaml"):
         shutil.copy(ROOT / file, source)
@@ -62,7 +62,8 @@ def test_a_wheel_is_complete(tmp_path: Path) -> None:
     script = (
         "import sys; sys.meta_path = [f for f in sys.meta_path if 'editable' not in repr(f)]\n"
         "from voxc.compiler import target, manifest; print(*target.load_targets(), manifest.SCHEMA_FILE.is_file())\n"
-        "print(target.__file__)"
+        "print(target.__file__)\n"
+        "from voxc.compiler.voice_files import *; print(*sorted(vars(find_voice(DEMO)).values(), key=str), sep='\\n')"
     )
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
     told = subprocess.run(
@@ -71,3 +72,7 @@ def test_a_wheel_is_complete(tmp_path: Path) -> None:
     assert told.startswith("onnxruntime-cpu ")
     assert "True" in told
     assert str(tmp_path / "site") in told
+    shipped = {path.name for path in (ROOT / "demo" / "voice").iterdir()}
+    assert {"content", "voice.index", "voice.pth", "sample.flac", "speakers"} <= shipped
+    for name in ("content", "voice.index", "voice.pth", "sample.flac", "speakers/0.flac"):
+        assert f"{tmp_path / 'site' / 'voxc' / 'demo' / 'voice' / name}" in told, name

@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import faiss
+import numpy as np
+import soundfile
 import torch
 from safetensors.torch import save_file
 
@@ -68,3 +71,24 @@ def write_encoder(directory: Path, *, layers: int = 2, width: int = 24) -> Path:
     (directory / "config.json").write_text(json.dumps(values))
     save_file(encoder.state_dict(), directory / "model.safetensors")
     return directory
+
+
+def write_speaking_voice(directory: Path) -> Path:
+    """A directory with all that a conversion needs: checkpoint, encoder, index, a sample, a recording of a speaker."""
+    write_encoder(directory / "content")
+    write_voice(directory / "tiny.pth", version="v1")
+    index = faiss.IndexFlatL2(256)
+    index.add(np.random.default_rng(0).standard_normal((40, 256), np.float32))
+    faiss.write_index(index, str(directory / "tiny.index"))
+    write_tone(directory / "sample.wav", 150)
+    (directory / "speakers").mkdir()
+    write_tone(directory / "speakers" / "0.wav", 300)
+    return directory
+
+
+def write_tone(path: Path, hertz: float, seconds: float = 0.8, rate: int = 16000) -> Path:
+    """A buzz whose pitch glides up by a tenth."""
+    time = np.arange(round(seconds * rate)) / rate
+    phase = 2 * np.pi * hertz * (time + 0.05 * time**2 / seconds)
+    soundfile.write(path, 0.2 * np.sign(np.sin(phase)) + 0.1 * np.sin(phase), rate)
+    return path

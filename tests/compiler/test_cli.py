@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from safetensors.numpy import load_file
 
 from tests.compiler.families.rvc.test_synthesizer import NOISE, VOICES
@@ -196,6 +197,56 @@ def test_verify(voxc: Voxc, compiled: Path, tmp_path: Path) -> None:
     broken = voxc("verify", copy)
     assert broken.exit_code == 1
     assert "failed: reference.npz" in broken.stderr
+
+
+def test_convert(voxc: Voxc, speaking: Path, speaking_voice: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.wav"
+    result = voxc("convert", speaking_voice / "sample.wav", "--bundle", speaking, "-o", out, "--transpose", 3, "--json")
+    told = json.loads(result.stdout)
+    assert told["output"] == str(out)
+    assert told["seconds"] == pytest.approx(0.8)
+    samples, rate = soundfile.read(out)
+    assert (rate, len(samples)) == (4000, 3200)
+    assert voxc("convert", speaking_voice / "sample.wav", "-b", speaking, "-o", out).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--speaker", 2], "speaker 2: the voice has speakers 0 to 1"),
+        (["--index-rate", 1.5], "index_rate 1.5"),
+        (["--f0", "ear"], "f0 ear: the estimators are pm"),
+    ],
+)
+def test_convert_refuses_what_the_voice_cannot_do(
+    voxc: Voxc, speaking: Path, speaking_voice: Path, tmp_path: Path, options: list[object], complaint: str
+) -> None:
+    out = tmp_path / "out.wav"
+    result = voxc("convert", speaking_voice / "sample.wav", "-b", speaking, "-o", out, *options)
+    assert result.exit_code == 2
+    assert complaint in result.stderr
+    assert not out.exists()
+
+
+def test_convert_needs_a_content_encoder(voxc: Voxc, compiled: Path, speaking_voice: Path, tmp_path: Path) -> None:
+    result = voxc("convert", speaking_voice / "sample.wav", "-b", compiled, "-o", tmp_path / "out.wav")
+    assert result.exit_code == 2
+    assert "has no content component: compile it again with a content encoder" in result.stderr
+
+
+def test_a_shut_gate_is_exit_1(voxc: Voxc, speaking_voice: Path, tmp_path: Path) -> None:
+    place = tmp_path / "bundle"
+    options = ["--target", "raspberry-pi", "--frames", 50, "--gate", "secs>=0.99", "-o", place]
+    result = voxc("compile", speaking_voice, *options)
+    assert result.exit_code == 1
+    assert "gate task.secs>=0.99" in result.stderr
+    assert (place / "manifest.json").is_file()
+
+
+def test_segments_with_an_encoder_are_even(voxc: Voxc, speaking_voice: Path, tmp_path: Path) -> None:
+    result = voxc("compile", speaking_voice, "--target", "raspberry-pi", "--frames", 51, "-o", tmp_path / "bundle")
+    assert result.exit_code == 2
+    assert "multiples of 2 frames" in result.stderr
 
 
 def test_version(voxc: Voxc) -> None:

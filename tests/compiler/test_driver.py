@@ -15,10 +15,12 @@ from voxc.backends.base import Requirement
 from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
 from voxc.backends.onnxruntime.runner import OnnxRuntimeRunner
 from voxc.compiler import driver
+from voxc.compiler.bundle import Bundle
 from voxc.compiler.driver import compile_voice
-from voxc.compiler.errors import MissingRuntimeError, PassError
+from voxc.compiler.errors import CheckpointError, MissingRuntimeError, PassError, RecipeError
 from voxc.compiler.manifest import read_manifest
 from voxc.compiler.request import Request
+from voxc.compiler.runtime.component import load_component, run_component
 from voxc.compiler.target import Target, load_targets
 from voxc.compiler.tensor import Array
 from voxc.compiler.verify import verify_bundle
@@ -87,6 +89,76 @@ def test_a_device_that_this_machine_is_not_gets_no_latency(voice_file: Path, tmp
     assert figures["latency_median"].value is None
     assert "not a board" in figures["latency_median"].how
     assert figures["snr"].evidence == "host"
+
+
+def test_a_voice_with_everything_is_converted(speaking: Path) -> None:
+    manifest = read_manifest(speaking)
+    assert manifest.status == "passed", manifest.failures
+    frames = {name: spec.inputs[0].shape for name, spec in ((c.name, c) for c in manifest.build.components)}
+    assert frames == {"content": (1, 320 * 25 + 80), "retrieval": (1, 25, 256), "synthesizer": (1, 50, 256)}
+    assert manifest.measurements.components["retrieval"].figures["recall_at_8"].value == 1
+    conversion = manifest.measurements.conversion
+    assert conversion is not None
+    assert conversion.sample == "sample.wav"
+    assert conversion.options["transpose"] == 12  # from 150 Hz to 300 Hz
+    assert conversion.fidelity["snr"].value > 60
+    assert conversion.task["secs"].evidence == "host"
+    assert {"content", "retrieval", "synthesizer", "f0"} < set(conversion.steps)
+    assert set(conversion.audio) == {"source", "target", "float32", "converted"}
+    assert all(check.passed for check in verify_bundle(speaking))
+
+
+def test_everything_of_any_length(speaking_voice: Path, tmp_path: Path, target: Target) -> None:
+    request = Request(speaking_voice, (target,), tmp_path / "bundle", frames=50, dynamic=True, verify_passes=True)
+    ((place, manifest),) = compile_voice(request)
+    assert manifest.status == "passed", manifest.failures
+    content = manifest.component("content")
+    assert content.inputs[0].shape == (1, "320*T+80")
+    runner = load_component(Bundle.open(place), "content")
+    for contents in (3, 60):
+        audio = np.zeros((1, 320 * contents + 80), np.float32)
+        assert run_component(runner, content, {"audio": audio})["features"].shape == (1, contents, 256)
+
+
+def test_gates_fail_the_build_and_keep_the_bundle(speaking_voice: Path, tmp_path: Path, target: Target) -> None:
+    gates = ("secs>=0.99", "snr>=10")
+    board = target.model_copy(update={"any_host": False})
+    ((place, manifest),) = compile_voice(Request(speaking_voice, (board,), tmp_path / "b", frames=50, gates=gates))
+    assert manifest.status == "failed"
+    assert manifest.build.recipe.gates == (*target.gates, "task.secs>=0.99", "fidelity.snr>=10")
+    (failure,) = manifest.failures
+    assert "task.secs is" in failure
+    assert place.is_dir()
+
+
+def test_a_target_has_gates_of_its_own(speaking_voice: Path, tmp_path: Path, target: Target) -> None:
+    """They are for what has a number: the fidelity of an SNR of 150 dB does, a speaker nobody recorded does not."""
+    gates = ("fidelity.pesq>=4.65", "task.secs>=0.99")
+    board = target.model_copy(update={"any_host": False, "gates": gates})
+    request = Request(speaking_voice, (board,), tmp_path / "b", frames=50, speaker=1, transpose=0)
+    ((_, manifest),) = compile_voice(request)
+    (failure,) = manifest.failures
+    assert "gate fidelity.pesq>=4.65" in failure
+
+
+@pytest.mark.parametrize("options", [{"gates": ("secs>=0.8",)}, {"sample": Path("sample.wav")}])
+def test_what_cannot_convert_cannot_be_held_to_it(
+    voice_file: Path, tmp_path: Path, target: Target, options: dict[str, object]
+) -> None:
+    with pytest.raises(RecipeError, match="give a content encoder with --content"):
+        compile_voice(Request(voice_file, (target,), tmp_path / "b", frames=6, **options))  # type: ignore[arg-type]
+
+
+def test_an_encoder_of_another_width(speaking_voice: Path, voice_file: Path, tmp_path: Path, target: Target) -> None:
+    request = Request(voice_file, (target,), tmp_path / "b", frames=6, content=speaking_voice / "content")
+    with pytest.raises(CheckpointError, match="gives 24 features a frame, this v2 voice takes 768"):
+        compile_voice(request)
+
+
+def test_an_index_of_another_width(speaking_voice: Path, voice_file: Path, tmp_path: Path, target: Target) -> None:
+    request = Request(voice_file, (target,), tmp_path / "b", frames=6, index=speaking_voice / "tiny.index")
+    with pytest.raises(CheckpointError, match=r"256 \(v1\) wide, the voice's content features 768 \(v2\)"):
+        compile_voice(request)
 
 
 class NoisyRunner(OnnxRuntimeRunner):

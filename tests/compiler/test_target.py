@@ -17,6 +17,7 @@ box:
   dynamic: true
   threads: null
   work_items: null
+  gates: [snr>=25]
 """
 
 

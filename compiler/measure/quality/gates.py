@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -116,6 +116,21 @@ class Gate:
             return None
         relation = "below" if self.sign == ">=" else "above"
         return f"gate {self}: {self.family}.{self.name} is {figure.value:.4g} {figure.unit}, {relation} {self.bound:g}"
+
+
+def failures(
+    gates: Iterable[str], figures: Mapping[str, Mapping[str, Figure]], lenient: Container[str] = ()
+) -> list[str]:
+    """Why `figures` do not pass `gates`; one that is `lenient` too looks only at what has a number."""
+    found = []
+    for text in gates:
+        gate = Gate.parse(text)
+        figure = figures[gate.family].get(gate.name)
+        unmeasured = figure is None or figure.value is None
+        failure = None if unmeasured and text in lenient else gate.failure(figures)
+        if failure is not None:
+            found.append(failure)
+    return found
 
 
 def bound_of(text: str, number: str, metric: Metric) -> float:
