@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -53,7 +53,7 @@ def find_voice(model: Path, content: Path | None = None, index: Path | None = No
     Raises:
         CheckpointError: there is no such file, or a directory without a checkpoint or with several.
     """
-    place = demo_directory() if model == DEMO and not model.exists() else model
+    place = demo_directory() if model == DEMO and not (model.is_file() or checkpoints(model)) else model
     if not place.exists():
         raise CheckpointError(f"{place}: no such file")
     found = in_directory(place) if place.is_dir() else VoiceFiles(place)
@@ -71,7 +71,7 @@ def demo_sample() -> Path:
 
 
 def in_directory(directory: Path) -> VoiceFiles:
-    checkpoint = only(directory, lambda path: path.suffix.lower() in CHECKPOINT_SUFFIXES, "checkpoint (.pth)")
+    checkpoint = only(checkpoints(directory), "checkpoint (.pth)")
     if checkpoint is None:
         raise CheckpointError(f"{directory}: a directory without a checkpoint (.pth)")
     content = directory / CONTENT_NAME
@@ -80,15 +80,19 @@ def in_directory(directory: Path) -> VoiceFiles:
     return VoiceFiles(
         checkpoint,
         content=content if content.is_dir() else None,
-        index=only(directory, lambda path: path.suffix.lower() == INDEX_SUFFIX, f"index ({INDEX_SUFFIX})"),
-        sample=only(directory, lambda path: path.stem == SAMPLE_STEM, "sample"),
+        index=only(directory.glob(f"*{INDEX_SUFFIX}"), f"index ({INDEX_SUFFIX})"),
+        sample=only(directory.glob(f"{SAMPLE_STEM}.*"), "sample"),
         speakers=tuple((int(path.stem), path) for path in recordings if path.stem.isdecimal()),
     )
 
 
-def only(directory: Path, wanted: Callable[[Path], bool], what: str) -> Path | None:
-    found = sorted(path for path in directory.iterdir() if path.is_file() and wanted(path))
-    if len(found) > 1:
-        names = ", ".join(path.name for path in found)
-        raise CheckpointError(f"{directory}: more than one {what}: {names}; give the files one by one")
-    return found[0] if found else None
+def checkpoints(directory: Path) -> list[Path]:
+    return [path for suffix in CHECKPOINT_SUFFIXES for path in directory.glob(f"*{suffix}")]
+
+
+def only(found: Iterable[Path], what: str) -> Path | None:
+    files = sorted(path for path in found if path.is_file())
+    if len(files) > 1:
+        names = ", ".join(path.name for path in files)
+        raise CheckpointError(f"{files[0].parent}: more than one {what}: {names}; give the files one by one")
+    return files[0] if files else None

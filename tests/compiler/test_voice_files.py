@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from voxc.compiler.errors import CheckpointError
-from voxc.compiler.voice_files import VoiceFiles, find_voice
+from voxc.compiler.voice_files import VoiceFiles, demo_sample, find_voice
 
 
 def test_a_checkpoint_stands_alone(voice_file: Path) -> None:
@@ -40,6 +40,18 @@ def test_several_of_a_kind_are_not_chosen_among(tmp_path: Path, suffix: str) -> 
         (tmp_path / name).touch()
     with pytest.raises(CheckpointError, match=f"more than one .*b{suffix}, c{suffix}"):
         find_voice(tmp_path)
+
+
+def test_the_bundled_voice_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of that name is no voice unless there is a checkpoint in it."""
+    monkeypatch.chdir(tmp_path)
+    bundled = find_voice(Path("demo"))
+    assert bundled.checkpoint.is_file()
+    assert bundled.sample == demo_sample()
+    (tmp_path / "demo").mkdir()
+    assert find_voice(Path("demo")) == bundled
+    (tmp_path / "demo" / "mine.pth").touch()
+    assert find_voice(Path("demo")) == VoiceFiles(Path("demo/mine.pth"))
 
 
 def test_nothing_there(tmp_path: Path) -> None:
