@@ -70,7 +70,7 @@ def load_index(path: Path, features: int) -> Index:
     """
     size = check_header(path, features)
     faiss = import_faiss()
-    with limit(faiss, size):
+    with limits(faiss, size):
         try:
             stored = faiss.read_index(str(path))
         except (RuntimeError, MemoryError) as error:  # faiss raises nothing else while it reads
@@ -132,7 +132,7 @@ def import_faiss() -> Any:
         import faiss
     except ImportError as error:
         raise MissingRuntimeError("reading a .index file needs faiss-cpu: pip install 'voxc[retrieval]'") from error
-    if not hasattr(faiss, "set_deserialization_vector_byte_limit"):
+    if not hasattr(faiss, "set_deserialization_loop_limit"):
         raise MissingRuntimeError(
             f"faiss {faiss.__version__} cannot read untrusted files: pip install 'faiss-cpu>=1.14.2'"
         )
@@ -140,14 +140,16 @@ def import_faiss() -> Any:
 
 
 @contextmanager
-def limit(faiss: Any, size: int) -> Iterator[None]:
-    """While this is open, faiss refuses lists longer than a file of `size` bytes can hold."""
-    before = faiss.get_deserialization_vector_byte_limit()
+def limits(faiss: Any, size: int) -> Iterator[None]:
+    """While this is open, faiss refuses lists longer, and more cells, than a file of `size` bytes can hold."""
+    before = faiss.get_deserialization_vector_byte_limit(), faiss.get_deserialization_loop_limit()
     faiss.set_deserialization_vector_byte_limit(size)
+    faiss.set_deserialization_loop_limit(size // np.dtype(np.float32).itemsize)
     try:
         yield
     finally:
-        faiss.set_deserialization_vector_byte_limit(before)
+        faiss.set_deserialization_vector_byte_limit(before[0])
+        faiss.set_deserialization_loop_limit(before[1])
 
 
 def flat_vectors(faiss: Any, stored: Any, features: int) -> Array:

@@ -181,13 +181,13 @@ def test_without_faiss_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.Mo
         load_index(path, WIDTH)
 
 
-def test_the_limit_is_lifted_afterwards(tmp_path: Path) -> None:
-    before = faiss.get_deserialization_vector_byte_limit()
+def test_the_limits_are_lifted_afterwards(tmp_path: Path) -> None:
+    before = faiss.get_deserialization_vector_byte_limit(), faiss.get_deserialization_loop_limit()
     load_index(write(flat(clustered()), tmp_path / "voice.index"), WIDTH)
     (tmp_path / "cut.index").write_bytes((tmp_path / "voice.index").read_bytes()[:200])
     with pytest.raises(CheckpointError, match="damaged"):
         load_index(tmp_path / "cut.index", WIDTH)
-    assert faiss.get_deserialization_vector_byte_limit() == before
+    assert (faiss.get_deserialization_vector_byte_limit(), faiss.get_deserialization_loop_limit()) == before
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +198,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     return [write(make(clustered(50)), folder / "whole.index").read_bytes() for make in makes]
 
 
-LIES = (1 << 31, 10**9, 1 << 40, 1 << 61, 1 << 62, (1 << 63) - 1, (1 << 64) - 1)
+LIES = (1 << 23, 1 << 31, 10**9, 1 << 40, 1 << 61, 1 << 62, (1 << 63) - 1, (1 << 64) - 1)
 
 
 @pytest.mark.parametrize("layout", range(4))
