@@ -131,7 +131,7 @@ def import_faiss() -> Any:
     try:
         import faiss
     except ImportError as error:
-        raise MissingRuntimeError("reading a .index file needs faiss-cpu: pip install 'voxc[retrieval]'") from error
+        raise MissingRuntimeError("reading a .index file needs faiss-cpu: pip install 'faiss-cpu>=1.14.2'") from error
     if not hasattr(faiss, "set_deserialization_loop_limit"):
         raise MissingRuntimeError(
             f"faiss {faiss.__version__} cannot read untrusted files: pip install 'faiss-cpu>=1.14.2'"
