@@ -97,7 +97,9 @@ def compile(
             help="The bundle; with several targets, the directory of the bundles. (default: MODEL-TARGET)",
         ),
     ] = None,
-    segment: Annotated[float | None, typer.Option(help="Segment length in seconds. (default: 2.0)")] = None,
+    segment: Annotated[
+        float | None, typer.Option(help="Segment length in seconds. (default: 2; 4 with a content encoder)")
+    ] = None,
     frames: Annotated[int | None, typer.Option(help="Segment length in frames, instead of --segment.")] = None,
     precision: Annotated[str | None, typer.Option(help="What to compute in. (default: the target's first)")] = None,
     dynamic: Annotated[bool, typer.Option("--dynamic", help="Leave the segment length open.")] = False,

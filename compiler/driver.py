@@ -37,7 +37,7 @@ from voxc.compiler.measure.machine import peak_memory_mib, this_machine, tool_ve
 from voxc.compiler.measure.quality.gates import Gate, failures
 from voxc.compiler.plan import Precision, PrecisionPlan
 from voxc.compiler.program import Component, Program, VoiceModel, export
-from voxc.compiler.request import Request
+from voxc.compiler.request import CONVERTING_SEGMENT_SECONDS, DEFAULT_SEGMENT_SECONDS, Request
 from voxc.compiler.runtime.voice import pipeline_of
 from voxc.compiler.target import Target
 from voxc.compiler.tensor import Array, write_npz
@@ -66,7 +66,8 @@ def compile_voice(request: Request, report: Report = lambda message: None) -> li
     report(f"loading {files.checkpoint.name}")
     voice = load_voice(files, request.index_budget)
     source = describe_source(files, voice)
-    frames = request.segment_frames(voice.frame_rate, voice.frame_step)
+    default = DEFAULT_SEGMENT_SECONDS if files.content is None else CONVERTING_SEGMENT_SECONDS
+    frames = request.segment_frames(voice.frame_rate, voice.frame_step, default)
     report(f"exporting {frames} frames ({frames / voice.frame_rate:g} s)")
     parts = [Part.of(component, voice.frames_for(component, frames), request.dynamic) for component in voice.components]
     trial = prepare_trial(request, files, voice, frames, report)

@@ -13,6 +13,8 @@ from voxc.compiler.tensor import MAX_FRAMES
 from voxc.compiler.voice_files import DEFAULT_INDEX_BUDGET
 
 DEFAULT_SEGMENT_SECONDS = 2.0
+# Of a voice that converts recordings: longer segments share more context, and lose less time to it.
+CONVERTING_SEGMENT_SECONDS = 4.0
 # torch.export takes sizes of 0 and 1, and what comes out as 1, for fixed.
 LEAST_DYNAMIC_FRAMES = 3
 
@@ -73,8 +75,8 @@ class Request:
         there = ", ".join(target.precisions)
         raise RecipeError(f"target {target.name} has no precision {self.precision!r}; it has {there}")
 
-    def segment_frames(self, frame_rate: float, step: int = 1) -> int:
-        """The segment length in frames, a multiple of `step`.
+    def segment_frames(self, frame_rate: float, step: int = 1, default: float = DEFAULT_SEGMENT_SECONDS) -> int:
+        """The segment length in frames, a multiple of `step`; `default` is in seconds.
 
         Raises:
             RecipeError: it is not positive, or longer than anything a device could hold, or a number of frames that
@@ -83,7 +85,7 @@ class Request:
         if self.frames is not None:
             frames, told = self.frames, f"--frames {self.frames}"
         else:
-            seconds = DEFAULT_SEGMENT_SECONDS if self.segment is None else self.segment
+            seconds = default if self.segment is None else self.segment
             told = f"--segment {seconds:g}"
             if not seconds * frame_rate <= MAX_FRAMES:
                 raise RecipeError(f"{told}: at most {MAX_FRAMES / frame_rate:g} seconds")

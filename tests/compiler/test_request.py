@@ -33,6 +33,7 @@ def test_segment_lengths(target: Target, options: dict[str, float], frames: int)
         ({"frames": 10**9}, "at most 65536 frames"),
         ({"frames": 10, "segment": 1.0}, "give one of them"),
         ({"threads": 0}, "--threads must be at least 1"),
+        ({"gates": ("secs",)}, "gate 'secs': write it as 'secs>=0.8'"),
         ({"precision": "int3"}, "no precision 'int3'; it has fp32"),
     ],
 )
@@ -40,6 +41,15 @@ def test_options_that_cannot_work(target: Target, options: dict[str, float], com
     with pytest.raises(RecipeError, match=complaint):
         request(target, **options).check()
         request(target, **options).segment_frames(100.0)
+
+
+def test_segments_are_multiples_of_the_slowest_components_frames(target: Target) -> None:
+    assert request(target, segment=0.333).segment_frames(100.0, step=2) == 34
+    assert request(target).segment_frames(100.0, step=2, default=4.0) == 400
+    with pytest.raises(RecipeError, match="--frames 33: with a content encoder, segments are multiples of 2 frames"):
+        request(target, frames=33).segment_frames(100.0, step=2)
+    with pytest.raises(RecipeError, match="--dynamic needs a segment of 6 frames"):
+        request(target, frames=4, dynamic=True).segment_frames(100.0, step=2)
 
 
 def test_a_target_without_dynamic_sizes_refuses_them(target: Target) -> None:
