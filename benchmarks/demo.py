@@ -1,33 +1,50 @@
-"""`make demo`: makes a full-size voice with random weights, compiles it, verifies it, and prints what was measured."""
+"""`make demo`: compiles the bundled voice for every target that this machine can emit, and tells what came out."""
 
 from __future__ import annotations
 
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-from full_size import write_voice
+from voxc.compiler.bundle import Bundle
+from voxc.compiler.driver import compile_voice
+from voxc.compiler.errors import VoxcError
+from voxc.compiler.report.page import write_report
+from voxc.compiler.report.table import COLUMNS, labels, row
+from voxc.compiler.request import Request
+from voxc.compiler.survey import survey_target
+from voxc.compiler.target import load_targets
+from voxc.compiler.terminal import progress, show, table
+from voxc.compiler.verify import verify_bundle
+from voxc.compiler.voice_files import demo_directory
 
-BUNDLE = Path("demo-bundle")
-TARGET = "onnxruntime-cpu"
+BUNDLES = Path("demo-bundles")
+REPORT = Path("demo-report.html")
 
 
-def voxc(*arguments: object) -> None:
-    command = ["voxc", *map(str, arguments)]
-    print(f"\n$ {' '.join(command)}", flush=True)
-    subprocess.run([sys.executable, "-m", "voxc.compiler.cli", *command[1:]], check=True)
-
-
-def main() -> None:
-    print("No voice is bundled yet: this one has RVC v2 40k's full size and random weights. Its sound is noise,")
-    print("its time and memory are those of a real voice.")
-    with tempfile.TemporaryDirectory() as folder:
-        voice = write_voice(Path(folder) / "demo.pth")
-        voxc("compile", voice, "--target", TARGET, "-o", BUNDLE)
-    voxc("verify", BUNDLE)
-    print(f"\nLook at it with `.venv/bin/voxc inspect {BUNDLE}`.")
+def demo() -> bool:
+    """Whether every bundle passed its gates and is what its manifest says."""
+    surveys = [survey_target(target) for target in load_targets().values()]
+    targets = tuple(survey.target for survey in surveys if survey.emit.able)
+    with progress() as report:
+        bundles = [
+            Bundle(place, manifest)
+            for place, manifest in compile_voice(Request(demo_directory(), targets, BUNDLES), report)
+        ]
+        checks = {bundle.directory: verify_bundle(bundle.directory, report=report) for bundle in bundles}
+        report("writing the report")
+        write_report([bundle.directory for bundle in bundles], REPORT)
+    rows = [tuple(map(str, row(label, bundle))) for label, bundle in zip(labels(bundles), bundles, strict=True)]
+    wrong = [f"{bundle.directory}: {failure}" for bundle in bundles for failure in bundle.manifest.failures]
+    wrong += [
+        f"{place}: {check.what}: {check.seen}" for place, made in checks.items() for check in made if not check.passed
+    ]
+    show("", table("", COLUMNS, rows), "", *(f"FAILED: {what}" for what in wrong))
+    show(f"{len(bundles)} bundles in {BUNDLES}/; to hear and see them, open {REPORT.resolve().as_uri()}")
+    return not wrong
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        sys.exit(0 if demo() else 1)
+    except VoxcError as error:
+        sys.exit(f"demo: {error}")

@@ -1,0 +1,190 @@
+"""What bundles are compared by: a row for each bundle, a cell for each figure, with how it was obtained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from voxc.compiler.bundle import Bundle
+from voxc.compiler.errors import RecipeError
+from voxc.compiler.manifest import Conversion, Figure
+from voxc.compiler.measure.quality.gates import METRICS, Gate, Rating, rate
+
+NO_CONVERSION = "no conversion: the voice was compiled without a content encoder"
+COLUMNS = (
+    "target", "format", "size", "latency ratio", "real-time factor", "SNR", "SECS", "F0 correlation", "STOI",
+    "evidence",
+)  # fmt: skip
+#: What the columns mean, for those who do not know the field's names.
+MEANINGS = {
+    "size": "the artifacts of all components together",
+    "latency ratio": "how many times faster the synthesizer is than PyTorch eager on the same inputs and threads",
+    "real-time factor": "time that the conversion takes for each second of sound; below 1 is faster than real time",
+    "SNR": "how much louder the sound is than its difference to float32 PyTorch",
+    "SECS": "how near the voice is to the target speaker's: cosine of speaker embeddings, 1 is the same",
+    "F0 correlation": "how well the melody follows the source's, 1 is in step",
+    "STOI": "how intelligible the sound is compared with float32 PyTorch's, 1 is equal",
+    "evidence": "device: the artifact on the target; host: the artifact on the machine that compiled it; "
+    "reference: its graph in voxc's interpreter; estimate: a model",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number as text, `how` it was obtained, by which `evidence` (None where it was not), and its `rating`."""
+
+    text: str
+    how: str
+    evidence: str | None = None
+    rating: Rating | None = None
+
+    @classmethod
+    def of(cls, figure: Figure | None, name: str = "", reason: str = "not in the manifest") -> Cell:
+        """The cell of a figure; `name` is that of its metric, where it has ratings; `reason` is why there is none."""
+        if figure is None:
+            return cls("-", reason)
+        if figure.value is None:
+            return cls("-", figure.how)
+        rating = rate(name, figure.value) if name in METRICS else None
+        unit = "" if figure.unit in UNITLESS else f" {figure.unit}"
+        return cls(f"{told(figure.value)}{unit}", figure.how, figure.evidence, rating)
+
+    def __str__(self) -> str:
+        return f"{self.text} ({self.rating})" if self.rating else self.text
+
+
+def told(value: float) -> str:
+    """A number of three digits, or of more where thousands would need an exponent."""
+    return f"{value:.0f}" if 1e3 <= abs(value) < 1e6 else f"{value:.3g}"
+
+
+#: Units that only repeat the name of the figure.
+UNITLESS = ("cosine", "Pearson", "STOI", "MOS", "MOS-LQO", "fraction")
+
+
+#: The steps that can take long.
+HEAVY_STEPS = ("content", "f0", "retrieval", "synthesizer")
+
+
+@dataclass(frozen=True)
+class Share:
+    """A step of a conversion: its time, and its share of the time of all steps in percent."""
+
+    step: str
+    cell: Cell
+    percent: float
+
+    @property
+    def kind(self) -> str:
+        """What it is coloured as."""
+        return self.step if self.step in HEAVY_STEPS else "other"
+
+
+@dataclass(frozen=True)
+class GateRow:
+    """A bound on a figure: what came out, and whether that is enough; None where there was nothing to hold to it."""
+
+    gate: str
+    seen: Cell
+    passed: bool | None
+
+
+def row(label: str, bundle: Bundle) -> tuple[Cell, ...]:
+    """The cells of COLUMNS."""
+    build, measured = bundle.manifest.build, bundle.manifest.measurements
+    conversion = measured.conversion
+    synthesizer = measured.components["synthesizer"].figures if "synthesizer" in measured.components else {}
+    missing = "not in the manifest" if conversion else NO_CONVERSION
+    task, fidelity, steps = (conversion.task, conversion.fidelity, conversion.steps) if conversion else ({}, {}, {})
+    size = sum(file.bytes for component in build.components for file in component.files)
+    formats = dict.fromkeys(component.format for component in build.components)
+    figures = (
+        Cell.of(synthesizer.get("speedup")),
+        real_time_factor(bundle, Cell.of(without_unit(steps.get("real_time_factor")), reason=missing)),
+        Cell.of(fidelity.get("snr"), "snr", missing),
+        Cell.of(task.get("secs"), "secs", missing),
+        Cell.of(task.get("f0_correlation"), "f0_correlation", missing),
+        Cell.of(fidelity.get("stoi"), "stoi", missing),
+    )
+    evidence = dict.fromkeys(cell.evidence for cell in figures if cell.evidence)
+    return (
+        Cell(label, f"build {bundle.manifest.build_digest}"),
+        Cell(f"{', '.join(formats)}, {build.recipe.precision}", "what the artifacts are, and what they compute in"),
+        Cell(f"{size / 1e6:.3g} MB", f"{size} bytes in the files of {len(build.components)} components"),
+        *figures,
+        Cell(", ".join(evidence) or "-", MEANINGS["evidence"]),
+    )
+
+
+def without_unit(figure: Figure | None) -> Figure | None:
+    """A real-time factor's unit reads as if it were a speed-up."""
+    return figure and figure.model_copy(update={"unit": "fraction"})
+
+
+def real_time_factor(bundle: Bundle, cell: Cell) -> Cell:
+    """A time of the machine that compiled is not put beside the name of another device."""
+    if cell.evidence != "host" or not elsewhere(bundle):
+        return cell
+    name = bundle.manifest.build.target.name
+    return Cell("-", f"not measured: the machine that compiled is not a {name}; it took {cell.text} there")
+
+
+def elsewhere(bundle: Bundle) -> bool:
+    """Whether the target is another machine than the one that compiled."""
+    return bundle.manifest.build.target.capabilities.get("any_host") is False
+
+
+def labels(bundles: Sequence[Bundle]) -> list[str]:
+    """What to call the bundles: by their target, and by their directory too where that is not enough."""
+    names = [bundle.manifest.build.target.name for bundle in bundles]
+    return [
+        name if names.count(name) == 1 else f"{name} ({bundle.directory.resolve().name})"
+        for name, bundle in zip(names, bundles, strict=True)
+    ]
+
+
+def shares(conversion: Conversion) -> list[Share]:
+    """The steps of a conversion, the longest first."""
+    taken = {step: figure for step, figure in conversion.steps.items() if figure.unit == "s"}
+    seconds = {step: max(figure.value or 0.0, 0.0) for step, figure in taken.items()}
+    total = sum(seconds.values()) or 1.0
+    return [
+        Share(step, Cell.of(in_milliseconds(taken[step])), 100 * seconds[step] / total)
+        for step in sorted(seconds, key=lambda step: -seconds[step])
+    ]
+
+
+def in_milliseconds(figure: Figure) -> Figure:
+    value = None if figure.value is None else min(figure.value * 1e3, 1e300)
+    return figure.model_copy(update={"value": value, "unit": "ms"})
+
+
+def gate_rows(bundle: Bundle) -> list[GateRow]:
+    """What the conversion was held to."""
+    conversion = bundle.manifest.measurements.conversion
+    figures: Mapping[str, Mapping[str, Figure]] = (
+        {"fidelity": conversion.fidelity, "task": conversion.task} if conversion else {}
+    )
+    rows = []
+    for text in bundle.manifest.build.recipe.gates:
+        try:
+            gate = Gate.parse(text)
+        except RecipeError as error:
+            rows.append(GateRow(text, Cell("-", str(error)), None))
+            continue
+        seen = Cell.of(
+            figures.get(gate.family, {}).get(gate.name), gate.name, "not measured" if conversion else NO_CONVERSION
+        )
+        rows.append(GateRow(str(gate), seen, None if seen.evidence is None else gate.failure(figures) is None))
+    return rows
+
+
+def every_figure(bundle: Bundle) -> list[tuple[str, str, Cell]]:
+    """Part, name and cell of all that was measured."""
+    measured = bundle.manifest.measurements
+    conversion = measured.conversion
+    parts = {name: component.figures for name, component in measured.components.items()}
+    if conversion:
+        parts |= {"fidelity": conversion.fidelity, "task": conversion.task, "conversion": conversion.steps}
+    parts["compile"] = measured.compile
+    return [(part, name, Cell.of(figure, name)) for part, figures in parts.items() for name, figure in figures.items()]
