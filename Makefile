@@ -1,4 +1,4 @@
-# make demo   compile a full-size voice and print what was measured
+# make demo   compile the bundled voice for every target, convert its sample, write demo-report.html
 # make test   lint, types and tests
 # Both set up .venv on first use; afterwards they only look whether pyproject.toml has changed.
 
@@ -32,4 +32,4 @@ $(READY): pyproject.toml
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) build *.egg-info demo-bundle
+	rm -rf $(VENV) build *.egg-info demo-bundles demo-report.html

@@ -156,6 +156,20 @@ def compile(
         raise QualityError("; ".join(failures))
 
 
+@command(epilog="Example: voxc report demo-bundles/* -o report.html")
+def report(
+    bundles: Annotated[
+        list[Path], typer.Argument(metavar="BUNDLE...", help="Bundles of one voice.", show_default=False)
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page, .html.")] = Path("report.html"),
+) -> None:
+    """Write a page to hear, see and compare bundles of one voice."""
+    from voxc.compiler.report.page import write_report
+
+    write_report(bundles, output)
+    print(output)
+
+
 @command(epilog="Example: voxc targets --json")
 def targets(json: Json = False) -> None:
     """List the targets, and what this machine can do for each."""

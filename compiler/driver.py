@@ -167,8 +167,14 @@ class Job:
         if trial is None:
             return None
         self.report(f"{self.target.name}: converting {trial.sample.name}")
-        voice, runners = self.voice, {component.build.name: component.runner for component in compiled}
-        return trial.measure(pipeline_of(voice, runners, frames), staging, f"{self.runtime}, {self.threads} threads")
+        converter = pipeline_of(self.voice, {each.build.name: each.runner for each in compiled}, frames)
+        runtime = f"{self.runtime}, {self.threads} threads"
+        return trial.measure(converter, staging, runtime, untimed=self.why_no_latency)
+
+    @property
+    def why_no_latency(self) -> str:
+        """Why times taken on this machine are not the target's; empty if they are."""
+        return "" if self.target.any_host else f"not measured: this machine is not a {self.target.name}"
 
     @property
     def gates(self) -> tuple[str, ...]:
@@ -215,8 +221,8 @@ class Job:
             part.component.audio_rate,
             f"{self.runtime} against float32 PyTorch, same inputs and noise, {part.program.frames} frames",
         )
-        if not self.target.any_host:
-            return figures | missing_latency(f"not measured: this machine is not a {self.target.name}")
+        if self.why_no_latency:
+            return figures | missing_latency(self.why_no_latency)
         step = f"{self.target.name}: {part.component.name}: measuring"
         self.report(step)
         return figures | latency_figures(

@@ -8,6 +8,7 @@ from importlib import metadata
 from voxc.backends import BACKENDS, find_backend
 from voxc.backends.base import Requirement
 from voxc.compiler.measure.quality.needs import QUALITY_NEEDS
+from voxc.compiler.report.needs import REPORT_NEEDS
 from voxc.compiler.target import Target
 
 
@@ -62,8 +63,9 @@ def survey_packages() -> list[Finding]:
         for purpose, needs in (("emitting", backend.emit_needs), ("running", backend.run_needs)):
             for need in needs:
                 findings[need.package] = Finding(need.package, need.version, f"{backend.name}: {purpose}", need.install)
-    for need in QUALITY_NEEDS:
-        findings.setdefault(need.package, Finding(need.package, need.version, "measuring quality", need.install))
+    for purpose, needs in (("measuring quality", QUALITY_NEEDS), ("writing reports", REPORT_NEEDS)):
+        for need in needs:
+            findings.setdefault(need.package, Finding(need.package, need.version, purpose, need.install))
     return list(findings.values())
 
 

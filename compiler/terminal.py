@@ -166,7 +166,7 @@ def heard(conversion: Conversion) -> str:
         f"{family}: " + ", ".join(f"{label} {rated(name, figures[name])}" for name, label in labels.items())
         for family, (figures, labels) in shown.items()
     ]
-    return "; ".join([*told_families, f"real-time factor {conversion.steps['real_time_factor'].value:.3g}"])
+    return "; ".join([*told_families, f"real-time factor {told(conversion.steps['real_time_factor'])}"])
 
 
 def rated(name: str, figure: Figure) -> str:

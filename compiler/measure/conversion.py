@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from voxc.compiler.errors import RecipeError
-from voxc.compiler.manifest import Conversion, Evidence, FileRecord
+from voxc.compiler.manifest import Conversion, Evidence, Figure, FileRecord
 from voxc.compiler.measure.figures import figure
 from voxc.compiler.measure.quality import f0, families
 from voxc.compiler.measure.quality.clips import Clip
 from voxc.compiler.program import VoiceModel
 from voxc.compiler.runtime.audio import SoundFile, write_sound
+from voxc.compiler.runtime.conversion import ConvertReport
 from voxc.compiler.runtime.convert import convert_audio
 from voxc.compiler.runtime.eager import eager_pipeline
 from voxc.compiler.runtime.options import ConvertOptions
@@ -78,13 +79,16 @@ class Trial:
         expected, _ = convert_audio(given.samples, given.rate, eager_pipeline(voice, frames), options)
         return cls(given, wanted, options, expected)
 
-    def measure(self, pipeline: Pipeline, directory: Path, runtime: str, evidence: Evidence = "host") -> Conversion:
-        """Converts the sample with the artifacts, writes what is to be heard into `directory`, and compares."""
+    def measure(
+        self, pipeline: Pipeline, directory: Path, runtime: str, *, untimed: str = "", evidence: Evidence = "host"
+    ) -> Conversion:
+        """Converts the sample with the artifacts, writes what is to be heard into `directory`, and compares.
+
+        `untimed` is the reason why the time that it takes here says nothing about the target.
+        """
         found, report = convert_audio(self.sample.samples, self.sample.rate, pipeline, self.options)
         rate = pipeline.sample_rate
         references = [] if self.reference is None else [(self.reference.samples, self.reference.rate)]
-        how = f"wall clock of one conversion of {report.seconds:.2f} s, {runtime}"
-        seconds = sum(report.steps.values())
         return Conversion(
             sample=self.sample.name,
             options=asdict(self.options),
@@ -98,10 +102,7 @@ class Trial:
                 self.options.transpose,
                 evidence=evidence,
             ),
-            steps={
-                **{step: figure(taken, "s", how) for step, taken in report.steps.items()},
-                "real_time_factor": figure(seconds / report.seconds, "x", f"{how}; below 1 is faster than real time"),
-            },
+            steps=missing_steps(report, untimed) if untimed else steps(report, runtime),
             audio=self.write(found, rate, directory),
         )
 
@@ -118,6 +119,21 @@ class Trial:
         for name, (samples, hertz) in sounds.items():
             write_sound(folder / f"{name}.flac", [samples], hertz, len(samples))
         return {name: FileRecord.of(directory, folder / f"{name}.flac") for name in sounds}
+
+
+def steps(report: ConvertReport, runtime: str) -> dict[str, Figure]:
+    """Where the time of a conversion went."""
+    how = f"wall clock of one conversion of {report.seconds:.2f} s, {runtime}"
+    return {
+        **{step: figure(taken, "s", how) for step, taken in report.steps.items()},
+        "real_time_factor": figure(report.real_time_factor, "x", f"{how}; below 1 is faster than real time"),
+    }
+
+
+def missing_steps(report: ConvertReport, reason: str) -> dict[str, Figure]:
+    """The same figures without numbers."""
+    units = dict.fromkeys(report.steps, "s") | {"real_time_factor": "x"}
+    return {step: Figure(value=None, unit=unit, evidence=None, how=reason) for step, unit in units.items()}
 
 
 def semitones_between(source: Sound, target: Sound) -> float:

@@ -125,6 +125,7 @@ def test_gates_fail_the_build_and_keep_the_bundle(speaking_voice: Path, tmp_path
     board = target.model_copy(update={"any_host": False})
     ((place, manifest),) = compile_voice(Request(speaking_voice, (board,), tmp_path / "b", frames=50, gates=gates))
     assert manifest.status == "failed"
+    assert manifest.measurements.conversion.steps["real_time_factor"].value is None  # the board's time is not known
     assert manifest.build.recipe.gates == (*target.gates, "task.secs>=0.99", "fidelity.snr>=10")
     (failure,) = manifest.failures
     assert "task.secs is" in failure
