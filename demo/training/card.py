@@ -63,26 +63,29 @@ def draw(path: Path, rows: list[tuple[str, np.ndarray]]) -> None:
 def table(measured: dict) -> str:
     """The figures of every speaker at every index rate, as Markdown."""
     lines = [
-        "| speaker | index rate | SECS to the speaker | of the source itself | F0 correlation | F0 RMSE, Hz "
-        "| voicing error | word errors |",
-        "|---|---|---|---|---|---|---|---|",
+        "| speaker | index rate | SECS to the speaker | of the source itself | F0 correlation | pooled | gross errors "
+        "| voicing error | word errors | phoneme errors |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, target in measured["targets"].items():
         for rate, found in target["index_rate"].items():
             lines.append(
                 f"| {target['speaker']} ({name}) | {rate} | {found['secs']:.3f} | {found['secs_of_source']:.3f} "
-                f"| {found['f0_correlation']:.3f} | {found['f0_rmse_hz']:.1f} | {100 * found['voicing_error']:.1f} % "
-                f"| {100 * found['word_error_rate']:.1f} % |"
+                f"| {found['f0_correlation']:.3f} | {found['f0_correlation_pooled']:.3f} "
+                f"| {100 * found['f0_gross_errors']:.1f} % | {100 * found['voicing_error']:.1f} % "
+                f"| {100 * found['word_error_rate']:.1f} % | {100 * found['phoneme_error_rate']:.1f} % |"
             )
     return "\n".join(lines)
 
 
 def originals(measured: dict) -> str:
-    """Word errors on recordings that no voice conversion has touched."""
-    source = measured["source"]
-    told = [f"{source['voice']} (the source) {100 * source['word_error_rate']:.1f} %"]
-    told += [f"{name} {100 * t['word_error_rate_of_original']:.1f} %" for name, t in measured["targets"].items()]
-    return ", ".join(told)
+    """Errors on recordings that no voice conversion has touched."""
+    told = [(f"{measured['source']['voice']} (the source)", measured["source"])]
+    told += [(name, target["original"]) for name, target in measured["targets"].items()]
+    return ", ".join(
+        f"{name} {100 * found['word_error_rate']:.1f} % and {100 * found['phoneme_error_rate']:.1f} %"
+        for name, found in told
+    )
 
 
 def files(voice: Path) -> str:
@@ -112,6 +115,11 @@ def networks(voice: Path) -> str:
     )
 
 
+def trained_steps(voice: Path) -> int:
+    """From what `synthesizer.write_voice` says about itself."""
+    return int(load_checkpoint(voice / "voice.pth").info.split()[-2])
+
+
 def parameters(network: nn.Module) -> str:
     return f"{sum(tensor.numel() for tensor in network.parameters()) / 1e6:.2f} M"
 
@@ -135,6 +143,7 @@ def main() -> None:
         draw(pictures / f"{name}.png", rows)
     text = (HERE / "card_template.md").read_text()
     text = text.replace("{table}", table(measured)).replace("{originals}", originals(measured))
+    text = text.replace("{steps}", f"{trained_steps(options.voice):,}")
     text = text.replace("{files}", files(options.voice)).replace("{networks}", networks(options.voice))
     (HERE.parent / "MODEL_CARD.md").write_text(text.replace("{sentences}", str(measured["sentences"])))
 

@@ -10,63 +10,24 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pocketsphinx
 import soundfile
 import torch
 from corpus import Utterance, read_voice
 from listen import RATE, eager_voice, say_as
 from pitch import read_f0
+from recogniser import phoneme_error, word_error
 from speech import SOURCE, TARGETS
 
 from voxc.compiler.measure.quality.clips import Clip, speech_pairs
 from voxc.compiler.measure.quality.f0 import Contours
 from voxc.compiler.measure.quality.secs import embedding, similarity
 
-INDEX_RATES = (0.5, 0.0, 0.75)  # the first is the one that the others are compared with
+INDEX_RATES = (0.5, 0.75)  # the first is the one that the others are compared with
 QUICK_SENTENCES = 6
-
-
-@dataclass
-class WordErrors:
-    """Word errors of pocketsphinx's American English models, summed over sentences."""
-
-    wrong: int = 0
-    words: int = 0
-
-    def __post_init__(self) -> None:
-        self.decoder = pocketsphinx.Decoder(samprate=RATE, loglevel="FATAL")
-
-    def listen(self, said: Utterance, audio: np.ndarray) -> None:
-        self.decoder.start_utt()
-        self.decoder.process_raw(np.rint(audio.clip(-1, 1) * 32767).astype(np.int16).tobytes(), full_utt=True)
-        self.decoder.end_utt()
-        guess = self.decoder.hyp()
-        wanted = words(said.text)
-        self.wrong += edits(wanted, words(guess.hypstr) if guess else [])
-        self.words += len(wanted)
-
-    @property
-    def rate(self) -> float:
-        return self.wrong / self.words
-
-
-def words(text: str) -> list[str]:
-    return re.findall(r"[a-z']+", text.lower())
-
-
-def edits(wanted: list[str], found: list[str]) -> int:
-    """Insertions, deletions and substitutions that make one of the other (Levenshtein)."""
-    row = list(range(len(found) + 1))
-    for i, word in enumerate(wanted, 1):
-        before, row[0] = row[0], i
-        for j, other in enumerate(found, 1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (word != other))
-    return row[-1]
+GROSS = 0.2  # an F0 further off than this share is a gross error, most of them octaves
 
 
 def median_f0(said: list[Utterance]) -> float:
@@ -79,13 +40,6 @@ def clips(name: str, audio: list[np.ndarray]) -> list[Clip]:
     return [Clip(f"{name} {number}", one, RATE) for number, one in enumerate(audio)]
 
 
-def word_error(said: list[Utterance], audio: list[np.ndarray]) -> float:
-    errors = WordErrors()
-    for one, sound in zip(said, audio, strict=True):
-        errors.listen(one, sound)
-    return round(errors.rate, 3)
-
-
 def measure(source: list[Utterance], target: list[Utterance], made: list[np.ndarray], transpose: float) -> dict:
     """Of conversions `made` of `source`, sentence by sentence, to the speaker of `target`."""
     heard = embedding(clips("source", [one.audio for one in source]))
@@ -96,15 +50,23 @@ def measure(source: list[Utterance], target: list[Utterance], made: list[np.ndar
         for pair in speech_pairs(Clip("source", one.audio, RATE), Clip("converted", sound, RATE))
     ]
     contours = Contours.of(pairs, transpose)
+    wanted_f0, found_f0 = contours.voiced()
+    strayed = np.abs(np.log2(found_f0 / wanted_f0)) > np.log2(1 + GROSS)
     return {
         "secs": round(similarity(embedding(clips("converted", made)), wanted), 3),
         "secs_by_sentence": round(float(np.mean([similarity(embedding([c]), wanted) for c in clips("one", made)])), 3),
         "secs_of_source": round(similarity(heard, wanted), 3),
-        "f0_correlation": round(contours.correlation(), 3),
+        "f0_correlation": round(float(np.median([Contours.of([p], transpose).correlation() for p in pairs])), 3),
+        "f0_correlation_pooled": round(contours.correlation(), 3),
+        "f0_gross_errors": round(float(strayed.mean()), 3),
         "f0_rmse_hz": round(contours.rmse(), 1),
         "voicing_error": round(contours.voicing_error(), 3),
-        "word_error_rate": word_error(source, made),
+        **understood(source, made),
     }
+
+
+def understood(said: list[Utterance], audio: list[np.ndarray]) -> dict[str, float]:
+    return {"word_error_rate": word_error(said, audio), "phoneme_error_rate": phoneme_error(said, audio)}
 
 
 def evaluate(work: Path, directory: Path, quick: bool) -> dict:
@@ -113,15 +75,15 @@ def evaluate(work: Path, directory: Path, quick: bool) -> dict:
     source = read_voice(work / "held_out" / f"{SOURCE}.npz")[:amount]
     told: dict = {
         "sentences": len(source),
-        "source": {"voice": SOURCE, "word_error_rate": word_error(source, [one.audio for one in source])},
+        "source": {"voice": SOURCE, **understood(source, [one.audio for one in source])},
         "targets": {},
     }
     (work / "heard").mkdir(exist_ok=True)
     for speaker, name in enumerate(TARGETS):
         target = read_voice(work / "held_out" / f"{name}.npz")[:amount]
         transpose = round(12 * float(np.log2(median_f0(target) / median_f0(source))), 1)
-        recorded = word_error(target, [one.audio for one in target])
-        found = {"speaker": speaker, "transpose": transpose, "word_error_rate_of_original": recorded, "index_rate": {}}
+        recorded = understood(target, [one.audio for one in target])
+        found = {"speaker": speaker, "transpose": transpose, "original": recorded, "index_rate": {}}
         for index_rate in INDEX_RATES[: 1 if quick else None]:
             made = [say_as(voice, one.audio, speaker, transpose, index_rate) for one in source]
             for number, sound in enumerate(made):

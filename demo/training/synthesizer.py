@@ -3,7 +3,8 @@
     python demo/training/synthesizer.py WORK
 
 The way is that of inference (prior encoder, noise, flow reversed, harmonic generator) from end to end, so there is no
-posterior encoder: spectral losses at first, discriminators beside them later. Continues from WORK/synthesizer.pt.
+posterior encoder. What is made has to have the spectra of the original, has to sound to the content encoder as the
+original does, and later has to deceive discriminators. Continues from WORK/synthesizer.pt.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from speech import TARGETS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from voxc.compiler.content.directory import load_encoder
 from voxc.compiler.families.rvc.config import RvcConfig, parse_config
 from voxc.compiler.families.rvc.synthesizer import PRIOR_TEMPERATURE, Synthesizer, full_mask
 from voxc.compiler.families.rvc.voice import coarse_pitch
@@ -34,12 +36,13 @@ CONFIG = [
     len(TARGETS), 64, 16000,
 ]  # fmt: skip
 HOP = 160
-CONTEXT, SEGMENT, BATCH = 128, 40, 4  # frames that the encoder sees, frames that are made sound, utterances a worker
-STEPS, ADVERSARIAL_FROM, WORKERS = 3600, 1500, 3
+CONTEXT, SEGMENT, BATCH = 128, 40, 6  # frames that the encoder sees, frames that are made sound, utterances a worker
+STEPS, ADVERSARIAL_FROM, WORKERS = 5400, 1500, 2
 FIRST_RATE, LAST_RATE, JUDGE_RATE = 1e-3, 2e-4, 3e-4
 STEADY = 0.998  # decay of the averaged weights
 SAVE_EVERY = 100
 QUIET_START = -2.0  # log deviation of the prior at the start
+SPECTRAL, CONTENT = 4.0, 6.0  # weights of the losses beside the adversarial ones
 SOURCE_GAIN = 5.0  # of the harmonic source before its tanh; left to training, it went to zero and the pitch with it
 
 
@@ -139,6 +142,7 @@ class Training:
         for module in (self.network, self.judges, self.average):
             share_weights(module)
         self.lessons = Lessons(work, seed=1000 * self.step + rank)
+        self.listener = load_encoder(work / "content", "v1").requires_grad_(False)
 
     def save(self) -> None:
         names = ("network", "average", "judges", "learner", "judge_learner")
@@ -153,9 +157,11 @@ class Training:
         begins = [int(begin) for begin in self.lessons.chance.integers(0, CONTEXT - SEGMENT + 1, BATCH)]
         pieces = [one[HOP * begin : HOP * (begin + SEGMENT)] for one, begin in zip(batch.audio, begins, strict=True)]
         real, made = torch.stack(pieces), say(self.network, batch, begins)
-        told = {}
-        loss = spectral_loss(made, real)
-        told["spectral"] = loss.item()
+        told: dict[str, float] = {}
+        spectral = spectral_loss(made, real)
+        misheard = F.mse_loss(self.listener(made), self.listener(real))
+        told |= {"spectral": spectral.item(), "misheard": misheard.item()}
+        loss = SPECTRAL * spectral + CONTENT * misheard
         if self.step >= ADVERSARIAL_FROM:
             told["judges"] = self.judge(real, made.detach())
             verdicts, inside = self.judges(made[:, None])
@@ -163,7 +169,7 @@ class Training:
                 _, expected = self.judges(real[:, None])
             deceived, alike = deceive_loss(verdicts), feature_loss(expected, inside)
             told |= {"deceived": deceived.item(), "alike": alike.item()}
-            loss = 2 * loss + deceived + alike
+            loss = loss + deceived + alike
         self.learner.zero_grad()
         loss.backward()
         average_gradients(self.network.parameters(), 10.0)
