@@ -19,6 +19,7 @@ from voxc.compiler.voice_files import demo_directory
 
 BUNDLES = Path("demo-bundles")
 REPORT = Path("demo-report.html")
+SPEAKER = 1
 
 
 def demo() -> bool:
@@ -28,7 +29,7 @@ def demo() -> bool:
     with progress() as report:
         bundles = [
             Bundle(place, manifest)
-            for place, manifest in compile_voice(Request(demo_directory(), targets, BUNDLES), report)
+            for place, manifest in compile_voice(Request(demo_directory(), targets, BUNDLES, speaker=SPEAKER), report)
         ]
         checks = {bundle.directory: verify_bundle(bundle.directory, report=report) for bundle in bundles}
         report("writing the report")
