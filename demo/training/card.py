@@ -18,6 +18,7 @@ import soundfile
 from corpus import read_voice
 from evaluate import INDEX_RATES
 from package import SAMPLE
+from PIL import Image
 from pitch import read_f0
 from speech import RATE, SOURCE, TARGETS
 from torch import nn
@@ -56,22 +57,25 @@ def draw(path: Path, rows: list[tuple[str, np.ndarray]]) -> None:
         pitch.set_ylim(50, 350)
         pitch.set_ylabel("F0, Hz")
     axes[-1].set_xlabel("seconds")
-    figure.savefig(path, dpi=75)
+    figure.savefig(path, dpi=60)
     plt.close(figure)
+    with Image.open(path) as picture:
+        small = picture.convert("RGB").quantize(48)
+    small.save(path, optimize=True)
 
 
 def table(measured: dict) -> str:
     """The figures of every speaker at every index rate, as Markdown."""
     lines = [
-        "| speaker | index rate | SECS to the speaker | of the source itself | F0 correlation | pooled | gross errors "
-        "| voicing error | word errors | phoneme errors |",
+        "| speaker | index rate | SECS to the speaker | of the source itself | F0 correlation, median sentence "
+        "| pooled | F0 gross errors | voicing error | word errors | phoneme errors |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, target in measured["targets"].items():
         for rate, found in target["index_rate"].items():
             lines.append(
                 f"| {target['speaker']} ({name}) | {rate} | {found['secs']:.3f} | {found['secs_of_source']:.3f} "
-                f"| {found['f0_correlation']:.3f} | {found['f0_correlation_pooled']:.3f} "
+                f"| {found['f0_correlation_median']:.3f} | {found['f0_correlation_pooled']:.3f} "
                 f"| {100 * found['f0_gross_errors']:.1f} % | {100 * found['voicing_error']:.1f} % "
                 f"| {100 * found['word_error_rate']:.1f} % | {100 * found['phoneme_error_rate']:.1f} % |"
             )

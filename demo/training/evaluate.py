@@ -56,7 +56,7 @@ def measure(source: list[Utterance], target: list[Utterance], made: list[np.ndar
         "secs": round(similarity(embedding(clips("converted", made)), wanted), 3),
         "secs_by_sentence": round(float(np.mean([similarity(embedding([c]), wanted) for c in clips("one", made)])), 3),
         "secs_of_source": round(similarity(heard, wanted), 3),
-        "f0_correlation": round(float(np.median([Contours.of([p], transpose).correlation() for p in pairs])), 3),
+        "f0_correlation_median": round(float(np.median([Contours.of([p], transpose).correlation() for p in pairs])), 3),
         "f0_correlation_pooled": round(contours.correlation(), 3),
         "f0_gross_errors": round(float(strayed.mean()), 3),
         "f0_rmse_hz": round(contours.rmse(), 1),
