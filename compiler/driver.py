@@ -35,7 +35,7 @@ from voxc.compiler.measure.fidelity import max_abs_error
 from voxc.compiler.measure.figures import fidelity_figures, figure, latency_figures, missing_latency
 from voxc.compiler.measure.machine import peak_memory_mib, this_machine, tool_versions, usable_cores
 from voxc.compiler.measure.quality.gates import Gate, failures
-from voxc.compiler.plan import Precision, PrecisionPlan
+from voxc.compiler.plan import Policy, PrecisionPlan
 from voxc.compiler.program import Component, Program, VoiceModel, export
 from voxc.compiler.request import CONVERTING_SEGMENT_SECONDS, DEFAULT_SEGMENT_SECONDS, Request
 from voxc.compiler.runtime.voice import pipeline_of
@@ -45,7 +45,7 @@ from voxc.compiler.voice_files import VoiceFiles, demo_sample, find_voice
 from voxc.passes.pipeline import pipeline
 
 # What a correct lowering reaches with room to spare, and a wrong one does not.
-LEAST_SNR_DB: Mapping[Precision, float] = {"fp32": 60.0}
+LEAST_SNR_DB: Mapping[Policy, float] = {"fp32": 60.0}
 
 Report = Callable[[str], None]
 
@@ -126,7 +126,7 @@ class Job:
         return find_backend(self.target.backend)
 
     @property
-    def precision(self) -> Precision:
+    def precision(self) -> Policy:
         return self.request.precision_for(self.target)
 
     @property
@@ -194,7 +194,7 @@ class Job:
         Raises:
             PassError: a pass refused the graph, or moved the outputs further than it says it may.
         """
-        program = replace(part.program, plan=PrecisionPlan(default=self.precision))
+        program = replace(part.program, plan=PrecisionPlan())
         tensors = {name: torch.from_numpy(array) for name, array in part.inputs.items()}
         before = {name: torch.from_numpy(array) for name, array in part.outputs.items()}
         for compiler_pass in pipeline(self.target):

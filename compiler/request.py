@@ -7,7 +7,7 @@ from pathlib import Path
 
 from voxc.compiler.errors import RecipeError
 from voxc.compiler.measure.quality.gates import Gate
-from voxc.compiler.plan import Precision
+from voxc.compiler.plan import Policy
 from voxc.compiler.target import Target
 from voxc.compiler.tensor import MAX_FRAMES
 from voxc.compiler.voice_files import DEFAULT_INDEX_BUDGET
@@ -61,7 +61,7 @@ class Request:
             if self.dynamic and not target.dynamic:
                 raise RecipeError(f"target {target.name} needs a fixed segment length; leave out --dynamic")
 
-    def precision_for(self, target: Target) -> Precision:
+    def precision_for(self, target: Target) -> Policy:
         """What the target computes in.
 
         Raises:
@@ -73,7 +73,8 @@ class Request:
             if precision == self.precision:
                 return precision
         there = ", ".join(target.precisions)
-        raise RecipeError(f"target {target.name} has no precision {self.precision!r}; it has {there}")
+        why = next((f" ({reason})" for name, reason in target.absent.items() if name == self.precision), "")
+        raise RecipeError(f"target {target.name} has no precision {self.precision!r}{why}; it has {there}")
 
     def segment_frames(self, frame_rate: float, step: int = 1, default: float = DEFAULT_SEGMENT_SECONDS) -> int:
         """The segment length in frames, a multiple of `step`; `default` is in seconds.

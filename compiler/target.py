@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from voxc.compiler.errors import TargetError
 from voxc.compiler.measure.quality.gates import GateText
-from voxc.compiler.plan import Precision
+from voxc.compiler.plan import Policy
 
 TARGETS_FILE = Path(__file__).resolve().parents[1] / "targets.yaml"
+
+
+class Scheme(BaseModel):
+    """How a runtime's integer kernels want their numbers: what activations are stored in, and whether zero must lie in
+    the middle. Weights are int8, symmetric, with a scale for each output channel."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    activations: Literal["int8", "uint8"]
+    symmetric: bool
 
 
 class Target(BaseModel):
@@ -24,15 +36,18 @@ class Target(BaseModel):
     description: str
     backend: str
     any_host: bool
-    opset: int = Field(ge=13)
-    precisions: tuple[Precision, ...] = Field(min_length=1)
+    opset: int | None = Field(ge=13)
+    layout: Literal["channels_first", "channels_last"]
+    precisions: tuple[Policy, ...] = Field(min_length=1)
+    scheme: Scheme | None
+    absent: Mapping[Policy, str]
     dynamic: bool
     threads: int | None = Field(ge=1)
     work_items: int | None = Field(ge=1)
     gates: tuple[GateText, ...]
 
     @property
-    def default_precision(self) -> Precision:
+    def default_precision(self) -> Policy:
         return self.precisions[0]
 
 

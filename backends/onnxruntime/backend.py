@@ -32,6 +32,7 @@ class OnnxRuntimeBackend(Backend):
     def emit(self, program: Program, target: Target, directory: Path) -> Artifact:
         from voxc.backends.onnx import emitter
 
+        assert target.opset is not None, "targets of this backend have an opset"
         files = emitter.emit(program, target.opset, directory / f"{program.name}.onnx")
         return Artifact("onnx", tuple(files))
 

@@ -13,7 +13,10 @@ box:
   backend: onnxruntime
   any_host: true
   opset: 20
+  layout: channels_first
   precisions: [fp32]
+  scheme: {activations: int8, symmetric: false}
+  absent: {int4: no kernels}
   dynamic: true
   threads: null
   work_items: null
@@ -41,6 +44,8 @@ def test_a_good_file(tmp_path: Path) -> None:
         (GOOD + "  colour: red\n", "colour: Extra inputs"),
         (GOOD.replace("  opset: 20\n", ""), "opset: Field required"),
         (GOOD.replace("[fp32]", "[fp5]"), "precisions.0"),
+        (GOOD.replace("false", "perhaps"), "scheme.symmetric"),
+        (GOOD.replace("channels_first", "sideways"), "layout"),
         (GOOD.replace("[fp32]", "[]"), "precisions"),
         (GOOD.replace("opset: 20", "opset: 9"), "opset"),
         (GOOD.replace("null", "0"), "threads"),

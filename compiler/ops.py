@@ -1,0 +1,97 @@
+"""Operators that graphs may hold beside core ATen: convolutions in channels-last layout, and explicit quantization.
+
+PyTorch can run them, so that a program can be checked after every pass; backends lower them to what their runtime has.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+#: Integers that activations are stored in, and the range of each.
+LIMITS = {torch.int8: (-128, 127), torch.uint8: (0, 255)}
+
+
+@torch.library.custom_op("voxc::conv_channels_last", mutates_args=())
+def conv_channels_last(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: list[int],
+    padding: list[int],
+    dilation: list[int],
+    transposed: bool,
+    output_padding: list[int],
+    groups: int,
+) -> Tensor:
+    """`aten.convolution` on x [B, *S, C] with weight [O, *K, C / groups], also where it is transposed: [B, *S', O].
+
+    All float32; bias [O].
+    """
+    rank = x.dim()
+    first = (0, rank - 1, *range(1, rank - 1))  # channels before space
+    kernel = weight.permute(first)
+    if transposed:
+        kernel = torch.cat([part.transpose(0, 1) for part in kernel.chunk(groups)])
+    y = torch.ops.aten.convolution.default(
+        x.permute(first), kernel, bias, stride, padding, dilation, transposed, output_padding, groups
+    )
+    return y.permute(0, *range(2, rank), 1).contiguous()
+
+
+@conv_channels_last.register_fake
+def _(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: list[int],
+    padding: list[int],
+    dilation: list[int],
+    transposed: bool,
+    output_padding: list[int],
+    groups: int,
+) -> Tensor:
+    sizes = []
+    for axis, size in enumerate(x.shape[1:-1]):
+        reach = dilation[axis] * (weight.shape[1 + axis] - 1)
+        if transposed:
+            sizes.append((size - 1) * stride[axis] - 2 * padding[axis] + reach + output_padding[axis] + 1)
+        else:
+            sizes.append((size + 2 * padding[axis] - reach - 1) // stride[axis] + 1)
+    return x.new_empty([x.shape[0], *sizes, weight.shape[0]])
+
+
+@torch.library.custom_op("voxc::quantize", mutates_args=())
+def quantize(x: Tensor, scale: float, zero_point: int, dtype: torch.dtype) -> Tensor:
+    """round(x / scale) + zero_point, half to even, held to the range of `dtype` (int8 or uint8)."""
+    low, high = LIMITS[dtype]
+    return torch.clamp(torch.round(x * (1 / scale)) + zero_point, low, high).to(dtype)
+
+
+@quantize.register_fake
+def _(x: Tensor, scale: float, zero_point: int, dtype: torch.dtype) -> Tensor:
+    return torch.empty_like(x, dtype=dtype)
+
+
+@torch.library.custom_op("voxc::dequantize", mutates_args=())
+def dequantize(x: Tensor, scale: float, zero_point: int) -> Tensor:
+    """(x - zero_point) * scale in float32."""
+    return (x.to(torch.float32) - zero_point) * scale
+
+
+@dequantize.register_fake
+def _(x: Tensor, scale: float, zero_point: int) -> Tensor:
+    return torch.empty_like(x, dtype=torch.float32)
+
+
+@torch.library.custom_op("voxc::dequantize_channels", mutates_args=())
+def dequantize_channels(x: Tensor, scale: Tensor, axis: int) -> Tensor:
+    """x * scale in float32; x is int8 weights or an int32 bias, scale [x.shape[axis]] float32."""
+    shape = [1] * x.dim()
+    shape[axis] = -1
+    return x.to(torch.float32) * scale.reshape(shape)
+
+
+@dequantize_channels.register_fake
+def _(x: Tensor, scale: Tensor, axis: int) -> Tensor:
+    return torch.empty_like(x, dtype=torch.float32)
