@@ -1,0 +1,123 @@
+"""What is asked of the precision of a voice: a policy, exceptions by module, and a bound for the search."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal, Self, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from voxc.compiler.errors import RecipeError
+from voxc.compiler.plan import Policy, Precision
+from voxc.compiler.target import Target, first_complaint
+
+#: Observers that calibration can find ranges with.
+Observer = Literal["minmax", "percentile", "entropy", "mse"]
+
+# The quality that a search holds on to unless told otherwise: what the best published int8 vocoders reach.
+DEFAULT_MIN_SNR_DB = 25.0
+
+
+class Override(BaseModel):
+    """What the modules or nodes that a pattern (as of the shell) matches compute in."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pattern: str
+    precision: Precision
+
+    def __str__(self) -> str:
+        return f"{self.pattern}={self.precision}"
+
+
+class PrecisionRecipe(BaseModel):
+    """`policy` of None is the target's own; `overrides` go before it, the later before the earlier.
+
+    `min_snr` in dB is what every component has to keep of float32 where anything is quantized. `calibration` is an NPZ
+    of inputs, a recording or a directory of recordings; `plan` is a plan or a bundle to take everything from instead.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    policy: Policy | None = None
+    overrides: tuple[Override, ...] = ()
+    observer: Observer = "mse"
+    min_snr: float | None = Field(default=None, gt=0)
+    calibration: Path | None = None
+    plan: Path | None = None
+
+    def policy_for(self, target: Target) -> Policy:
+        """What a target computes in, apart from the overrides.
+
+        Raises:
+            RecipeError: it has no such precision; says why, where targets.yaml does.
+        """
+        policy = self.policy or target.default_precision
+        for wanted in (policy, *(override.precision for override in self.overrides)):
+            if wanted not in (*target.precisions, "fp32"):
+                raise RecipeError(refusal(target, wanted))
+        return policy
+
+    def with_options(
+        self,
+        precision: Iterable[str] = (),
+        observer: str | None = None,
+        min_snr: float | None = None,
+        calibration: Path | None = None,
+        plan: Path | None = None,
+    ) -> Self:
+        """The recipe with what the command line says on top. `precision` has policies and `PATTERN=PRECISION`.
+
+        Raises:
+            RecipeError: an option makes no sense.
+        """
+        policy, overrides = self.policy, list(self.overrides)
+        for text in precision:
+            pattern, equals, name = text.rpartition("=")
+            if equals:
+                overrides.append(parse_override(pattern, name))
+            elif text in get_args(Policy):
+                policy = text
+            else:
+                raise RecipeError(f"no precision {text!r}; there are {', '.join(get_args(Policy))}")
+        given = {"observer": observer, "min_snr": min_snr, "calibration": calibration, "plan": plan}
+        changes = {name: value for name, value in given.items() if value is not None}
+        fields = self.model_dump() | {"policy": policy, "overrides": tuple(overrides)} | changes
+        try:
+            return self.model_validate(fields)
+        except ValidationError as error:
+            raise RecipeError(f"--{first_complaint(error).replace('_', '-')}") from error
+
+
+def parse_override(pattern: str, precision: str) -> Override:
+    try:
+        return Override.model_validate({"pattern": pattern, "precision": precision})
+    except ValidationError as error:
+        raise RecipeError(f"{pattern}={precision}: no precision {precision!r}; modules take "
+                          f"{', '.join(get_args(Precision))}") from error  # fmt: skip
+
+
+def refusal(target: Target, wanted: str) -> str:
+    why = next((f" ({reason})" for name, reason in target.absent.items() if name == wanted), "")
+    return f"target {target.name} has no precision {wanted!r}{why}; it has {', '.join(target.precisions)}"
+
+
+def read_recipe(path: Path) -> PrecisionRecipe:
+    """A recipe in YAML, with the fields of PrecisionRecipe; `overrides` as a mapping from pattern to precision.
+
+    Raises:
+        RecipeError: the file is unreadable, or has an unknown or wrong field.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RecipeError(f"{path}: not readable as YAML ({error})") from error
+    if not isinstance(document, dict) or not isinstance(document.get("overrides", {}), dict):
+        raise RecipeError(f"{path}: must be a mapping, and so must its overrides")
+    overrides = [parse_override(str(pattern), str(name)) for pattern, name in document.get("overrides", {}).items()]
+    try:
+        return PrecisionRecipe.model_validate(document | {"overrides": overrides})
+    except ValidationError as error:
+        raise RecipeError(f"{path}: {first_complaint(error)}") from error
