@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from voxc.backends.base import Backend
 from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
+from voxc.backends.tflite.backend import TfliteBackend
 from voxc.compiler.errors import TargetError
 
-BACKENDS: dict[str, Backend] = {backend.name: backend for backend in (OnnxRuntimeBackend(),)}
+BACKENDS: dict[str, Backend] = {backend.name: backend for backend in (OnnxRuntimeBackend(), TfliteBackend())}
 
 
 def find_backend(name: str) -> Backend:

@@ -1,0 +1,41 @@
+"""TensorFlow Lite on CPUs: files that ai-edge-litert and its predecessor tflite-runtime run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from voxc.backends.base import Artifact, Backend, Requirement, Runner
+from voxc.compiler.errors import UnsupportedError
+from voxc.compiler.program import Program
+from voxc.compiler.target import Target
+
+
+class TfliteBackend(Backend):
+    name: ClassVar[str] = "tflite"
+    emit_needs: ClassVar[tuple[Requirement, ...]] = (Requirement("ai-edge-litert", "pip install 'voxc[tflite]'"),)
+    run_needs: ClassVar[tuple[Requirement, ...]] = emit_needs
+
+    def check(self, program: Program, target: Target) -> None:
+        self.require(self.emit_needs, "emit TFLite files")
+        from voxc.backends.tflite.emitter import unsupported
+
+        nodes = unsupported(program)
+        if nodes:
+            raise UnsupportedError(
+                f"{target.name}: no TFLite lowering for {', '.join(sorted({str(node.target) for node in nodes}))} "
+                f"in component {program.name}, first in {nodes[0].name}"
+            )
+
+    def emit(self, program: Program, target: Target, directory: Path) -> Artifact:
+        from voxc.backends.tflite import emitter
+
+        file = directory / f"{program.name}.tflite"
+        emitter.emit(program, file)
+        return Artifact("tflite", (file,))
+
+    def load(self, file: Path, threads: int) -> Runner:
+        self.require(self.run_needs, "run TFLite files")
+        from voxc.backends.tflite.runner import TfliteRunner
+
+        return TfliteRunner(file, threads)

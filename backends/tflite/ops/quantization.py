@@ -1,0 +1,63 @@
+"""Integers that stand for real numbers, and weights that are stored smaller than they are used."""
+
+from __future__ import annotations
+
+import torch
+from torch import fx
+
+from voxc.backends.tflite.builder import TfliteBuilder, Weight, name_of
+from voxc.backends.tflite.file import Quantization, Value
+from voxc.backends.tflite.lowering import Lowering
+
+aten = torch.ops.aten
+voxc = torch.ops.voxc
+
+
+def quantize(
+    build: TfliteBuilder, node: fx.Node, x: fx.Node, scale: float, zero_point: int, dtype: torch.dtype
+) -> Value:
+    """Nothing where x is there as the very integers; constants are rounded now."""
+    if dtype != torch.int8:
+        raise build.refuse(f"activations in {dtype}; TFLite's kernels take int8")
+    quantization = Quantization((scale,), zero_point)
+    weight = build.constant_of(x)
+    if weight is not None and weight.array.dtype == "float32":
+        rounded = voxc.quantize(torch.from_numpy(weight.array), scale, zero_point, dtype)
+        return build.file.constant(rounded.numpy(), f"{weight.name}/int8", quantization)
+    return build.requantize(build.value(x), quantization)
+
+
+def dequantize(build: TfliteBuilder, node: fx.Node, x: fx.Node, scale: float, zero_point: int) -> Value:
+    """The integers themselves: whoever needs real numbers asks for them."""
+    weight = build.constant_of(x)
+    if weight is not None:
+        return build.file.constant(weight.array, weight.name, Quantization((scale,), zero_point))
+    value = build.value(x)
+    if value.quantization != Quantization((scale,), zero_point):
+        raise build.refuse(f"scale {scale:g} and zero {zero_point} are not what {x.name} was quantized with")
+    return value
+
+
+def dequantize_channels(build: TfliteBuilder, node: fx.Node, x: fx.Node, scale: fx.Node, axis: int) -> Weight:
+    weight, scales = build.constant_of(x), build.constant_of(scale)
+    if weight is None or scales is None:
+        raise build.refuse("only constants can have a scale for each channel")
+    return Weight(weight.name, weight.array, scales.array, axis % len(weight.shape))
+
+
+def cast(build: TfliteBuilder, node: fx.Node, x: fx.Node, *_: object) -> Value | Weight:
+    """Weights stored in float16 stay so until they are used."""
+    wanted = name_of(node.meta["val"].dtype)
+    weight = build.constant_of(x)
+    if weight is not None and (weight.array.dtype.name, wanted) == ("float16", "float32"):
+        return weight
+    value = build.real(x)
+    return value if value.dtype == wanted else build.op("CAST", value)
+
+
+LOWERINGS: dict[object, Lowering] = {
+    voxc.quantize.default: Lowering(quantize),
+    voxc.dequantize.default: Lowering(dequantize),
+    voxc.dequantize_channels.default: Lowering(dequantize_channels),
+    aten._to_copy.default: Lowering(cast),
+}

@@ -1,0 +1,51 @@
+"""Operators that sum up axes or rank what is along them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import fx
+
+from voxc.backends.tflite.builder import TfliteBuilder
+from voxc.backends.tflite.file import Value
+from voxc.backends.tflite.lowering import Function, Lowering
+
+aten = torch.ops.aten
+
+
+def reduction(code: str) -> Function:
+    """No axes at all means every axis."""
+
+    def lower(build: TfliteBuilder, node: fx.Node, x: fx.Node, axes: list[int] | None, keep: bool, _: object) -> Value:
+        value = build.operand(x, node.meta["val"].dtype)
+        rank = len(value.shape)
+        axes = [axis % rank for axis in axes or range(rank)]
+        return build.op(code, value, build.integers(axes), keepDims=keep)
+
+    return lower
+
+
+def topk(
+    build: TfliteBuilder, node: fx.Node, x: fx.Node, count: int, axis: int, largest: bool, in_order: bool
+) -> list[Value]:
+    """Values and their places, in order always. TFLite knows the largest of the last axis alone."""
+    value = build.real(x)
+    rank = len(value.shape)
+    order = [other for other in range(rank) if other != axis % rank] + [axis % rank]
+    back = np.argsort(order).tolist()
+    rows = build.transpose(value, order)
+    if not largest:
+        rows = build.op("NEG", rows, shape=rows.shape, like=rows)
+    shape = (*rows.shape[:-1], count)
+    wanted = build.file.constant(np.array(count, np.int32))
+    values, places = build.several("TOPK_V2", rows, wanted, outputs=[(shape, rows.dtype), (shape, "int32")])
+    if not largest:
+        values = build.op("NEG", values, shape=shape, like=values)
+    return [build.transpose(found, back) for found in (values, places)]
+
+
+LOWERINGS: dict[object, Lowering] = {
+    aten.mean.dim: Lowering(reduction("MEAN")),
+    aten.sum.dim_IntList: Lowering(reduction("SUM")),
+    aten.topk.default: Lowering(topk),
+}
