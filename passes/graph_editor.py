@@ -6,10 +6,12 @@ import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch._dispatch.python import enable_python_dispatcher
 from torch._guards import detect_fake_mode
 from torch._subclasses import FakeTensorMode
 from torch.export import ExportedProgram
@@ -41,7 +43,7 @@ class GraphEditor:
         self.modified = False
         self.place: fx.Node | None = None
 
-    @property
+    @cached_property
     def fake_mode(self) -> FakeTensorMode:
         mode = detect_fake_mode([node.meta["val"] for node in self.graph.nodes if node.op == "placeholder"])
         assert mode is not None, "an exported graph always has fake inputs"
@@ -79,7 +81,7 @@ class GraphEditor:
         node = self.graph.call_function(target, args, kwargs)
         node.meta.update({key: self.place.meta[key] for key in ORIGIN if key in self.place.meta})
         fake_args, fake_kwargs = fx.map_arg((args, kwargs), lambda argument: argument.meta["val"])
-        with self.fake_mode:
+        with self.fake_mode, enable_python_dispatcher():  # which keeps symbolic sizes symbolic
             node.meta["val"] = target(*fake_args, **fake_kwargs)
         return node
 

@@ -1,0 +1,165 @@
+"""The precision plan says for each node what it computes in.
+
+    before:  plan.nodes = {}
+    after:   plan.nodes = {convolution_7: int8, leaky_relu_3: int8, addmm: fp16, ...}
+
+The graph stays as it is: `insert_quantization` makes the plan part of it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import ClassVar
+
+from torch import fx
+
+from voxc.compiler.errors import PassError, RecipeError
+from voxc.compiler.plan import Policy, Precision
+from voxc.compiler.program import Program, module_path
+from voxc.compiler.target import Target
+from voxc.passes.base import Pass, PassResult
+from voxc.passes.precision_rules import attention, complete, has_weight, protected
+from voxc.passes.quantizable import follows, is_add
+
+#: What a search decides starts as.
+STARTS: Mapping[Policy, Precision] = {"auto": "fp32", "mixed": "int8"}
+NAMED = 3
+
+
+@dataclass(frozen=True)
+class AnnotatePrecision(Pass):
+    """Fills the plan by a policy and by `overrides` of it, (pattern, precision), of which the later win.
+
+    A pattern (as of the shell) is of the names of nodes or of the modules they come from, with all inside these. What
+    it matches that has to stay float32 does so, and is told in a note. Where the policy is `auto`, all is in the
+    overrides.
+    """
+
+    after: ClassVar[tuple[str, ...]] = ("clean_up", "fold_time_into_rows", "fold_flips", "channels_last")
+
+    policy: Policy = "fp32"
+    overrides: tuple[tuple[str, Precision], ...] = ()
+
+    def requires(self, program: Program, target: Target) -> None:
+        for precision in (self.policy, *(precision for _, precision in self.overrides)):
+            if precision not in (*target.precisions, "fp32"):
+                reason = target.absent.get(precision, f"it has {', '.join(target.precisions)}")
+                raise RecipeError(f"target {target.name} has no precision {precision!r}: {reason}")
+
+    def run(self, program: Program, target: Target) -> PassResult:
+        layers = Layers(program, target)
+        layers.follow(self.policy)
+        for pattern, precision in self.overrides:
+            layers.override(pattern, precision)
+        plan = program.plan.model_copy(update={"nodes": layers.nodes()})
+        return PassResult(replace(program, plan=plan), plan != program.plan, tuple(layers.notes))
+
+
+class Layers:
+    """What has been decided so far about the layers and sums of a program."""
+
+    def __init__(self, program: Program, target: Target) -> None:
+        self.program = program
+        self.target = target
+        self.protected = protected(program)
+        calls = [node for node in program.graph.nodes if node.op == "call_function"]
+        self.calls = {node.name: node for node in calls}
+        self.layers = [node.name for node in calls if has_weight(program, node)]
+        self.free = {
+            node.name
+            for node in calls
+            if node.name not in self.protected and (node.name in self.layers or is_add(node))
+        }
+        self.decided: dict[str, Precision] = {}
+        self.named: dict[str, None] = {}
+        self.notes: list[str] = []
+
+    def follow(self, policy: Policy) -> None:
+        precision: Precision = STARTS.get(policy, policy)  # type: ignore[arg-type]
+        self.decide(self.free, precision)
+        if precision != "fp32":
+            self.note_kept([name for name in self.layers if name in self.protected])
+        if policy == "mixed":
+            half: Precision = "fp16" if "fp16" in self.target.precisions else "fp32"
+            names = attention(self.program) & self.free
+            self.decide(names, half)
+            if names and half == "fp32":
+                reason = self.target.absent.get("fp16", "the target has no fp16")
+                self.notes.append(f"attention stays fp32: {reason}")
+
+    def override(self, pattern: str, precision: Precision) -> None:
+        matched = self.match(pattern)
+        free = [name for name in matched if name in self.free]
+        if precision != "fp32":
+            barred = [name for name in matched if name in self.protected]
+            if not free:
+                name = next(iter(barred or matched))
+                reason = self.protected.get(name) or why_not(self.calls[name])
+                raise RecipeError(f"{pattern}={precision}: {describe(self.calls[name])} {reason}")
+            self.note_kept([name for name in barred if name in self.layers])
+        self.decide(free, precision)
+        if pattern in self.calls:
+            self.named[pattern] = None
+
+    def match(self, pattern: str) -> list[str]:
+        """The nodes that a pattern is for.
+
+        Raises:
+            RecipeError: there are none.
+        """
+        if pattern in self.calls:
+            return [pattern]
+        found = []
+        for name, node in self.calls.items():
+            path = module_path(node)
+            if fnmatchcase(path, pattern) or fnmatchcase(path, f"{pattern}.*") or fnmatchcase(name, pattern):
+                found.append(name)
+        if not found:
+            known = [*dict.fromkeys(module_path(node) for node in self.calls.values()), *self.calls]
+            near = difflib.get_close_matches(pattern, [path for path in known if path], n=NAMED, cutoff=0.3)
+            told = f"; nearest: {', '.join(near)}" if near else ""
+            raise RecipeError(
+                f"{self.program.name} has no module or node {pattern!r}{told} (`voxc inspect` lists them)"
+            )
+        return found
+
+    def decide(self, names: Iterable[str], precision: Precision) -> None:
+        self.decided.update(dict.fromkeys(names, precision))
+
+    def note_kept(self, names: list[str]) -> None:
+        for name in names:
+            note = f"{describe(self.calls[name])} stays fp32: it {self.protected[name]}"
+            if note not in self.notes:
+                self.notes.append(note)
+
+    def nodes(self) -> dict[str, Precision]:
+        """The precision of each node that is not in float32."""
+        integers = complete(self.program, {name for name, precision in self.decided.items() if precision == "int8"})
+        others = {
+            name: precision
+            for name, precision in self.decided.items()
+            if name in self.layers and precision not in ("int8", "fp32")
+        }
+        self.notes += [
+            f"{describe(self.calls[name])} stays fp32: it is not between integers"
+            for name in self.named
+            if self.decided.get(name) == "int8" and name not in integers
+        ]
+        if integers and self.target.scheme is None:
+            raise PassError(f"target {self.target.name} has no integer kernels; choose another precision than int8")
+        both = integers | others
+        return {name: both[name] for name in self.calls if name in both}
+
+
+def why_not(node: fx.Node) -> str:
+    if follows(node):
+        return "has no precision of its own: it computes on integers where both of its neighbours do"
+    return "is no convolution, matrix product with constant weights, or sum: there is nothing to quantize"
+
+
+def describe(node: fx.Node) -> str:
+    path = module_path(node)
+    return f"{path} ({node.name})" if path else node.name

@@ -1,0 +1,135 @@
+"""Which nodes may compute on integers, which must not, and what follows from a choice of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+
+import torch
+from torch import fx
+
+from voxc.compiler.plan import Precision
+from voxc.compiler.program import Program
+from voxc.passes.quantizable import aten, follows, is_add, moves, operands, sources, uses
+
+#: What they are given must be exact to a small part of a cycle, or of a whole number, however large it is.
+PHASE = {
+    aten.sin.default: "sine", aten.cos.default: "cosine", aten.cumsum.default: "cumulative sum",
+    aten.floor.default: "rounding", aten.remainder.Scalar: "remainder", aten.remainder.Tensor: "remainder",
+}  # fmt: skip
+STATISTICS = {
+    aten._softmax.default: "is a softmax",
+    **dict.fromkeys(
+        (
+            aten.native_layer_norm.default, aten.native_group_norm.default, aten.var.correction,
+            aten.var_mean.correction, aten.mean.dim, aten.rsqrt.default,
+        ),
+        "computes the statistics of a normalisation",
+    ),
+}  # fmt: skip
+PROJECTIONS = frozenset(
+    {aten.convolution.default, torch.ops.voxc.conv_channels_last.default, aten.addmm.default, aten.mm.default,
+     aten.linear.default}
+)  # fmt: skip
+
+
+def has_weight(program: Program, node: fx.Node) -> bool:
+    """Whether a node is a convolution or a matrix product with a constant weight."""
+    return operands(node, lambda each: is_weight(program, each)) is not None
+
+
+def is_weight(program: Program, node: object) -> bool:
+    return isinstance(node, fx.Node) and node.op == "placeholder" and program.weight_key(node) is not None
+
+
+def protected(program: Program) -> dict[str, str]:
+    """The nodes that stay float32 whatever else does not, each with the reason."""
+    reasons = {}
+    for node in program.graph.nodes:
+        if node.target in PHASE:
+            kind = PHASE[node.target]
+            reasons[node.name] = f"is a {kind}"
+            for source in closure([node], lambda each: each.all_input_nodes):
+                reasons.setdefault(source.name, f"leads to a {kind}, which needs float32")
+        elif node.target in STATISTICS:
+            reasons[node.name] = STATISTICS[node.target]
+        elif has_weight(program, node) and is_scalar_product(program, node):
+            reasons[node.name] = "has a single weight, so that integers would save nothing"
+    for result in program.results:
+        for node in last_layers(program, result):
+            reasons[node.name] = "gives the output, before a tanh"
+    calls = {node.name for node in program.graph.nodes if node.op == "call_function"}
+    return {name: reason for name, reason in reasons.items() if name in calls}
+
+
+def last_layers(program: Program, result: fx.Node) -> list[fx.Node]:
+    """The layers behind the tanh that gives an output."""
+    while moves(result):
+        result = result.all_input_nodes[0]
+    if result.target is not aten.tanh.default:
+        return []
+    return [node for node in sources(result) if has_weight(program, node)]
+
+
+def is_scalar_product(program: Program, node: fx.Node) -> bool:
+    weights = [each for each in node.all_input_nodes if is_weight(program, each)]
+    return max(each.meta["val"].numel() for each in weights) == 1
+
+
+def closure(nodes: Iterable[fx.Node], neighbours: Callable[[fx.Node], Iterable[fx.Node]]) -> set[fx.Node]:
+    """All that can be reached from `nodes`, without them unless they are."""
+    reached: set[fx.Node] = set()
+    left = list(nodes)
+    while left:
+        for node in neighbours(left.pop()):
+            if node not in reached:
+                reached.add(node)
+                left.append(node)
+    return reached
+
+
+def candidates(program: Program) -> tuple[str, ...]:
+    """The nodes that may be chosen to compute on integers: layers with weights, and sums between integers."""
+    barred = protected(program)
+    chosen = {
+        node.name
+        for node in program.graph.nodes
+        if node.name not in barred and (has_weight(program, node) or is_add(node))
+    }
+    integers = complete(program, chosen)
+    return tuple(node.name for node in program.graph.nodes if node.name in integers and node.name in chosen)
+
+
+def complete(program: Program, chosen: Collection[str]) -> dict[str, Precision]:
+    """What each node computes in when the `chosen` candidates compute on integers.
+
+    A layer does so where it is chosen. A sum does so where it is chosen, all that it adds comes from integers, and
+    something that computes on integers uses it. An activation or a multiplication by a number does so on the same
+    terms, without being chosen.
+    """
+    layers = {node for node in program.graph.nodes if node.name in chosen and has_weight(program, node)}
+    integers = set(layers)
+    for node in program.graph.nodes:
+        joins = follows(node) or (is_add(node) and node.name in chosen)
+        if joins and sources(node) and integers.issuperset(sources(node)):
+            integers.add(node)
+    for node in reversed(program.graph.nodes):
+        if node in integers and node not in layers and integers.isdisjoint(uses(node)):
+            integers.remove(node)
+    return {node.name: "int8" for node in program.graph.nodes if node in integers}
+
+
+def attention(program: Program) -> set[str]:
+    """The layers of attention blocks: what leads to a softmax and what its weights are applied to, from the
+    projections that come in to those that go out."""
+
+    def beyond(neighbours: Iterable[fx.Node]) -> list[fx.Node]:
+        return [node for node in neighbours if node.op == "call_function"]
+
+    def is_projection(node: fx.Node) -> bool:
+        return node.target in PROJECTIONS and has_weight(program, node)
+
+    starts = [node for node in program.graph.nodes if node.target is aten._softmax.default]
+    after = closure(starts, lambda node: () if is_projection(node) else beyond(node.users))
+    inside = {node for node in (*starts, *after) if not is_projection(node)}
+    before = closure(inside, lambda node: () if is_projection(node) else beyond(node.all_input_nodes))
+    return {node.name for node in {*after, *before} if has_weight(program, node)}
