@@ -6,7 +6,7 @@ import operator
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, fx, nn
@@ -21,14 +21,21 @@ from voxc.compiler.tensor import FRAMES, MAX_FRAMES, Array, TensorSpec, frame_te
 MIN_DYNAMIC_FRAMES = 2
 
 
+class ReferenceInputs(Protocol):
+    """Representative inputs and noise, by name, for a number of frames; the same seed gives the same arrays.
+
+    Fidelity is measured on those of seed 0; calibration uses others.
+    """
+
+    def __call__(self, frames: int, seed: int = 0) -> dict[str, Array]: ...
+
+
 @dataclass(frozen=True)
 class Component:
     """One exportable network of a voice.
 
-    `module` takes `inputs` in order and draws `noise` in order; every draw is standard normal. `reference_inputs`
-    makes representative inputs and noise, by name, for a number of frames; the same number gives the same arrays.
-    `frame_rate` is in frames a second, `audio_rate` in Hz where the output is audio. `figures` are what making the
-    network has measured.
+    `module` takes `inputs` in order and draws `noise` in order; every draw is standard normal. `frame_rate` is in
+    frames a second, `audio_rate` in Hz where the output is audio. `figures` are what making the network has measured.
     """
 
     name: str
@@ -36,7 +43,7 @@ class Component:
     inputs: tuple[TensorSpec, ...]
     noise: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    reference_inputs: Callable[[int], dict[str, Array]]
+    reference_inputs: ReferenceInputs
     frame_rate: float = 100.0
     audio_rate: int | None = None
     figures: Mapping[str, Figure] = field(default_factory=dict)
@@ -89,6 +96,22 @@ class PassRecord:
     seconds: float
 
 
+Watch = Callable[[fx.Node, Any], None]
+
+
+class WatchedInterpreter(fx.Interpreter):
+    """Tells `watch` each node and its value, and keeps values only as long as they are needed."""
+
+    def __init__(self, module: fx.GraphModule, watch: Watch) -> None:
+        super().__init__(module)
+        self.watch = watch
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        self.watch(n, value)
+        return value
+
+
 @dataclass(frozen=True)
 class Program:
     """One component in flight: an exported graph in core ATen, its specs, its precision plan and its history.
@@ -115,13 +138,16 @@ class Program:
         """The nodes that the graph gives, in the order of `outputs`."""
         return list(next(node for node in self.graph.nodes if node.op == "output").args[0])
 
-    def run(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Evaluates the graph with PyTorch's own kernels on `tensors` (inputs, and noise still inside, by name)."""
+    def run(self, tensors: Mapping[str, Tensor], watch: Watch = lambda node, value: None) -> dict[str, Tensor]:
+        """Evaluates the graph with PyTorch's own kernels on `tensors` (inputs, and noise still inside, by name).
+
+        `watch` is told what every node gives.
+        """
         weights = [self.weight(node) for node in self.graph.nodes if node.op == "placeholder"]
         given = iter([tensors[spec.name] for spec in self.inputs])
         arguments = [next(given) if tensor is None else tensor for tensor in weights]
         with torch.inference_mode(), ReplayNoise([tensors[spec.name] for spec in self.noise]):
-            outputs = fx.Interpreter(self.exported.graph_module).run(*arguments)
+            outputs = WatchedInterpreter(self.exported.graph_module, watch).run(*arguments)
         return named(self.outputs, outputs)
 
     def weight_key(self, placeholder: fx.Node) -> str | None:

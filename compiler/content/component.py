@@ -9,7 +9,7 @@ from voxc.compiler.program import Component
 from voxc.compiler.tensor import FRAMES, Array, TensorSpec
 
 FRAME_RATE = SAMPLE_RATE / HOP
-REFERENCE_SEED = 0
+SEED_SECONDS = 7.3  # how much later another seed begins
 
 
 def content_component(encoder: HubertEncoder, features: int) -> Component:
@@ -34,15 +34,15 @@ def content_component(encoder: HubertEncoder, features: int) -> Component:
         inputs=(audio,),
         noise=(),
         outputs=(found,),
-        reference_inputs=lambda frames: {"audio": speech_like(audio.sizes(frames))},
+        reference_inputs=lambda frames, seed=0: {"audio": speech_like(audio.sizes(frames), seed)},
         frame_rate=FRAME_RATE,
     )
 
 
-def speech_like(shape: tuple[int, ...]) -> Array:
-    """A gliding harmonic tone that falls silent four times a second, with noise under it."""
-    random = np.random.default_rng(REFERENCE_SEED)
-    time = np.arange(shape[-1]) / SAMPLE_RATE
+def speech_like(shape: tuple[int, ...], seed: int) -> Array:
+    """A gliding harmonic tone that falls silent four times a second, with noise under it; seeds are stretches of it."""
+    random = np.random.default_rng(seed)
+    time = np.arange(shape[-1]) / SAMPLE_RATE + SEED_SECONDS * seed
     phase = 2 * np.pi * np.cumsum(150 * 2 ** (0.3 * np.sin(2 * np.pi * 0.7 * time))) / SAMPLE_RATE
     tone = sum(np.sin(number * phase) / number for number in range(1, 20))
     loudness = np.clip(np.sin(2 * np.pi * 4 * time) + 0.5, 0, None)

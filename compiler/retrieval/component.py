@@ -9,7 +9,6 @@ from voxc.compiler.program import Component
 from voxc.compiler.retrieval.network import Retrieval
 from voxc.compiler.tensor import FRAMES, Array, TensorSpec
 
-REFERENCE_SEED = 0
 QUERY_SPREAD = 0.7
 
 
@@ -22,8 +21,8 @@ def retrieval_component(vectors: Array, features: int) -> Component:
     )
     phone = spec("phone", (1, doubled, features), "content features, 100 frames a second")
 
-    def reference_inputs(frames: int) -> dict[str, Array]:
-        random = np.random.default_rng(REFERENCE_SEED)
+    def reference_inputs(frames: int, seed: int = 0) -> dict[str, Array]:
+        random = np.random.default_rng(seed)
         queries = representative_queries(vectors, frames, random)
         return {"features": queries[np.newaxis], "blend": random.random((1, 2 * frames), np.float32)}
 

@@ -27,8 +27,8 @@ def component_of(
     inputs = tuple(spec(f"x{index}", shape) for index, shape in enumerate(shapes))
     draws = tuple(spec(f"noise{index}", shape) for index, shape in enumerate(noise))
 
-    def reference(frames: int) -> dict[str, np.ndarray]:
-        random = np.random.default_rng(0)
+    def reference(frames: int, seed: int = 0) -> dict[str, np.ndarray]:
+        random = np.random.default_rng(seed)
         return {each.name: random.standard_normal(each.sizes(frames), dtype=np.float32) for each in inputs + draws}
 
     with torch.no_grad():

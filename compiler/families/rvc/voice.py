@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from voxc.compiler.voice_files import VoiceFiles
 
 SUFFIXES = frozenset({".pth", ".pt"})
 F0_RANGE = (50.0, 1100.0)
-REFERENCE_SEED = 0
+SEED_SECONDS = 7.3  # how much later another seed begins
 
 
 def load_voice(files: VoiceFiles, index_budget: float) -> VoiceModel:
@@ -45,7 +46,7 @@ def load_voice(files: VoiceFiles, index_budget: float) -> VoiceModel:
         inputs=inputs,
         noise=noise,
         outputs=(audio,),
-        reference_inputs=lambda frames: reference_inputs(config, frames),
+        reference_inputs=partial(reference_inputs, config),
         frame_rate=config.sample_rate / config.hop,
         audio_rate=config.sample_rate,
     )
@@ -119,11 +120,14 @@ def tensor_specs(config: RvcConfig) -> tuple[tuple[TensorSpec, ...], tuple[Tenso
     return (phone, sid), (prior,), audio
 
 
-def reference_inputs(config: RvcConfig, frames: int) -> dict[str, Array]:
-    """Inputs and noise of one segment: a voice that glides over two octaves and falls silent between phrases."""
+def reference_inputs(config: RvcConfig, frames: int, seed: int = 0) -> dict[str, Array]:
+    """Inputs and noise of one segment: a voice that glides over two octaves and falls silent between phrases.
+
+    Seeds have other features and noise, and another stretch of an endless glide.
+    """
     inputs, noise, _ = tensor_specs(config)
-    random = np.random.default_rng(REFERENCE_SEED)
-    time = np.arange(frames) / 100
+    random = np.random.default_rng(seed)
+    time = np.arange(frames) / 100 + SEED_SECONDS * seed
     voiced = np.sin(2 * np.pi * 0.8 * time + 0.5) > -0.8
     hertz = np.where(voiced, 220 * 2 ** np.sin(2 * np.pi * 0.31 * time), 0).astype(np.float32)[np.newaxis]
     given = {"nsff0": hertz, "pitch": coarse_pitch(hertz), "sid": np.zeros(1, np.int64)}
