@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from voxc.compiler.target import Target
 from voxc.passes.base import Pass
+from voxc.passes.channels_last import ChannelsLast
 from voxc.passes.clean_up import CleanUp
 from voxc.passes.drop_full_masks import DropFullMasks
 from voxc.passes.fold_flips import FoldFlips
@@ -11,6 +12,7 @@ from voxc.passes.fold_time_into_rows import FoldTimeIntoRows
 from voxc.passes.fold_weight_norm import FoldWeightNorm
 from voxc.passes.frame_rate_source_phase import FrameRateSourcePhase
 from voxc.passes.hoist_noise import HoistNoise
+from voxc.passes.share_equal_nodes import ShareEqualNodes
 
 COMMON: tuple[Pass, ...] = (
     HoistNoise(),
@@ -20,9 +22,11 @@ COMMON: tuple[Pass, ...] = (
     FrameRateSourcePhase(),
     FoldTimeIntoRows(),
     CleanUp(),
+    ShareEqualNodes(),
+    ChannelsLast(),
 )
 
 
 def pipeline(target: Target) -> tuple[Pass, ...]:
-    """The passes for a target, in order."""
+    """The passes for a target, in order. A pass looks itself at whether the target is one for it."""
     return COMMON
