@@ -339,6 +339,47 @@ def convert(
         show(f"{output}: {report.seconds:.2f} s of audio, real-time factor {report.real_time_factor:.3g} ({split})")
 
 
+@command(epilog="Example: voxc calibrate voice.pth --content hubert --audio recordings -o calib.npz")
+def calibrate(
+    model: Model,
+    audio: Annotated[Path, typer.Option(help="A recording, or a directory of them: speech such as will be converted.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The samples, .npz, for `voxc compile --calibration`.")
+    ],
+    segment: Annotated[float | None, typer.Option(help="Segment length in seconds. (default: 4)")] = None,
+    frames: Annotated[int | None, typer.Option(help="Segment length in frames, instead of --segment.")] = None,
+    segments: Annotated[int, typer.Option(help="How many at most, spread evenly over the recordings.")] = 8,
+    speaker: Annotated[int, typer.Option(help="Which of the voice's speakers.")] = 0,
+    transpose: Annotated[float, typer.Option(help="Semitones up.")] = 0.0,
+    content: Annotated[
+        Path | None, typer.Option(help="HuBERT or ContentVec, as a Hugging Face directory. (default: MODEL/content)")
+    ] = None,
+    index: Annotated[
+        Path | None, typer.Option(help="The voice's index, as RVC writes it. (default: MODEL/*.index)")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Collect what a voice's networks are given where they convert recordings, to quantize them by."""
+    from voxc.compiler.terminal import progress, show
+
+    with progress() as report:
+        report("starting")
+        from voxc.compiler.calibration.write import write_samples
+
+        written = write_samples(
+            model, audio, output, segment=segment, frames=frames, segments=segments, speaker=speaker,
+            transpose=transpose, content=content, index=index, report=report,
+        )  # fmt: skip
+    for warning in written.warnings:
+        print(f"voxc: warning: {warning}", file=sys.stderr)
+    if json:
+        tensors = {key: list(shape) for key, shape in written.tensors.items()}
+        print_json({"output": str(output), "source": written.source, "frames": written.frames, "tensors": tensors,
+                    "warnings": list(written.warnings)})  # fmt: skip
+    else:
+        show(f"{output}: {written.source}", *(f"{key}  {list(shape)}" for key, shape in written.tensors.items()))
+
+
 @command(epilog="Example: voxc verify voice-cpu")
 def verify(bundle: BundlePath, threads: Threads = None, json: Json = False) -> None:
     """Check a bundle's files against its manifest and run its reference inputs again."""

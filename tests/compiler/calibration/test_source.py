@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.voices import write_tone
+from voxc.compiler.calibration.source import Calibration
+from voxc.compiler.calibration.write import write_samples
+from voxc.compiler.errors import TensorError
+from voxc.compiler.program import VoiceModel
+from voxc.compiler.voice_files import VoiceFiles, find_voice
+
+FRAMES = 50
+
+
+def told(message: str) -> None:
+    pass
+
+
+def test_a_synthesizer_alone_gets_inputs_that_nothing_is_measured_on(plain: VoiceModel, voice_file: Path) -> None:
+    calibration = Calibration(None, VoiceFiles(voice_file), plain, FRAMES, 0, told)
+    (component,) = plain.components
+    assert calibration.source is None
+    calls = calibration.samples(component)
+    assert calibration.source == "8 segments of 0.5 s that look like speech"
+    assert len(calls) == 8
+    measured = component.reference_inputs(FRAMES)
+    seen = [measured, *calls]
+    for name in ("phone", "nsff0", "prior_noise", "source_noise"):
+        assert len({call[name].tobytes() for call in seen}) == 9, name
+
+
+def test_a_voice_that_converts_hears_its_own_sample_once(speaker: VoiceModel, speaking_voice: Path) -> None:
+    calibration = Calibration(None, find_voice(speaking_voice), speaker, FRAMES, 1, told)
+    content, _, synthesizer = speaker.components
+    assert len(calibration.samples(content)) == 2
+    assert calibration.source == "sample.wav, 2 segments of 0.5 s"
+    assert calibration.samples(synthesizer)[0]["sid"] == 1
+    assert calibration.samples(content)[0] is calibration.samples(content)[0]
+    assert any("too little" in warning for warning in calibration.warnings)
+
+
+def test_what_is_given_goes_first(tmp_path: Path, speaker: VoiceModel, speaking_voice: Path) -> None:
+    files = find_voice(speaking_voice)
+    write_tone(tmp_path / "tone.wav", 200, 2.0)
+    heard = Calibration(tmp_path, files, speaker, FRAMES, 0, told)
+    write_samples(speaking_voice, tmp_path, tmp_path / "calib.npz", frames=FRAMES)
+    read = Calibration(tmp_path / "calib.npz", files, speaker, FRAMES, 0, told)
+    for component in speaker.components:
+        for call, again in zip(heard.samples(component), read.samples(component), strict=True):
+            assert {name: array.dtype for name, array in call.items()} == {n: a.dtype for n, a in again.items()}
+            assert all(np.array_equal(array, again[name]) for name, array in call.items())
+    assert read.source == "calib.npz"
+
+
+def test_a_file_that_lacks_a_component(tmp_path: Path, speaker: VoiceModel, speaking_voice: Path) -> None:
+    np.savez(tmp_path / "calib.npz", **{"content/audio": np.zeros((2, 1, 320 * FRAMES // 2 + 80), np.float32)})
+    calibration = Calibration(tmp_path / "calib.npz", find_voice(speaking_voice), speaker, FRAMES, 0, told)
+    with pytest.raises(TensorError, match=r"calib\.npz: holds no samples of the synthesizer"):
+        calibration.samples(speaker.components[-1])
