@@ -84,9 +84,7 @@ def main() -> None:
     contenders: dict[str, Contender] = {EAGER: Contender(eager(component, inputs))}
     missing: dict[str, str] = {}
 
-    stock = Stock(
-        component, load_targets()["onnxruntime-cpu"], frames, options.segments, folder / "stock", options.stock_python
-    )
+    stock = Stock(component, load_targets()["onnxruntime-cpu"], frames, folder / "stock", options.stock_python)
     for recipe in RECIPES:
         if wanted(recipe.label, options.only):
             try:
@@ -126,7 +124,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=2.0, help="of audio")
-    parser.add_argument("--segments", type=int, default=4, help="that the stock static recipes are calibrated on")
     parser.add_argument(
         "--only", default="*", metavar="PATTERN", help="rows to time, as `stock*` or `voxc*`; eager always"
     )
