@@ -132,6 +132,21 @@ def reordered(tensor: Tensor, now: Order, order: Order) -> Tensor:
     return moved.reshape([1 if axis is None else next(sizes) for axis in order])
 
 
+def with_axis(order: Order, axis: int) -> Order:
+    """`order` with `axis` in it, which may have size 1."""
+    if axis in order:
+        return order
+    if None not in order:
+        order = (None, *order)
+    first = order.index(None)
+    return (*order[:first], axis, *order[first + 1 :])
+
+
+def is_suffix(order: Order, longer: Order) -> bool:
+    lacking = len(longer) - len(order)
+    return lacking >= 0 and longer[lacking:] == order and not long_axes(longer[:lacking])
+
+
 def shape_of(value: fx.Node) -> Sequence[Size]:
     return tuple(value.meta["val"].shape)
 
