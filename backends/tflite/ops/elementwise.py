@@ -99,6 +99,12 @@ def remainder(build: TfliteBuilder, node: fx.Node, x: fx.Node, divisor: float) -
     return build.op("SUB", value, build.op("MUL", whole, build.number(divisor, dtype)))
 
 
+def relu(build: TfliteBuilder, node: fx.Node, x: fx.Node) -> Value:
+    """In integers with the quantization of x, which spares the delegate a rescaling that it does not have."""
+    value = build.operand(x)
+    return build.op("RELU", value, like=value)
+
+
 def leaky_relu(build: TfliteBuilder, node: fx.Node, x: fx.Node, slope: float) -> Value:
     return build.op("LEAKY_RELU", build.operand(x), alpha=float(slope))
 
@@ -135,7 +141,7 @@ LOWERINGS: dict[object, Lowering] = {
     aten.pow.Tensor_Scalar: Lowering(power),
     aten.reciprocal.default: Lowering(reciprocal),
     aten.remainder.Scalar: Lowering(remainder),
-    aten.relu.default: Lowering(unary("RELU"), integers=True),
+    aten.relu.default: Lowering(relu, integers=True),
     aten.leaky_relu.default: Lowering(leaky_relu, integers=True),
     aten.gelu.default: Lowering(gelu),
     aten.clamp.default: Lowering(clamp),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import fx
 
-from voxc.backends.tflite.builder import TfliteBuilder, Weight, name_of
+from voxc.backends.tflite.builder import MOST_INT8, TfliteBuilder, Weight, name_of
 from voxc.backends.tflite.file import Quantization, Value
 from voxc.backends.tflite.lowering import Lowering
 
@@ -28,14 +29,21 @@ def quantize(
 
 
 def dequantize(build: TfliteBuilder, node: fx.Node, x: fx.Node, scale: float, zero_point: int) -> Value:
-    """The integers themselves: whoever needs real numbers asks for them."""
+    """The integers themselves: whoever needs real numbers asks for them. A scale other than the one that x was quantized
+    with multiplies it."""
     weight = build.constant_of(x)
     if weight is not None:
         return build.file.constant(weight.array, weight.name, Quantization((scale,), zero_point))
     value = build.value(x)
-    if value.quantization != Quantization((scale,), zero_point):
+    wanted = Quantization((scale,), zero_point)
+    if value.quantization == wanted:
+        return value
+    if value.quantization is None or value.quantization.zero_point != zero_point:
         raise build.refuse(f"scale {scale:g} and zero {zero_point} are not what {x.name} was quantized with")
-    return value
+    # The same integers stand for multiples of what they stood for: a product with that number leaves them as they are.
+    factor = scale / value.quantization.scale[0]
+    number = build.file.constant(np.array(MOST_INT8, np.int8), quantization=Quantization((factor / MOST_INT8,)))
+    return build.op("MUL", value, number, dtype="int8", quantization=wanted)
 
 
 def dequantize_channels(build: TfliteBuilder, node: fx.Node, x: fx.Node, scale: fx.Node, axis: int) -> Weight:
