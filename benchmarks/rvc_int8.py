@@ -1,8 +1,9 @@
 """Full-size RVC v2 40k, 2 s, in integers: voxc's artifacts, the stock recipes of the same runtimes, PyTorch eager.
 
 All in one run, in turn, after warm-up, on the same inputs, noise and threads; prints medians, ratios to eager, the SNR
-of each output to eager's, and each file's share of its tool's float32 file. Stock LiteRT files are made in an
-environment of their own (`stock_tflite.py` says why).
+of each output to eager's, and each file's share of its tool's float32 file. `centred` is the SNR without the means of
+both outputs: random weights put a constant below the waveform, which counts as signal and cannot be heard. Stock LiteRT
+files are made in an environment of their own (`stock_tflite.py` says why).
 
     python benchmarks/rvc_int8.py [--voice voice.pth] [--threads 2] [--runs 20] [--seconds 2] [--only PATTERN]
         [--stock-python PYTHON | --make-stock-environment] [--ours TARGET[:PRECISION] ...] [--reuse] [--json FILE]
@@ -46,6 +47,11 @@ BUILD = Path(__file__).resolve().parents[1] / "build"
 EAGER = "PyTorch eager float32"
 OURS = ("onnxruntime-cpu:fp32", "onnxruntime-cpu:int8", "onnxruntime-cpu:auto",
         "tflite-float32", "tflite-int8:int8", "tflite-int8:auto")  # fmt: skip
+COLUMNS = (
+    ("median ms", "10.1f", "median"), ("min ms", "9.1f", "least"), ("to eager", "9.2f", "to_eager"),
+    ("SNR dB", "8.1f", "snr"), ("centred", "9.1f", "centred_snr"), ("MB", "7.1f", "size"),
+    ("of float32", "11.0%", "of_float32"),
+)  # fmt: skip
 INTEGER_FLAGS = ("avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm")
 
 
@@ -69,6 +75,7 @@ class Row:
     least: float | None = None
     to_eager: float | None = None
     snr: float | None = None
+    centred_snr: float | None = None
     size: float | None = None
     of_float32: float | None = None
 
@@ -107,7 +114,7 @@ def main() -> None:
     expected = component.run({name: torch.from_numpy(array) for name, array in inputs.items()})["audio"].numpy()
     with torch_threads(options.threads):
         taken = interleave({name: each.run for name, each in contenders.items()}, options.runs, float("inf"))
-    rows = [row_of(name, contenders, taken, snr_db(expected, outputs[name]["audio"])) for name in contenders]
+    rows = [row_of(name, contenders, taken, expected, outputs[name]["audio"]) for name in contenders]
     rows += [Row(name, why) for name, why in missing.items()]
     about = {
         "machine": cpu_name(), "integer_flags": integer_flags(), "threads": options.threads, "runs": options.runs,
@@ -195,15 +202,19 @@ def try_out(name: str, run: Run, missing: dict[str, str]) -> Mapping[str, Array]
         return None
 
 
-def row_of(name: str, contenders: Mapping[str, Contender], taken: Mapping[str, Latency], snr: float) -> Row:
+def row_of(
+    name: str, contenders: Mapping[str, Contender], taken: Mapping[str, Latency], expected: Array, found: Array
+) -> Row:
     each, latency = contenders[name], taken[name]
     base = next((other.size for other in contenders.values() if other.float32 and other.tool == each.tool), None)
+    drawn = name == EAGER  # it draws noise of its own
     return Row(
         name,
         median=latency.median * 1e3,
         least=latency.least * 1e3,
         to_eager=taken[EAGER].median / latency.median,
-        snr=None if name == EAGER else snr,  # eager draws noise of its own
+        snr=None if drawn else snr_db(expected, found),
+        centred_snr=None if drawn else snr_db(expected - expected.mean(), found - found.mean()),
         size=None if each.size is None else each.size / 1e6,
         of_float32=None if each.size is None or base is None else each.size / base,
     )
@@ -222,19 +233,11 @@ def show(about: Mapping[str, object], rows: list[Row]) -> None:
     print(", ".join(f"{tool} {version}" for tool, version in versions.items()))
     print(f"{about['voice']}, {about['frames']} frames, {about['threads']} threads, {about['runs']} runs in turn\n")
     width = max(len(row.name) for row in rows)
-    print(f"{'':{width}}{'median ms':>10}{'min ms':>9}{'to eager':>9}{'SNR dB':>8}{'MB':>7}{'of float32':>11}")
+    print(" " * width + "".join(f"{title:>{form.partition('.')[0]}}" for title, form, _ in COLUMNS))
     for row in rows:
-        if row.why:
-            print(f"{row.name:{width}}  none: {row.why}")
-            continue
-        cells = [
-            (row.median, "10.1f"), (row.least, "9.1f"), (row.to_eager, "9.2f"), (row.snr, "8.1f"), (row.size, "7.1f"),
-            (row.of_float32, "11.0%"),
-        ]  # fmt: skip
-        text = "".join(
-            f"{'-':>{form.partition('.')[0]}}" if value is None else f"{value:{form}}" for value, form in cells
-        )
-        print(f"{row.name:{width}}{text}")
+        cells = ((getattr(row, field), form) for _, form, field in COLUMNS)
+        told = "".join(f"{'-':>{form.partition('.')[0]}}" if cell is None else f"{cell:{form}}" for cell, form in cells)
+        print(f"{row.name:{width}}{f'  none: {row.why}' if row.why else told}")
 
 
 if __name__ == "__main__":

@@ -170,11 +170,22 @@ def litert(path: Path, threads: int, inputs: list[Array], output: str) -> Run:
 
     def run() -> Mapping[str, Array]:
         for detail, array in zip(details, inputs, strict=True):
-            interpreter.set_tensor(detail["index"], array.astype(detail["dtype"], copy=False))
+            interpreter.set_tensor(detail["index"], as_stored(array, detail))
         interpreter.invoke()
-        return {output: interpreter.get_tensor(result["index"])}
+        scale, zero_point = result["quantization"]
+        found = interpreter.get_tensor(result["index"])
+        return {output: (found.astype(np.float32) - zero_point) * np.float32(scale) if scale else found}
 
     return run
+
+
+def as_stored(array: Array, detail: Mapping[str, Any]) -> Array:
+    """An input as its file wants it: the full static recipe has integers at the ends of the network too."""
+    dtype, (scale, zero_point) = detail["dtype"], detail["quantization"]
+    if scale:
+        limits = np.iinfo(dtype)
+        array = np.clip(np.rint(array / scale) + zero_point, limits.min, limits.max)
+    return array.astype(dtype, copy=False)
 
 
 def make_environment(folder: Path) -> Path:
