@@ -124,7 +124,6 @@ RULES: Mapping[str, tuple[tuple[int, Condition], ...]] = {
     "DEQUANTIZE": ((3, first_is("float16")), (5, lambda call: call.by_channel), (2, INTEGER)),
     "DIV": ((2, broadcasts_beyond(4)),),
     "FULLY_CONNECTED": (
-        (12, lambda call: call.hybrid and call.by_channel),
         (4, INTEGER),
         (3, lambda call: call.hybrid),
     ),
@@ -164,7 +163,7 @@ RELEASES: Mapping[str, Mapping[int, str]] = {
     "EQUAL": {1: "1.14.0", 2: "1.14.0"},
     "EXP": {1: "1.7.0", 2: "2.12.0"},
     "FLOOR": {1: "1.9.0"},
-    "FULLY_CONNECTED": {1: "1.5.0", 3: "1.14.0", 4: "1.14.0", 12: "2.17.0"},
+    "FULLY_CONNECTED": {1: "1.5.0", 3: "1.14.0", 4: "1.14.0"},
     "GATHER": {1: "1.6.0", 2: "1.14.0", 3: "1.15.0", 5: "2.5.0"},
     "GELU": {1: "2.9.0", 2: "2.9.0"},
     "GREATER": {1: "1.14.0", 2: "1.14.0"},

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import fx
 
-from voxc.backends.tflite.builder import TfliteBuilder
+from voxc.backends.tflite.builder import TfliteBuilder, Weight
 from voxc.backends.tflite.file import Value
 from voxc.backends.tflite.lowering import Lowering
-from voxc.backends.tflite.ops.convolution import bias_of, store_weight
+from voxc.backends.tflite.ops.convolution import Geometry, bias_of, channels_last, store_weight
 
 aten = torch.ops.aten
 
@@ -23,9 +23,22 @@ def linear(build: TfliteBuilder, left: fx.Node, right: fx.Node, bias: fx.Node | 
     if weight is None or (bias is not None and (added is None or len(added.shape) != 1)):
         product = matmul(build, build.node, left, right)
         return product if bias is None else build.op("ADD", product, build.operand(bias))
-    x = build.operand(left)
-    kernel = store_weight(build, weight.transpose(1, 0))
+    x, weight = build.operand(left), weight.transpose(1, 0)
+    if weight.scale is not None and build.result is None:
+        return as_convolution(build, x, weight, bias)
+    kernel = store_weight(build, weight)
     return build.op("FULLY_CONNECTED", x, kernel, bias_of(build, bias, x, kernel), keepNumDims=False)
+
+
+def as_convolution(build: TfliteBuilder, x: Value, weight: Weight, bias: fx.Node | None) -> Value:
+    """x [M, I] times integer weights [O, I] as a convolution along M. Its kernels took real activations and a scale for
+    each channel long before those of FULLY_CONNECTED did."""
+    geometry = Geometry.of([1], [0], [1], [0], groups=1)
+    shape = (1, 1, *build.shape)
+    product = channels_last(
+        build, build.reshape(x, (1, 1, *x.shape)), weight.expand(1, 2), bias, geometry, False, shape
+    )
+    return build.reshape(product, build.shape)
 
 
 def matmul(build: TfliteBuilder, node: fx.Node | None, left: fx.Node, right: fx.Node) -> Value:

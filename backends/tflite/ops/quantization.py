@@ -29,8 +29,8 @@ def quantize(
 
 
 def dequantize(build: TfliteBuilder, node: fx.Node, x: fx.Node, scale: float, zero_point: int) -> Value:
-    """The integers themselves: whoever needs real numbers asks for them. A scale other than the one that x was quantized
-    with multiplies it."""
+    """The integers themselves: whoever needs real numbers asks for them. A scale other than the one that x was
+    quantized with multiplies it."""
     weight = build.constant_of(x)
     if weight is not None:
         return build.file.constant(weight.array, weight.name, Quantization((scale,), zero_point))
