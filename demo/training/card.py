@@ -20,6 +20,7 @@ from evaluate import INDEX_RATES
 from package import SAMPLE
 from PIL import Image
 from pitch import read_f0
+from rhyme import CHOICE, RHYMES
 from speech import RATE, SOURCE, TARGETS
 from torch import nn
 
@@ -64,32 +65,66 @@ def draw(path: Path, rows: list[tuple[str, np.ndarray]]) -> None:
     small.save(path, optimize=True)
 
 
-def table(measured: dict) -> str:
+def voice_and_pitch(measured: dict) -> str:
     """The figures of every speaker at every index rate, as Markdown."""
     lines = [
         "| speaker | index rate | SECS to the speaker | of the source itself | F0 correlation, median sentence "
-        "| pooled | F0 gross errors | voicing error | word errors | phoneme errors |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| pooled | pooled, no gross errors | pooled, own ranges | gross errors | gross errors, own ranges "
+        "| fine error | voicing error |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, target in measured["targets"].items():
         for rate, found in target["index_rate"].items():
+            correlations = " | ".join(
+                f"{found[f'f0_correlation_{which}']:.3f}"
+                for which in ("median", "pooled", "without_gross", "own_range")
+            )
             lines.append(
                 f"| {target['speaker']} ({name}) | {rate} | {found['secs']:.3f} | {found['secs_of_source']:.3f} "
-                f"| {found['f0_correlation_median']:.3f} | {found['f0_correlation_pooled']:.3f} "
-                f"| {100 * found['f0_gross_errors']:.1f} % | {100 * found['voicing_error']:.1f} % "
-                f"| {100 * found['word_error_rate']:.1f} % | {100 * found['phoneme_error_rate']:.1f} % |"
+                f"| {correlations} | {100 * found['f0_gross_errors']:.2f} % "
+                f"| {100 * found['f0_gross_errors_own_range']:.2f} % | {found['f0_fine_error_cents']:.0f} cents "
+                f"| {100 * found['voicing_error']:.1f} % |"
             )
     return "\n".join(lines)
 
 
-def originals(measured: dict) -> str:
-    """Errors on recordings that no voice conversion has touched."""
-    told = [(f"{measured['source']['voice']} (the source)", measured["source"])]
-    told += [(name, target["original"]) for name, target in measured["targets"].items()]
-    return ", ".join(
-        f"{name} {100 * found['word_error_rate']:.1f} % and {100 * found['phoneme_error_rate']:.1f} %"
-        for name, found in told
-    )
+def what_is_understood(measured: dict) -> str:
+    """The same of words, after recordings that no voice conversion has touched."""
+    told = [(f"{measured['source']['voice']} itself, the source", measured["source"])]
+    told += [(f"{name} itself", target["original"]) for name, target in measured["targets"].items()]
+    told += [
+        (f"converted to {target['speaker']} ({name}), index rate {rate}", found)
+        for name, target in measured["targets"].items()
+        for rate, found in target["index_rate"].items()
+    ]
+    lines = [
+        "| audio | rhyme test | its vowels | its consonants | word choice | word errors | phoneme errors |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    kinds = ("rhyme_test", "rhyme_test_vowels", "rhyme_test_consonants", "word_choice")
+    for what, found in told:
+        shares = [found[kind] for kind in (*kinds, "word_error_rate", "phoneme_error_rate")]
+        lines.append(f"| {what} | " + " | ".join(f"{100 * share:.1f} %" for share in shares) + " |")
+    return "\n".join(lines)
+
+
+def counts(measured: dict) -> dict[str, str]:
+    """How many were asked, how sure that makes, and what guessing gives."""
+    found, guessed = next(iter(measured["targets"].values()))["index_rate"]["0.5"], measured["other_sentences"]
+    return {
+        "sentences": str(measured["sentences"]),
+        "rhyme_questions": str(found["rhyme_questions"]),
+        "word_choices": str(found["word_choices"]),
+        "rhyme_doubt": doubt(found["rhyme_test"], RHYMES, found["rhyme_questions"]),
+        "choice_doubt": doubt(found["word_choice"], CHOICE, found["word_choices"]),
+        "guessed": f"{100 * guessed['rhyme_test']:.1f} % and {100 * guessed['word_choice']:.1f} %",
+    }
+
+
+def doubt(share: float, offered: int, asked: int) -> str:
+    """Half of the 95 % interval of a share above chance, from the number of questions alone."""
+    right = (share * (offered - 1) + 1) / offered
+    return f"{100 * 1.96 * np.sqrt(right * (1 - right) / asked) * offered / (offered - 1):.0f}"
 
 
 def files(voice: Path) -> str:
@@ -146,10 +181,17 @@ def main() -> None:
         ]
         draw(pictures / f"{name}.png", rows)
     text = (HERE / "card_template.md").read_text()
-    text = text.replace("{table}", table(measured)).replace("{originals}", originals(measured))
-    text = text.replace("{steps}", f"{trained_steps(options.voice):,}")
-    text = text.replace("{files}", files(options.voice)).replace("{networks}", networks(options.voice))
-    (HERE.parent / "MODEL_CARD.md").write_text(text.replace("{sentences}", str(measured["sentences"])))
+    facts = {
+        "voice_and_pitch": voice_and_pitch(measured),
+        "understood": what_is_understood(measured),
+        "steps": f"{trained_steps(options.voice):,}",
+        "files": files(options.voice),
+        "networks": networks(options.voice),
+        **counts(measured),
+    }
+    for name, fact in facts.items():
+        text = text.replace(f"{{{name}}}", fact)
+    (HERE.parent / "MODEL_CARD.md").write_text(text)
 
 
 if __name__ == "__main__":

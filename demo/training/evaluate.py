@@ -17,17 +17,17 @@ import soundfile
 import torch
 from corpus import Utterance, read_voice
 from listen import RATE, eager_voice, say_as
+from melody import melody
 from pitch import read_f0
 from recogniser import phoneme_error, word_error
+from rhyme import choices
 from speech import SOURCE, TARGETS
 
 from voxc.compiler.measure.quality.clips import Clip, speech_pairs
-from voxc.compiler.measure.quality.f0 import Contours
 from voxc.compiler.measure.quality.secs import embedding, similarity
 
 INDEX_RATES = (0.5, 0.75)  # the first is the one that the others are compared with
 QUICK_SENTENCES = 6
-GROSS = 0.2  # an F0 further off than this share is a gross error, most of them octaves
 
 
 def median_f0(said: list[Utterance]) -> float:
@@ -49,24 +49,21 @@ def measure(source: list[Utterance], target: list[Utterance], made: list[np.ndar
         for one, sound in zip(source, made, strict=True)
         for pair in speech_pairs(Clip("source", one.audio, RATE), Clip("converted", sound, RATE))
     ]
-    contours = Contours.of(pairs, transpose)
-    wanted_f0, found_f0 = contours.voiced()
-    strayed = np.abs(np.log2(found_f0 / wanted_f0)) > np.log2(1 + GROSS)
     return {
         "secs": round(similarity(embedding(clips("converted", made)), wanted), 3),
         "secs_by_sentence": round(float(np.mean([similarity(embedding([c]), wanted) for c in clips("one", made)])), 3),
         "secs_of_source": round(similarity(heard, wanted), 3),
-        "f0_correlation_median": round(float(np.median([Contours.of([p], transpose).correlation() for p in pairs])), 3),
-        "f0_correlation_pooled": round(contours.correlation(), 3),
-        "f0_gross_errors": round(float(strayed.mean()), 3),
-        "f0_rmse_hz": round(contours.rmse(), 1),
-        "voicing_error": round(contours.voicing_error(), 3),
+        **melody(pairs, transpose),
         **understood(source, made),
     }
 
 
 def understood(said: list[Utterance], audio: list[np.ndarray]) -> dict[str, float]:
-    return {"word_error_rate": word_error(said, audio), "phoneme_error_rate": phoneme_error(said, audio)}
+    return {
+        "word_error_rate": word_error(said, audio),
+        "phoneme_error_rate": phoneme_error(said, audio),
+        **choices(said, audio),
+    }
 
 
 def evaluate(work: Path, directory: Path, quick: bool) -> dict:
@@ -76,6 +73,7 @@ def evaluate(work: Path, directory: Path, quick: bool) -> dict:
     told: dict = {
         "sentences": len(source),
         "source": {"voice": SOURCE, **understood(source, [one.audio for one in source])},
+        "other_sentences": choices(source, [one.audio for one in (*source[1:], source[0])]),  # what guessing gives
         "targets": {},
     }
     (work / "heard").mkdir(exist_ok=True)

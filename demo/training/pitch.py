@@ -9,13 +9,13 @@ RATE, HOP = 16000, 160
 LOW, HIGH, VOICING_THRESHOLD = 50.0, 1100.0, 0.6
 
 
-def read_f0(audio: np.ndarray, frames: int) -> np.ndarray:
+def read_f0(audio: np.ndarray, frames: int, low: float = LOW, high: float = HIGH) -> np.ndarray:
     """audio float [samples] at 16 kHz -> F0 in Hz, float32 [frames] at 100 a second, 0 where unvoiced.
 
     Praat's frames stand in the middle of the sound; what is missing at both ends is unvoiced.
     """
     found = parselmouth.Sound(audio.astype(np.float64), RATE).to_pitch_ac(
-        time_step=HOP / RATE, voicing_threshold=VOICING_THRESHOLD, pitch_floor=LOW, pitch_ceiling=HIGH
+        time_step=HOP / RATE, voicing_threshold=VOICING_THRESHOLD, pitch_floor=low, pitch_ceiling=high
     )
     f0 = found.selected_array["frequency"][:frames]
     before = (frames - len(f0) + 1) // 2
