@@ -9,7 +9,7 @@ The graph stays as it is: `insert_quantization` makes the plan part of it.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import ClassVar
@@ -22,7 +22,7 @@ from voxc.compiler.program import Program, module_path
 from voxc.compiler.target import Target
 from voxc.passes.base import Pass, PassResult
 from voxc.passes.precision_rules import attention, complete, has_weight, protected
-from voxc.passes.quantizable import follows, is_add
+from voxc.passes.quantizable import follows, has_kernel, is_add
 
 #: What a search decides starts as.
 STARTS: Mapping[Policy, Precision] = {"auto": "fp32", "mixed": "int8"}
@@ -126,8 +126,13 @@ class Layers:
             )
         return found
 
-    def decide(self, names: Iterable[str], precision: Precision) -> None:
+    def decide(self, names: Collection[str], precision: Precision) -> None:
         self.decided.update(dict.fromkeys(names, precision))
+        batched = [name for name in names if name in self.layers and not has_kernel(self.calls[name])]
+        if batched and precision == "int8":
+            self.decided.update(dict.fromkeys(batched, "w8"))
+            told = f"{', '.join(batched[:NAMED])}{' ...' if len(batched) > NAMED else ''}"
+            self.notes.append(f"w8 in place of int8: products of batches have no integer kernels ({told})")
 
     def note_kept(self, names: list[str]) -> None:
         for name in names:

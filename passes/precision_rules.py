@@ -9,7 +9,7 @@ from torch import fx
 
 from voxc.compiler.plan import Precision
 from voxc.compiler.program import Program
-from voxc.passes.quantizable import aten, follows, is_add, moves, operands, sources, uses
+from voxc.passes.quantizable import aten, follows, has_kernel, is_add, moves, operands, sources, uses
 
 #: What they are given must be exact to a small part of a cycle, or of a whole number, however large it is.
 PHASE = {
@@ -93,7 +93,7 @@ def candidates(program: Program) -> tuple[str, ...]:
     chosen = {
         node.name
         for node in program.graph.nodes
-        if node.name not in barred and (has_weight(program, node) or is_add(node))
+        if node.name not in barred and ((has_weight(program, node) and has_kernel(node)) or is_add(node))
     }
     integers = complete(program, chosen)
     return tuple(node.name for node in program.graph.nodes if node.name in integers and node.name in chosen)

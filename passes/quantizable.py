@@ -100,6 +100,11 @@ def operands(node: fx.Node, is_weight: IsWeight) -> Operands | None:
     return Operands(found.activation, found.weight, found.bias, axis=1) if transposed else found
 
 
+def has_kernel(node: fx.Node) -> bool:
+    """Whether a layer has integer kernels with a scale for each output channel; products of batches have none."""
+    return node.target is not aten.bmm.default
+
+
 def sources(node: fx.Node) -> list[fx.Node]:
     """The float tensors that a node computes from, as they were before they were moved about."""
     found = []

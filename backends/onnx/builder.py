@@ -24,6 +24,8 @@ DTYPES: dict[torch.dtype, int] = {
     torch.float64: TensorProto.DOUBLE,
     torch.int64: TensorProto.INT64,
     torch.int32: TensorProto.INT32,
+    torch.int8: TensorProto.INT8,
+    torch.uint8: TensorProto.UINT8,
     torch.bool: TensorProto.BOOL,
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import onnx
@@ -22,6 +23,7 @@ MOST_INLINE_BYTES = (1 << 31) - (1 << 26)
 LEAST_EXTERNAL_BYTES = 1 << 10
 # Weights that start at a page can be mapped into memory.
 ALIGNMENT = 1 << 12
+PACKED = ("int8", "float16")
 # ONNX Runtime and TensorRT refuse files of a newer format than they know; each opset has the format it came with.
 IR_VERSIONS = {13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10}
 
@@ -46,12 +48,17 @@ def emit(program: Program, opset: int, path: Path) -> list[Path]:
             return write_external(program, build, weights, path)
         model = make_model(program, build, [numpy_helper.from_array(array, name) for name, array in weights.items()])
         onnx.checker.check_model(model, full_check=True)
-        model, _ = onnxsim.simplify(model, certify=False)
+        model, _ = onnxsim.simplify(model, certify=False, skip_constant_folding=are_packed(weights.values()))
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, RuntimeError) as error:
         raise CompileError(f"{program.name}: the ONNX graph is not valid: {error}") from error
     onnx.save_model(model, path)
     return [path]
+
+
+def are_packed(weights: Iterable[Array]) -> bool:
+    """Whether weights are stored in fewer bits than they compute in, which folding them would undo."""
+    return any(array.dtype in PACKED for array in weights)
 
 
 def lower(program: Program, opset: int) -> OnnxBuilder:

@@ -96,6 +96,12 @@ def test_integers_spread_from_layers_to_what_is_between_them(target: Target, voi
     assert set(by_module(program)) >= {*ATTENTION, *CONVOLUTIONS, "feed"}
 
 
+def test_products_of_batches_have_no_integer_kernels(target: Target, voice: Program) -> None:
+    result = annotate(voice, target, "int8")
+    assert by_module(result.program)["attention"] == "w8"
+    assert any("w8 in place of int8" in note and "bmm" in note for note in result.notes)
+
+
 def test_a_sum_between_integers_is_an_integer(target: Target) -> None:
     program = program_of(nn.Sequential(nn.Conv1d(4, 4, 1), Block(), Block()), (1, 4, 12))
     plan = annotate(program, target, "int8").program.plan

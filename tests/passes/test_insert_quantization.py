@@ -169,7 +169,6 @@ def test_what_a_split_gives_keeps_the_scale(target: Target) -> None:
     (matrix,) = [node for node in program.graph.nodes if node.target is aten.addmm.default]
     (quantized,) = matrix.users
     used = [node.args[0] for node in program.graph.nodes if node.target is aten.convolution.default]
-    used += [node.args[0] for node in program.graph.nodes if node.target is aten.bmm.default]
     assert {node.args[1:] for node in used} == {quantized.args[1:3]}
 
 

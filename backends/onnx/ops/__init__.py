@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from voxc.backends.onnx.lowering import Lowering
-from voxc.backends.onnx.ops import convolution, elementwise, matrix, reduction, shape
+from voxc.backends.onnx.ops import convolution, elementwise, matrix, quantization, reduction, shape
 
 LOWERINGS: dict[object, Lowering] = {
     **convolution.LOWERINGS,
     **elementwise.LOWERINGS,
     **matrix.LOWERINGS,
+    **quantization.LOWERINGS,
     **reduction.LOWERINGS,
     **shape.LOWERINGS,
 }

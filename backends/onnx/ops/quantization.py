@@ -1,0 +1,40 @@
+"""Integers and floats: QuantizeLinear and DequantizeLinear, which runtimes fuse with what is between them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import fx
+
+from voxc.backends.onnx.builder import OnnxBuilder
+from voxc.backends.onnx.lowering import Lowering
+from voxc.compiler import ops  # noqa: F401, registers voxc's operators
+
+voxc = torch.ops.voxc
+INTEGERS = {torch.int8: np.int8, torch.uint8: np.uint8, torch.int32: np.int32}
+
+
+def quantize(build: OnnxBuilder, node: fx.Node, x: fx.Node, scale: float, zero_point: int, dtype: torch.dtype) -> str:
+    return build.op("QuantizeLinear", x, *parameters(build, scale, zero_point, dtype))
+
+
+def dequantize(build: OnnxBuilder, node: fx.Node, x: fx.Node, scale: float, zero_point: int) -> str:
+    return build.op("DequantizeLinear", x, *parameters(build, scale, zero_point, x.meta["val"].dtype))
+
+
+def dequantize_channels(build: OnnxBuilder, node: fx.Node, x: fx.Node, scale: fx.Node, axis: int) -> str:
+    """Runtimes look for a zero point also where it is zero."""
+    given = x.meta["val"]
+    zeros = build.constant(np.zeros(given.shape[axis], INTEGERS[given.dtype]))
+    return build.op("DequantizeLinear", x, scale, zeros, axis=axis)
+
+
+def parameters(build: OnnxBuilder, scale: float, zero_point: int, dtype: torch.dtype) -> tuple[str, str]:
+    return build.scalar(scale, torch.float32), build.scalar(zero_point, dtype)
+
+
+LOWERINGS: dict[object, Lowering] = {
+    voxc.quantize.default: quantize,
+    voxc.dequantize.default: dequantize,
+    voxc.dequantize_channels.default: dequantize_channels,
+}
