@@ -59,12 +59,10 @@ class RelativeAttention(nn.Module):
             for conv in (self.conv_q, self.conv_k, self.conv_v)
         )
         query = query / math.sqrt(self.head_width)
-        relative_logits = torch.matmul(query, offsets_table(self.emb_rel_k, length).unsqueeze(0).transpose(-2, -1))
+        relative_logits = F.linear(query, self.emb_rel_k[0])
         scores = torch.matmul(query, key.transpose(-2, -1)) + offsets_to_positions(relative_logits)
         weights = torch.softmax(scores.masked_fill(pairs == 0, MASKED_SCORE), dim=-1)
-        relative_values = torch.matmul(
-            positions_to_offsets(weights), offsets_table(self.emb_rel_v, length).unsqueeze(0)
-        )
+        relative_values = F.linear(positions_to_offsets(weights), self.emb_rel_v[0].transpose(0, 1))
         attended = torch.matmul(weights, value) + relative_values
         return self.conv_o(attended.transpose(2, 3).reshape(batch, channels, length))
 
@@ -74,13 +72,16 @@ class FeedForward(nn.Module):
 
     def __init__(self, channels: int, filters: int, kernel_size: int) -> None:
         super().__init__()
-        self.padding = ((kernel_size - 1) // 2, kernel_size // 2)
-        self.conv_1 = nn.Conv1d(channels, filters, kernel_size)
-        self.conv_2 = nn.Conv1d(filters, channels, kernel_size)
+        self.conv_1 = nn.Conv1d(channels, filters, kernel_size, padding=(kernel_size - 1) // 2)
+        self.conv_2 = nn.Conv1d(filters, channels, kernel_size, padding=(kernel_size - 1) // 2)
+        self.even = kernel_size % 2 == 0  # looks one further ahead than back
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        x = torch.relu(self.conv_1(F.pad(x * mask, self.padding)))
-        return self.conv_2(F.pad(x * mask, self.padding)) * mask
+        x = torch.relu(self.conv_1(self.pad(x * mask)))
+        return self.conv_2(self.pad(x * mask)) * mask
+
+    def pad(self, x: Tensor) -> Tensor:
+        return F.pad(x, (0, 1)) if self.even else x
 
 
 class ChannelNorm(nn.Module):
@@ -95,30 +96,20 @@ class ChannelNorm(nn.Module):
         return F.layer_norm(x.transpose(1, -1), self.gamma.shape, self.gamma, self.beta).transpose(1, -1)
 
 
-def offsets_table(embeddings: Tensor, length: int) -> Tensor:
-    """Embeddings for the offsets -(length-1) ... length-1, zero beyond the window: [1, 2*length-1, width].
-
-    Padding by a whole length and slicing from a constant start needs no branch on the length, so it exports with the
-    length symbolic.
-    """
-    padded = F.pad(embeddings, (0, 0, length, length))
-    return padded[:, WINDOW + 1 : WINDOW + 2 * length]
-
-
 def offsets_to_positions(x: Tensor) -> Tensor:
-    """Skews [B, H, T, 2T-1] indexed by key offset into [B, H, T, T] indexed by key position.
+    """Skews [B, H, T, 2 * WINDOW + 1], by key offset, into [B, H, T, T], by key position, zero beyond the window.
 
-    With one column of padding, reading the flattened rows at a width one smaller moves each row one to the left of the
-    row above it.
+    Reading the flattened rows at a width one smaller moves each row one to the right of the row above it.
     """
-    batch, heads, length, width = x.shape
-    flat = F.pad(x, (0, 1)).reshape(batch, heads, length * (width + 1))
-    skewed = flat[:, :, length - 1 : length - 1 + length * width].reshape(batch, heads, length, width)
-    return skewed[:, :, :, :length]
+    batch, heads, length, offsets = x.shape
+    width = length + offsets - 1
+    flat = F.pad(x, (0, length)).reshape(batch, heads, length * (width + 1))
+    return flat[:, :, : length * width].reshape(batch, heads, length, width)[..., WINDOW : WINDOW + length]
 
 
 def positions_to_offsets(x: Tensor) -> Tensor:
-    """Skews [B, H, T, T] indexed by key position into [B, H, T, 2T-1] indexed by key offset."""
+    """Skews [B, H, T, T], by key position, into [B, H, T, 2 * WINDOW + 1], by key offset."""
     batch, heads, length, _ = x.shape
-    rows = F.pad(x, (0, length - 1)).reshape(batch, heads, length * (2 * length - 1))
-    return F.pad(rows, (length, 0)).reshape(batch, heads, length, 2 * length)[:, :, :, 1:]
+    width = length + 2 * WINDOW
+    flat = F.pad(x, (WINDOW, WINDOW)).reshape(batch, heads, length * width)
+    return F.pad(flat, (0, length)).reshape(batch, heads, length, width + 1)[..., : 2 * WINDOW + 1]
