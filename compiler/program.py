@@ -6,6 +6,7 @@ import operator
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import torch
@@ -104,6 +105,7 @@ class WatchedInterpreter(fx.Interpreter):
 
     def __init__(self, module: fx.GraphModule, watch: Watch) -> None:
         super().__init__(module)
+        self.extra_traceback = False  # it would be written into the messages of our own errors
         self.watch = watch
 
     def run_node(self, n: fx.Node) -> Any:
@@ -152,11 +154,17 @@ class Program:
 
     def weight_key(self, placeholder: fx.Node) -> str | None:
         """The name in the user's model of the weight, buffer or constant behind a placeholder; None for an input."""
+        return self.weight_keys.get(placeholder.name)
+
+    @cached_property
+    def weight_keys(self) -> Mapping[str, str]:
+        """The same for all of them, by the names of the placeholders."""
         signature = self.exported.graph_signature
-        named_inputs = (
-            signature.inputs_to_parameters, signature.inputs_to_buffers, signature.inputs_to_lifted_tensor_constants
-        )  # fmt: skip
-        return next((table[placeholder.name] for table in named_inputs if placeholder.name in table), None)
+        return {
+            **signature.inputs_to_parameters,
+            **signature.inputs_to_buffers,
+            **signature.inputs_to_lifted_tensor_constants,
+        }
 
     def weight(self, placeholder: fx.Node) -> Tensor | None:
         """The tensor behind a placeholder; None for an input."""

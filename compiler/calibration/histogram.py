@@ -16,6 +16,10 @@ SMALLEST_EXPONENT = -120
 LARGEST = 2.0**120
 
 
+class NotFiniteError(Exception):
+    """A tensor holds what is not a number, or too large to be one."""
+
+
 class Histogram:
     """Counts of values in at most BINS bins of one width, a power of two; zero is on the edge of a bin.
 
@@ -45,7 +49,7 @@ class Histogram:
         return (self.first + np.arange(len(self.counts) + 1)) * self.width
 
     def observe(self, values: Tensor) -> None:
-        """Counts float values of any shape. Raises ValueError for what is not a number, or too large to be one."""
+        """Counts float values of any shape. Raises NotFiniteError."""
         low, high = extent(values)
         self.widen(min(self.low, low), max(self.high, high))
         begin, end = self.first * self.width, (self.first + len(self.counts)) * self.width
@@ -78,8 +82,8 @@ def bin_of(value: float, exponent: int) -> int:
 
 
 def extent(values: Tensor) -> tuple[float, float]:
-    """The least and the largest value. Raises ValueError for what is not a number, or too large to be one."""
+    """The least and the largest value. Raises NotFiniteError."""
     low, high = (bound.item() for bound in torch.aminmax(values))
     if not (low > -LARGEST and high < LARGEST):
-        raise ValueError(f"values from {low:g} to {high:g}")
+        raise NotFiniteError(f"values from {low:g} to {high:g}")
     return low, high

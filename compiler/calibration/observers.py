@@ -23,7 +23,7 @@ class Observer(ABC):
 
     @abstractmethod
     def observe(self, values: Tensor) -> None:
-        """Takes in float values of any shape. Raises ValueError for what is not a number."""
+        """Takes in float values of any shape. Raises NotFiniteError."""
 
     @abstractmethod
     def range(self) -> Range:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from voxc.compiler.calibration.histogram import NotFiniteError
 from voxc.compiler.calibration.observers import OBSERVERS, Observer
 from voxc.compiler.errors import PassError, QualityError
 from voxc.compiler.plan import Range
@@ -48,7 +49,7 @@ def showing(observers: Mapping[str, Observer], where: str) -> Watch:
             return
         try:
             observers[node.name].observe(value)
-        except ValueError as error:
+        except NotFiniteError as error:
             path = f" in {module_path(node)}" if module_path(node) else ""
             raise QualityError(
                 f"{where}: {node.name}{path} gives {error}; check the checkpoint, or calibrate with other recordings"

@@ -184,8 +184,8 @@ def too_few(voice: VoiceModel, frames: int, calls: Mapping[str, Sequence[Call]])
     """Warnings of components that are heard too little of."""
     each = frames / voice.frame_rate
     return tuple(
-        f"{len(found)} sample{'s' * (len(found) > 1)} of the {name}, {len(found) * each:.3g} s: too little to trust "
-        f"the ranges that come of it; give several, of {LEAST_SECONDS:g} s or more in all"
+        f"{len(found)} sample{'s' * (len(found) > 1)} of the {name} ({len(found) * each:.3g} s) is too little to trust "
+        f"the ranges that come of it; give several that last {LEAST_SECONDS:g} s or more in all"
         for name, found in calls.items()
         if len(found) < 2 or len(found) * each < LEAST_SECONDS
     )

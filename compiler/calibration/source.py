@@ -49,6 +49,12 @@ class Calibration:
 
     @cached_property
     def found(self) -> Samples:
+        found = self.find()
+        for warning in found.warnings:
+            self.report(f"warning: {warning}")
+        return found
+
+    def find(self) -> Samples:
         if self.where is not None and self.where.suffix.lower() == NPZ_SUFFIX:
             return read_samples(self.where, self.voice, self.frames)
         if self.where is None and self.files.content is None:

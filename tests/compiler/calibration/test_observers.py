@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from voxc.compiler.calibration.histogram import BINS, Histogram
+from voxc.compiler.calibration.histogram import BINS, Histogram, NotFiniteError
 from voxc.compiler.calibration.observers import OBSERVERS, Entropy, MeanSquaredError, Percentile
 from voxc.compiler.plan import Range
 
@@ -71,7 +71,7 @@ def test_zeros_alone_and_nothing_at_all(name: str) -> None:
 @pytest.mark.parametrize("name", OBSERVERS)
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), 3e38])
 def test_what_is_no_number_is_refused(name: str, bad: float) -> None:
-    with pytest.raises(ValueError, match="values from"):
+    with pytest.raises(NotFiniteError, match="values from"):
         observed(name, torch.tensor([1.0, bad, 2.0]))
 
 
@@ -122,6 +122,17 @@ def test_percentile_cuts_its_share_at_each_end() -> None:
 
 def test_entropy_keeps_an_even_distribution_whole() -> None:
     assert observed("entropy", torch.linspace(-1, 1, 100_000)) == pytest.approx((-1, 1), abs=0.01)
+
+
+def test_entropy_is_the_divergence_of_the_textbook_where_little_is_clipped() -> None:
+    counts = np.histogram(gaussian().abs().numpy(), 400)[0].astype(float)
+    size = 250
+    clipped = np.append(counts[: size - 1], counts[size - 1 :].sum())
+    levels = np.split(counts[:size], np.arange(1, 128) * size // 128)
+    spread = np.concatenate([np.where(level > 0, level.sum() / max(1, (level > 0).sum()), 0) for level in levels])
+    one, other = clipped / clipped.sum(), spread / spread.sum()
+    expected = float((one * np.log(one / other)).sum())
+    assert Entropy().divergence(counts, size) / clipped.sum() == pytest.approx(expected, rel=0.01)
 
 
 def test_entropy_does_not_clip_all_of_a_distribution_away_from_zero() -> None:

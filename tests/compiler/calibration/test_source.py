@@ -33,13 +33,16 @@ def test_a_synthesizer_alone_gets_inputs_that_nothing_is_measured_on(plain: Voic
 
 
 def test_a_voice_that_converts_hears_its_own_sample_once(speaker: VoiceModel, speaking_voice: Path) -> None:
-    calibration = Calibration(None, find_voice(speaking_voice), speaker, FRAMES, 1, told)
+    reported: list[str] = []
+    calibration = Calibration(None, find_voice(speaking_voice), speaker, FRAMES, 1, reported.append)
     content, _, synthesizer = speaker.components
     assert len(calibration.samples(content)) == 2
     assert calibration.source == "sample.wav, 2 segments of 0.5 s"
     assert calibration.samples(synthesizer)[0]["sid"] == 1
     assert calibration.samples(content)[0] is calibration.samples(content)[0]
     assert any("too little" in warning for warning in calibration.warnings)
+    warned = [f"warning: {warning}" for warning in calibration.warnings]
+    assert [message for message in reported if message.startswith("warning")] == warned
 
 
 def test_what_is_given_goes_first(tmp_path: Path, speaker: VoiceModel, speaking_voice: Path) -> None:

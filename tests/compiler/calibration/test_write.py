@@ -67,7 +67,7 @@ def test_on_the_command_line(voxc: Voxc, speaking_voice: Path, recordings: Path,
     assert result.exit_code == 0, result.stderr
     assert f"{output}: low.wav, 2 segments of 0.5 s" in result.stdout
     assert "synthesizer/phone  [2, 1, 50, 256]" in result.stdout
-    assert "voxc: warning: 2 samples of the synthesizer, 1 s: too little" in result.stderr
+    assert "voxc: warning: 2 samples of the synthesizer (1 s) is too little" in result.stderr
     assert "listening to low.wav" in result.stderr
     result = voxc(*given, "--json")
     document = json.loads(result.stdout)
