@@ -96,7 +96,7 @@ class TfliteBuilder:
             return self.number(value, dtype or torch.float32)  # type: ignore[arg-type]
         found = self.value(value) if self.result is not None else self.real(value)
         if dtype is not None and found.quantization is None and found.dtype != name_of(dtype):
-            return self.op("CAST", found, dtype=name_of(dtype))
+            return self.op("CAST", found, shape=found.shape, dtype=name_of(dtype))
         return found
 
     def number(self, value: float, dtype: torch.dtype) -> Value:
@@ -127,7 +127,7 @@ class TfliteBuilder:
         elif dtype is None and (quantization or self.result):
             dtype, quantization = "int8", quantization or self.result
         result = self.file.tensor(
-            f"{self.origin}/{self.node.name}/{len(self.file.graph.tensors)}",
+            f"{self.origin}/{self.node.name}/{len(self.file.tensors)}",
             self.shape if shape is None else shape,
             dtype or name_of(self.node.meta["val"].dtype),
             quantization,
@@ -138,7 +138,7 @@ class TfliteBuilder:
     def several(self, code: str, *inputs: Value, outputs: Sequence[tuple[Sequence[int], str]]) -> list[Value]:
         """Adds an operator with several outputs, each given as its shape and type."""
         results = [
-            self.file.tensor(f"{self.origin}/{len(self.file.graph.tensors) + place}", shape, dtype)
+            self.file.tensor(f"{self.origin}/{len(self.file.tensors) + place}", shape, dtype)
             for place, (shape, dtype) in enumerate(outputs)
         ]
         self.file.operator(code, inputs, results)
@@ -199,7 +199,7 @@ class TfliteBuilder:
         """Runs the lowering of `node` and names its result after the node."""
         self.node = node
         self.result = self.result_integers(node, lowering.weights) if lowering.integers else None
-        first = len(self.file.graph.tensors)
+        first = len(self.file.tensors)
         result = lowering.function(self, node, *call_arguments(node))
         self.result = None
         if isinstance(result, Value) and result.index >= first and not result.constant:
@@ -233,7 +233,7 @@ class TfliteBuilder:
     def origin(self) -> str:
         """The module that the present node comes from, or the graph where there is none."""
         assert self.node is not None
-        return module_path(self.node) or self.file.graph.name.decode()
+        return module_path(self.node) or self.file.name
 
     def refuse(self, reason: str) -> UnsupportedError:
         assert self.node is not None

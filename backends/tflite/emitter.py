@@ -17,8 +17,8 @@ def unsupported(program: Program) -> list[fx.Node]:
     return [node for node in program.graph.nodes if node.op == "call_function" and node.target not in LOWERINGS]
 
 
-def emit(program: Program, path: Path) -> str:
-    """Writes the program; gives the oldest TensorFlow Lite that has all its operators.
+def emit(program: Program, path: Path) -> None:
+    """Writes the program.
 
     Raises:
         UnsupportedError: a node has no lowering, or one that does not go as far; names it and its module.
@@ -44,7 +44,6 @@ def emit(program: Program, path: Path) -> str:
     content = build.file.pack(inputs, outputs_of(program, build, inputs))
     with path.open("wb") as stream:
         stream.write(content)
-    return build.file.runtime
 
 
 def outputs_of(program: Program, build: TfliteBuilder, inputs: dict[str, Value]) -> dict[str, Value]:

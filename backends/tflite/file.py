@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
@@ -44,6 +44,8 @@ SIGNATURE = "serving_default"
 ALIGNMENT = 16
 #: Offsets in a FlatBuffer are 32 bits wide, one of them a sign.
 MOST_BYTES = (1 << 31) - (1 << 24)
+#: Where the file says which release it needs, for whoever asks it.
+RUNTIME_KEY = "min_runtime_version"
 #: How long the runtime's readers expect the text of a version to be.
 VERSION_BYTES = 16
 
@@ -84,13 +86,41 @@ class AlignedBuffer(schema.BufferT):  # type: ignore[misc]
         return schema.BufferEnd(builder)
 
 
+@dataclass(frozen=True)
+class Operator:
+    """A call of an operator; `options` by their names in the schema."""
+
+    code: str
+    version: int
+    inputs: tuple[Value | None, ...]
+    outputs: tuple[Value, ...]
+    options: Mapping[str, Any]
+
+    @property
+    def values(self) -> list[Value]:
+        return [value for value in (*self.inputs, *self.outputs) if value is not None]
+
+    def pack(self, codes: list[tuple[str, int]], places: Mapping[int, int]) -> Any:
+        """With the numbers that its type and its tensors have in the file."""
+        operator = schema.OperatorT(
+            opcodeIndex=codes.index((self.code, self.version)),
+            inputs=[-1 if value is None else places[value.index] for value in self.inputs],
+            outputs=[places[value.index] for value in self.outputs],
+        )
+        if self.code in OPTIONS:
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, OPTIONS[self.code])
+            operator.builtinOptions = getattr(schema, f"{OPTIONS[self.code]}T")(**self.options)
+        return operator
+
+
 class TfliteFile:
     """Tensors and operators of one graph. The same calls in the same order give the same bytes."""
 
     def __init__(self, name: str) -> None:
-        self.graph = schema.SubGraphT(name=name.encode(), tensors=[], operators=[], inputs=[], outputs=[])
+        self.name = name
+        self.tensors: list[Any] = []
+        self.operators: list[Operator] = []
         self.buffers = [AlignedBuffer()]  # by convention the first holds nothing
-        self.codes: dict[tuple[str, int], int] = {}
         self.constants: dict[tuple[object, ...], Value] = {}
         self.bytes = 0
 
@@ -99,13 +129,9 @@ class TfliteFile:
     ) -> Value:
         tensor = schema.TensorT(name=name.encode(), shape=list(shape), type=DTYPES[dtype], buffer=buffer)
         if quantization is not None:
-            tensor.quantization = schema.QuantizationParametersT(
-                scale=np.array(quantization.scale, np.float32),
-                zeroPoint=np.full(len(quantization.scale), quantization.zero_point, np.int64),
-                quantizedDimension=quantization.axis,
-            )
-        self.graph.tensors.append(tensor)
-        return Value(len(self.graph.tensors) - 1, tuple(shape), dtype, quantization, constant=buffer > 0)
+            tensor.quantization = parameters(quantization)
+        self.tensors.append(tensor)
+        return Value(len(self.tensors) - 1, tuple(shape), dtype, quantization, constant=buffer > 0)
 
     def constant(self, array: Array, name: str | None = None, quantization: Quantization | None = None) -> Value:
         """A tensor with these values; equal ones are one, under the name that came first."""
@@ -115,7 +141,7 @@ class TfliteFile:
             self.bytes += array.nbytes
             if self.bytes > MOST_BYTES:
                 raise UnsupportedError(
-                    f"{self.graph.name.decode()}: more than {MOST_BYTES >> 20} MiB of constants do not fit a TFLite "
+                    f"{self.name}: more than {MOST_BYTES >> 20} MiB of constants do not fit a TFLite "
                     "file; compile for a lower precision or another target"
                 )
             self.buffers.append(AlignedBuffer(data=array.reshape(-1).view(np.uint8)))
@@ -127,46 +153,72 @@ class TfliteFile:
     def operator(self, code: str, inputs: Sequence[Value | None], outputs: Sequence[Value], **options: Any) -> None:
         """`options` by their names in the schema; an input that is left out is None."""
         version = version_of(code, Signature(tuple(inputs), tuple(outputs), options))
-        number = self.codes.setdefault((code, version), len(self.codes))
-        operator = schema.OperatorT(
-            opcodeIndex=number,
-            inputs=[-1 if value is None else value.index for value in inputs],
-            outputs=[value.index for value in outputs],
-        )
-        if code in OPTIONS:
-            operator.builtinOptionsType = getattr(schema.BuiltinOptions, OPTIONS[code])
-            operator.builtinOptions = getattr(schema, f"{OPTIONS[code]}T")(**options)
-        self.graph.operators.append(operator)
+        self.operators.append(Operator(code, version, tuple(inputs), tuple(outputs), options))
+
+    def stand_for(self, value: Value, quantization: Quantization) -> Value:
+        """Makes the integers of a tensor, which stood for themselves, stand for real numbers."""
+        self.tensors[value.index].quantization = parameters(quantization)
+        return replace(value, quantization=quantization)
 
     def rename(self, value: Value, name: str) -> None:
-        self.graph.tensors[value.index].name = name.encode()
-
-    @property
-    def runtime(self) -> str:
-        """The oldest TensorFlow Lite that has all operators at their versions."""
-        return oldest_runtime(self.codes)
+        self.tensors[value.index].name = name.encode()
 
     def pack(self, inputs: Mapping[str, Value], outputs: Mapping[str, Value]) -> memoryview:
-        """The bytes of the file."""
-        self.graph.inputs = [value.index for value in inputs.values()]
-        self.graph.outputs = [value.index for value in outputs.values()]
-        version = AlignedBuffer(data=np.frombuffer(self.runtime.encode().ljust(VERSION_BYTES, b"\0"), np.uint8))
+        """The bytes of the file, which has what the outputs need and no more."""
+        operators = self.live_operators(outputs.values())
+        codes = list(dict.fromkeys((operator.code, operator.version) for operator in operators))
+        kept = {value.index for value in (*inputs.values(), *outputs.values())}
+        kept |= {value.index for operator in operators for value in operator.values}
+        places = {index: place for place, index in enumerate(sorted(kept))}
+        buffers = [AlignedBuffer()]
+        for index in places:
+            tensor = self.tensors[index]
+            if tensor.buffer:
+                buffers.append(self.buffers[tensor.buffer])
+                tensor.buffer = len(buffers) - 1
+        runtime = np.frombuffer(oldest_runtime(codes).encode().ljust(VERSION_BYTES, b"\0"), np.uint8)
+        ends = [{name: places[value.index] for name, value in named.items()} for named in (inputs, outputs)]
+        graph = schema.SubGraphT(
+            name=self.name.encode(),
+            tensors=[self.tensors[index] for index in places],
+            operators=[operator.pack(codes, places) for operator in operators],
+            inputs=list(ends[0].values()),
+            outputs=list(ends[1].values()),
+        )
         maps = [
-            [schema.TensorMapT(name=name.encode(), tensorIndex=value.index) for name, value in named.items()]
-            for named in (inputs, outputs)
+            [schema.TensorMapT(name=name.encode(), tensorIndex=place) for name, place in named.items()]
+            for named in ends
         ]
         model = schema.ModelT(
             version=SCHEMA_VERSION,
             description="voxc",
-            operatorCodes=[operator_code(code, version) for code, version in self.codes],
-            subgraphs=[self.graph],
-            buffers=[*self.buffers, version],
-            metadata=[schema.MetadataT(name="min_runtime_version", buffer=len(self.buffers))],
+            operatorCodes=[operator_code(code, version) for code, version in codes],
+            subgraphs=[graph],
+            buffers=[*buffers, AlignedBuffer(data=runtime)],
+            metadata=[schema.MetadataT(name=RUNTIME_KEY, buffer=len(buffers))],
             signatureDefs=[schema.SignatureDefT(inputs=maps[0], outputs=maps[1], signatureKey=SIGNATURE)],
         )
         builder = flatbuffers.Builder(self.bytes + (1 << 20))
         builder.Finish(model.Pack(builder), IDENTIFIER)
         return memoryview(builder.Bytes)[builder.Head() :]
+
+    def live_operators(self, outputs: Iterable[Value]) -> list[Operator]:
+        """The operators that the outputs need, in order."""
+        needed = {value.index for value in outputs}
+        live = []
+        for operator in reversed(self.operators):
+            if any(value.index in needed for value in operator.outputs):
+                live.append(operator)
+                needed |= {value.index for value in operator.inputs if value is not None}
+        return live[::-1]
+
+
+def parameters(quantization: Quantization) -> Any:
+    return schema.QuantizationParametersT(
+        scale=np.array(quantization.scale, np.float32),
+        zeroPoint=np.full(len(quantization.scale), quantization.zero_point, np.int64),
+        quantizedDimension=quantization.axis,
+    )
 
 
 def operator_code(code: str, version: int) -> Any:

@@ -44,7 +44,7 @@ def as_convolution(build: TfliteBuilder, x: Value, weight: Weight, bias: fx.Node
 def matmul(build: TfliteBuilder, node: fx.Node | None, left: fx.Node, right: fx.Node) -> Value:
     """The kernel turns its right operand around by itself."""
     source, turned = right, False
-    if right.target is aten.permute.default and len(right.users) == 1 and is_turn(right):
+    if right.target is aten.permute.default and is_turn(right):
         source, turned = right.args[0], True  # type: ignore[assignment]
     return build.op("BATCH_MATMUL", build.operand(left), build.operand(source), adjX=False, adjY=turned)
 

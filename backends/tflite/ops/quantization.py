@@ -38,6 +38,8 @@ def dequantize(build: TfliteBuilder, node: fx.Node, x: fx.Node, scale: float, ze
     wanted = Quantization((scale,), zero_point)
     if value.quantization == wanted:
         return value
+    if value.quantization is None and value.dtype == "int8":
+        return build.file.stand_for(value, wanted)  # an input
     if value.quantization is None or value.quantization.zero_point != zero_point:
         raise build.refuse(f"scale {scale:g} and zero {zero_point} are not what {x.name} was quantized with")
     # The same integers stand for multiples of what they stood for: a product with that number leaves them as they are.
