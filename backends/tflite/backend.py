@@ -28,11 +28,11 @@ class TfliteBackend(Backend):
             )
 
     def emit(self, program: Program, target: Target, directory: Path) -> Artifact:
-        from voxc.backends.tflite import emitter
+        from voxc.backends.tflite import emitter, reader
 
         file = directory / f"{program.name}.tflite"
         emitter.emit(program, file)
-        return Artifact("tflite", (file,))
+        return Artifact("tflite", (file,), operators=reader.count_operators(file))
 
     def load(self, file: Path, threads: int) -> Runner:
         self.require(self.run_needs, "run TFLite files")
