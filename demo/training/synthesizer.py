@@ -37,12 +37,12 @@ CONFIG = [
 ]  # fmt: skip
 HOP = 160
 CONTEXT, SEGMENT, BATCH = 128, 40, 6  # frames that the encoder sees, frames that are made sound, utterances a worker
-STEPS, ADVERSARIAL_FROM, WORKERS = 5400, 1500, 2
+STEPS, ADVERSARIAL_FROM, WORKERS = 7700, 1500, 2
 FIRST_RATE, LAST_RATE, JUDGE_RATE = 1e-3, 2e-4, 3e-4
 STEADY = 0.998  # decay of the averaged weights
 SAVE_EVERY = 100
 QUIET_START = -2.0  # log deviation of the prior at the start
-SPECTRAL, CONTENT = 4.0, 6.0  # weights of the losses beside the adversarial ones
+SPECTRAL, CONTENT = 4.0, 20.0  # weights of the losses beside the adversarial ones
 SOURCE_GAIN = 5.0  # of the harmonic source before its tanh; left to training, it went to zero and the pitch with it
 
 
