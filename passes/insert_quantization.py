@@ -23,52 +23,12 @@ import torch
 from torch import Tensor, fx
 
 from voxc.compiler.errors import PassError, UnsupportedError
-from voxc.compiler.ops import LIMITS
-from voxc.compiler.plan import Range
 from voxc.compiler.program import Program, call_arguments, module_path
-from voxc.compiler.target import Scheme, Target
+from voxc.compiler.target import Target
 from voxc.passes.base import Pass, PassResult
 from voxc.passes.graph_editor import GraphEditor
+from voxc.passes.integer_steps import BIAS_LIMIT, WEIGHT_LIMIT, Steps, along, single, weight_scales
 from voxc.passes.quantizable import Operands, aten, factor, is_float, moves, operands, uses, voxc
-
-WEIGHT_LIMIT = 127
-# A bias is at most this many steps, so that what is added to it still fits in 32 bits.
-BIAS_LIMIT = 1 << 30
-# Narrower tensors are constants, and any scale does.
-LEAST_SCALE = 1e-20
-
-
-@dataclass(frozen=True)
-class Steps:
-    """How a tensor is stored in integers: (q - zero_point) * scale."""
-
-    scale: float
-    zero_point: int
-    dtype: torch.dtype
-
-    @property
-    def is_positive(self) -> bool:
-        return self.zero_point == LIMITS[self.dtype][0]
-
-    @classmethod
-    def covering(cls, bounds: Range, scheme: Scheme) -> Steps:
-        """The finest steps that reach both bounds and zero, by a target's scheme."""
-        dtype = getattr(torch, scheme.activations)
-        least, most = LIMITS[dtype]
-        low, high = min(bounds[0], 0.0), max(bounds[1], 0.0)
-        if scheme.symmetric:
-            high = max(-low, high)
-            scale, zero_point = high / (most - (least + most + 1) // 2), (least + most + 1) // 2
-        else:
-            scale = (high - low) / (most - least)
-            zero_point = round(least - low / scale) if scale > LEAST_SCALE else least
-        scale = single(scale) if scale > LEAST_SCALE else 1.0
-        return cls(scale, min(max(zero_point, least), most), dtype)
-
-
-def single(value: float) -> float:
-    """The nearest float32, which is what runtimes store scales in."""
-    return torch.tensor(value, dtype=torch.float32).item()
 
 
 @dataclass(frozen=True)
@@ -187,7 +147,8 @@ class Quantizer:
             assert tensor is not None
             limit = WEIGHT_LIMIT if dtype is torch.int8 else BIAS_LIMIT
             steps = torch.round(tensor.detach().double() / along(scales.double(), axis, tensor.dim()))
-            stored = self.editor.add_weight(f"{key}_{dtype_name(dtype)}", steps.clamp(-limit, limit).to(dtype))
+            name = f"{key}_{str(dtype).removeprefix('torch.')}"
+            stored = self.editor.add_weight(name, steps.clamp(-limit, limit).to(dtype))
             scale = self.editor.add_weight(f"{key}_scale", scales)
             return self.editor.call(voxc.dequantize_channels.default, stored, scale, axis)
 
@@ -284,26 +245,3 @@ def steps_of(dequantized: fx.Node) -> Steps:
     assert isinstance(scale, float)
     assert isinstance(zero_point, int)
     return Steps(scale, zero_point, quantized.meta["val"].dtype)
-
-
-def weight_scales(weight: Tensor, axis: int, bias: Tensor | None = None, step: float = 1.0) -> Tensor:
-    """The scale of each output channel [channels] float32: its largest weight is 127 steps.
-
-    Wider where a bias would else not fit into 32 bits in steps of weight times activation (`step`).
-    """
-    others = [other for other in range(weight.dim()) if other != axis]
-    scales = weight.detach().abs().amax(others).double() / WEIGHT_LIMIT
-    if bias is not None:
-        largest = bias.detach().abs().double().reshape(-1, scales.numel()).amax(0)
-        scales = torch.maximum(scales, largest / (step * BIAS_LIMIT))
-    return torch.where(scales > LEAST_SCALE, scales, 1.0).to(torch.float32)
-
-
-def along(vector: Tensor, axis: int, rank: int) -> Tensor:
-    shape = [1] * rank
-    shape[axis] = -1
-    return vector.reshape(shape)
-
-
-def dtype_name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

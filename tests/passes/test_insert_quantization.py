@@ -15,7 +15,8 @@ from voxc.compiler.program import Component, Program, export, module_path
 from voxc.compiler.target import Scheme, Target
 from voxc.passes.base import PassResult
 from voxc.passes.clean_up import CleanUp
-from voxc.passes.insert_quantization import InsertQuantization, Steps
+from voxc.passes.insert_quantization import InsertQuantization
+from voxc.passes.integer_steps import Steps
 from voxc.passes.precision_rules import candidates, complete
 
 aten = torch.ops.aten
