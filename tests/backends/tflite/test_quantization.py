@@ -51,13 +51,21 @@ def test_one_user_of_real_numbers_too(tmp_path: Path) -> None:
     assert check(tmp_path, network, SHAPE, tolerance=1e-4)["ADD"] == {"fp32": 2}
 
 
+def test_users_who_want_different_integers(tmp_path: Path) -> None:
+    def network(x: Tensor) -> Tensor:
+        y = integers(x) + integers(x)
+        return integers(y, 0.1, 2) + integers(y, 0.3, 1)
+
+    assert check(tmp_path, network, SHAPE, tolerance=1e-4)["ADD"] == {"fp32": 2}
+
+
 def test_another_scale_for_the_same_integers_is_a_product(tmp_path: Path) -> None:
     """What multiplies integers by a number leaves them as they are, to the last one."""
 
     def network(x: Tensor) -> Tensor:
-        return voxc.dequantize(voxc.quantize(x, 0.05, -3, torch.int8), 0.0125, -3)
+        return voxc.dequantize(voxc.quantize(x * 3, 0.05, -3, torch.int8), 0.0125, -3)
 
-    assert check(tmp_path, network, SHAPE, tolerance=1e-6) == {**ENDS, "MUL": {"int8": 1}}
+    assert check(tmp_path, network, SHAPE, tolerance=1e-6) == {**ENDS, "MUL": {"fp32": 1, "int8": 1}}
 
 
 def test_other_zeros_for_the_same_integers_are_refused(tmp_path: Path) -> None:
