@@ -33,10 +33,16 @@ class Requirement:
 
 @dataclass(frozen=True)
 class Artifact:
-    """What a backend made of a program: a format and its files, the main one first."""
+    """What a backend made of a program: a format and its files, the main one first.
+
+    `operators` counts the operators in the file by type and by what they compute in, as `{"CONV_2D": {"int8": 72,
+    "fp32": 3}}`. `oldest_runtime` is the first release of the runtime that has all of them, where that is known.
+    """
 
     format: str
     files: tuple[Path, ...]
+    operators: Mapping[str, Mapping[str, int]]
+    oldest_runtime: str | None = None
 
 
 class Runner(ABC):

@@ -54,7 +54,8 @@ def stage_component(channels: int, length: int) -> Component:
     torch.manual_seed(0)
     features = np.random.default_rng(0).standard_normal((1, channels, length), dtype=np.float32)
     output = spec.model_copy(update={"name": "y"})
-    return Component("stage", ResidualStage(channels).eval(), (spec,), (), (output,), lambda frames, seed=0: {"x": features})
+    module = ResidualStage(channels).eval()
+    return Component("stage", module, (spec,), (), (output,), lambda frames, seed=0: {"x": features})
 
 
 def emit(component: Component, target: Target, rows: int | None, folder: Path, threads: int) -> Runner:

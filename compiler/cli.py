@@ -101,7 +101,32 @@ def compile(
         float | None, typer.Option(help="Segment length in seconds. (default: 2; 4 with a content encoder)")
     ] = None,
     frames: Annotated[int | None, typer.Option(help="Segment length in frames, instead of --segment.")] = None,
-    precision: Annotated[str | None, typer.Option(help="What to compute in. (default: the target's first)")] = None,
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--precision",
+            "-p",
+            metavar="POLICY|PATTERN=PRECISION",
+            help="What to compute in, and exceptions for modules: 'int8', 'dec.*=fp32'; several times. "
+            "(default: the target's first)",
+        ),
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(help="YAML with policy, overrides, observer, min_snr, calibration; options go first.")
+    ] = None,
+    min_snr: Annotated[
+        float | None, typer.Option(help="dB of float32 that a quantized component has to keep. (default: 25)")
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="What ranges come from: an NPZ of `voxc calibrate`, a recording, a directory of them."),
+    ] = None,
+    observer: Annotated[
+        str | None, typer.Option(help="How ranges are found: mse, minmax, percentile or entropy. (default: mse)")
+    ] = None,
+    plan: Annotated[
+        Path | None, typer.Option(help="A plan to use again: plan.json, or the bundle that it is in.")
+    ] = None,
     dynamic: Annotated[bool, typer.Option("--dynamic", help="Leave the segment length open.")] = False,
     threads: Threads = None,
     verify_passes: Annotated[bool, typer.Option("--verify-passes", help="Check the numbers after every pass.")] = False,
@@ -138,10 +163,13 @@ def compile(
     with progress() as report:
         report("starting")
         from voxc.compiler.driver import compile_voice
+        from voxc.compiler.precision.recipe import PrecisionRecipe, read_recipe
         from voxc.compiler.request import Request
 
+        asked = read_recipe(recipe) if recipe else PrecisionRecipe()
+        asked = asked.with_options(precision or (), observer, min_snr, calibration, plan)
         request = Request(
-            model, targets, output, segment, frames, precision, dynamic, threads, verify_passes, content, index,
+            model, targets, output, segment, frames, asked, dynamic, threads, verify_passes, content, index,
             index_budget, sample, reference, speaker, transpose, tuple(gate or ()),
         )  # fmt: skip
         bundles = compile_voice(request, report)
@@ -235,7 +263,7 @@ def inspect(
 ) -> None:
     """Show what is in a bundle or a voice."""
     from voxc.compiler.manifest import MANIFEST_NAME, read_manifest
-    from voxc.compiler.terminal import figures_table, show, table
+    from voxc.compiler.terminal import figures_table, precision_table, show, table
     from voxc.compiler.voice_files import find_voice
 
     if (path / MANIFEST_NAME).exists():
@@ -253,6 +281,7 @@ def inspect(
                 (spec.name, str(list(spec.shape)).replace("'", ""), spec.dtype, spec.unit, spec.meaning)
                 for spec in component.inputs + component.outputs
             ]))  # fmt: skip
+            show(precision_table(component))
             show(
                 table("\nPasses", ("pass", "notes"), [(done.name, "; ".join(done.notes)) for done in component.passes])
             )

@@ -7,7 +7,7 @@ from pathlib import Path
 from voxc.backends.base import Artifact
 from voxc.compiler.errors import CheckpointError
 from voxc.compiler.manifest import ComponentBuild, FileRecord, PassNote, Source, SourceFile, Voice, sha256_of_file
-from voxc.compiler.program import Program, VoiceModel
+from voxc.compiler.program import Program, VoiceModel, module_path
 from voxc.compiler.voice_files import VoiceFiles
 
 
@@ -37,17 +37,29 @@ def describe_voice(voice: VoiceModel) -> Voice:
 
 
 def describe_component(
-    program: Program, frame_rate: float, artifact: Artifact, staging: Path, bound: float
+    planned: Program, program: Program, frame_rate: float, artifact: Artifact, staging: Path, bound: float
 ) -> ComponentBuild:
+    """`planned` is the program before its plan became a part of the graph, `program` what was emitted."""
     return ComponentBuild(
         name=program.name,
         frame_rate=frame_rate,
         inputs=program.inputs,
         outputs=program.outputs,
         passes=tuple(PassNote(name=done.name, modified=done.modified, notes=done.notes) for done in program.history),
-        plan=program.plan,
-        precision_histogram=program.plan.histogram(program.compute_nodes()),
+        precisions=precisions(planned),
         format=artifact.format,
+        operators=artifact.operators,
+        oldest_runtime=artifact.oldest_runtime,
         files=tuple(FileRecord.of(staging, file) for file in artifact.files),
         min_snr_db=bound,
     )
+
+
+def precisions(program: Program) -> dict[str, dict[str, int]]:
+    """What the nodes of each module compute in, how many of each; modules in the order of the graph."""
+    modules: dict[str, list[str]] = {}
+    computing = set(program.compute_nodes())
+    for node in program.graph.nodes:
+        if node.name in computing:
+            modules.setdefault(module_path(node), []).append(node.name)
+    return {module: program.plan.histogram(names) for module, names in modules.items()}

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
 from voxc.backends import find_backend
-from voxc.backends.base import Backend, Runner
+from voxc.backends.base import Artifact, Backend, Runner
 from voxc.compiler.bundle import REFERENCE_NAME, refuse_to_overwrite, staged
+from voxc.compiler.calibration.source import Calibration
 from voxc.compiler.describe import describe_component, describe_source, describe_voice
 from voxc.compiler.errors import PassError, RecipeError
 from voxc.compiler.families import load_voice
@@ -35,7 +37,10 @@ from voxc.compiler.measure.fidelity import max_abs_error
 from voxc.compiler.measure.figures import fidelity_figures, figure, latency_figures, missing_latency
 from voxc.compiler.measure.machine import peak_memory_mib, this_machine, tool_versions, usable_cores
 from voxc.compiler.measure.quality.gates import Gate, failures
-from voxc.compiler.plan import Policy, PrecisionPlan
+from voxc.compiler.plan import PrecisionPlan
+from voxc.compiler.precision.decide import Decider
+from voxc.compiler.precision.plans import Plans, write_plans
+from voxc.compiler.precision.recipe import DEFAULT_MIN_SNR_DB, PrecisionRecipe
 from voxc.compiler.program import Component, Program, VoiceModel, export
 from voxc.compiler.request import CONVERTING_SEGMENT_SECONDS, DEFAULT_SEGMENT_SECONDS, Request
 from voxc.compiler.runtime.voice import pipeline_of
@@ -44,8 +49,8 @@ from voxc.compiler.tensor import Array, write_npz
 from voxc.compiler.voice_files import VoiceFiles, demo_sample, find_voice
 from voxc.passes.pipeline import pipeline
 
-# What a correct lowering reaches with room to spare, and a wrong one does not.
-LEAST_SNR_DB: Mapping[Policy, float] = {"fp32": 60.0}
+# What a correct lowering reaches with room to spare, and a wrong one does not: in float32, and with weights in fp16.
+LEAST_FLOAT32_SNR_DB, LEAST_FP16_SNR_DB = 60.0, 40.0
 
 Report = Callable[[str], None]
 
@@ -70,15 +75,16 @@ def compile_voice(request: Request, report: Report = lambda message: None) -> li
     frames = request.segment_frames(voice.frame_rate, voice.frame_step, default)
     report(f"exporting {frames} frames ({frames / voice.frame_rate:g} s)")
     parts = [Part.of(component, voice.frames_for(component, frames), request.dynamic) for component in voice.components]
+    calibration = Calibration(request.precision.calibration, files, voice, frames, request.speaker, report)
     trial = prepare_trial(request, files, voice, frames, report)
     bundles = []
     for target in request.targets:
-        job = Job(request, target, voice, report)
+        job = Job(request, target, voice, calibration, report)
         place = request.place_for(target)
         with staged(place) as staging:
             compiled = [job.compile(part, staging) for part in parts]
             conversion = job.convert(trial, frames, compiled, staging)
-            manifest = assemble(job, source, parts, compiled, conversion, staging, time.perf_counter() - started)
+            manifest = job.assemble(source, parts, compiled, conversion, staging, time.perf_counter() - started)
             write_manifest(staging, manifest)
         bundles.append((place, manifest))
     return bundles
@@ -104,9 +110,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Compiled:
-    """One component for one target, ready to run; `failures` is what fell short."""
+    """One component for one target, ready to run; `failures` is what fell short, `searches` tells of its plan."""
 
     build: ComponentBuild
+    plan: PrecisionPlan
+    searches: tuple[FileRecord, ...]
     measurements: ComponentMeasurements
     runner: Runner
     failures: tuple[str, ...]
@@ -119,6 +127,7 @@ class Job:
     request: Request
     target: Target
     voice: VoiceModel
+    calibration: Calibration
     report: Report
 
     @property
@@ -126,8 +135,8 @@ class Job:
         return find_backend(self.target.backend)
 
     @property
-    def precision(self) -> Policy:
-        return self.request.precision_for(self.target)
+    def decider(self) -> Decider:
+        return Decider(self.target, self.request.precision, self.calibration.samples, self.load, self.report)
 
     @property
     def threads(self) -> int:
@@ -141,26 +150,39 @@ class Job:
         """Passes, emission, numerical check and measurement of one component."""
         name = part.component.name
         self.report(f"{self.target.name}: {name}: passes")
-        program = self.run_passes(part)
+        decision = self.decider.decide(part.component, self.run_passes(part))
+        program = self.decider.quantize(decision.program)
         self.report(f"{self.target.name}: {name}: emitting")
-        self.backend.require(self.backend.emit_needs, f"emit for {self.target.name}")
-        self.backend.check(program, self.target)
-        artifact = self.backend.emit(program, self.target, staging)
+        artifact = self.emit(program, staging)
         self.report(f"{self.target.name}: {name}: checking")
         self.backend.require(self.backend.run_needs, f"check what was emitted for {self.target.name}")
         runner = self.backend.load(artifact.files[0], self.threads)
         figures = self.measure(part, runner)
-        bound = LEAST_SNR_DB[self.precision]
+        bound = least_snr(decision.program.plan, self.request.precision)
         measurements = ComponentMeasurements(
             figures={**figures, **part.component.figures},
             passes={done.name: figure(done.seconds, "s", "wall clock") for done in program.history},
         )
         return Compiled(
-            describe_component(program, part.component.frame_rate, artifact, staging, bound),
+            describe_component(decision.program, program, part.component.frame_rate, artifact, staging, bound),
+            decision.program.plan,
+            tuple(FileRecord.of(staging, file) for file in decision.write(staging)),
             measurements,
             runner,
             missed(name, figures, bound),
         )
+
+    def emit(self, program: Program, directory: Path) -> Artifact:
+        self.backend.require(self.backend.emit_needs, f"emit for {self.target.name}")
+        self.backend.check(program, self.target)
+        return self.backend.emit(program, self.target, directory)
+
+    def load(self, program: Program) -> Runner:
+        """A program in the target's runtime, leaving no file."""
+        with tempfile.TemporaryDirectory(prefix="voxc-") as directory:
+            artifact = self.emit(program, Path(directory))
+            self.backend.require(self.backend.run_needs, f"measure layers for {self.target.name}")
+            return self.backend.load(artifact.files[0], self.threads)
 
     def convert(self, trial: Trial | None, frames: int, compiled: list[Compiled], staging: Path) -> Conversion | None:
         """The trial, by what was emitted."""
@@ -188,13 +210,65 @@ class Job:
         figures = {"fidelity": conversion.fidelity, "task": conversion.task}
         return failures(self.gates, figures, lenient=self.target.gates)
 
+    def assemble(
+        self,
+        source: Source,
+        parts: list[Part],
+        compiled: list[Compiled],
+        conversion: Conversion | None,
+        staging: Path,
+        seconds: float,
+    ) -> Manifest:
+        """Writes the plan and the reference tensors, and gives the manifest of the bundle."""
+        plans = Plans(
+            target=self.target.name,
+            policy=self.decider.policy,
+            components={component.build.name: component.plan for component in compiled},
+        )
+        build = Build(
+            tools=tool_versions(),
+            source=source,
+            target=TargetRecord.of(self.target),
+            recipe=Recipe(
+                frames=parts[-1].program.frames,
+                dynamic=self.request.dynamic,
+                precision=plans.policy,
+                gates=self.gates,
+            ),
+            voice=describe_voice(self.voice),
+            plan=FileRecord.of(staging, write_plans(staging, plans)),
+            components=tuple(component.build for component in compiled),
+        )
+        measurements = Measurements(
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            machine=this_machine(),
+            threads=self.threads,
+            compile={
+                "seconds": figure(seconds, "s", "wall clock from the checkpoint to this manifest"),
+                "peak_memory": figure(peak_memory_mib(), "MiB", "largest resident set of the compiling process"),
+            },
+            reference=write_references(staging, parts),
+            components={component.build.name: component.measurements for component in compiled},
+            calibration=self.calibration.source,
+            searches=tuple(file for component in compiled for file in component.searches),
+            conversion=conversion,
+        )
+        failed = (*(failure for component in compiled for failure in component.failures), *self.shut_gates(conversion))
+        return Manifest(
+            status="failed" if failed else "passed",
+            failures=failed,
+            build_digest=build.digest(),
+            build=build,
+            measurements=measurements,
+        )
+
     def run_passes(self, part: Part) -> Program:
         """The program after the target's pipeline; on request, each pass is checked by running the graph.
 
         Raises:
             PassError: a pass refused the graph, or moved the outputs further than it says it may.
         """
-        program = replace(part.program, plan=PrecisionPlan())
+        program = part.program
         tensors = {name: torch.from_numpy(array) for name, array in part.inputs.items()}
         before = {name: torch.from_numpy(array) for name, array in part.outputs.items()}
         for compiler_pass in pipeline(self.target):
@@ -265,47 +339,12 @@ def missed(component: str, figures: Mapping[str, Figure], bound: float) -> tuple
     return ()
 
 
-def assemble(
-    job: Job,
-    source: Source,
-    parts: list[Part],
-    compiled: list[Compiled],
-    conversion: Conversion | None,
-    staging: Path,
-    seconds: float,
-) -> Manifest:
-    """Writes the reference tensors and gives the manifest of the bundle."""
-    voice, request = job.voice, job.request
-    build = Build(
-        tools=tool_versions(),
-        source=source,
-        target=TargetRecord.of(job.target),
-        recipe=Recipe(
-            frames=parts[-1].program.frames, dynamic=request.dynamic, precision=job.precision, gates=job.gates
-        ),
-        voice=describe_voice(voice),
-        components=tuple(component.build for component in compiled),
-    )
-    measurements = Measurements(
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        machine=this_machine(),
-        threads=job.threads,
-        compile={
-            "seconds": figure(seconds, "s", "wall clock from the checkpoint to this manifest"),
-            "peak_memory": figure(peak_memory_mib(), "MiB", "largest resident set of the compiling process"),
-        },
-        reference=write_references(staging, parts),
-        components={component.build.name: component.measurements for component in compiled},
-        conversion=conversion,
-    )
-    failed = (*(failure for component in compiled for failure in component.failures), *job.shut_gates(conversion))
-    return Manifest(
-        status="failed" if failed else "passed",
-        failures=failed,
-        build_digest=build.digest(),
-        build=build,
-        measurements=measurements,
-    )
+def least_snr(plan: PrecisionPlan, recipe: PrecisionRecipe) -> float:
+    """The bound in dB that a component's output has to keep, by the coarsest that its nodes compute in."""
+    used = set(plan.nodes.values())
+    if not used - {"fp32", "fp16"}:
+        return LEAST_FP16_SNR_DB if "fp16" in used else LEAST_FLOAT32_SNR_DB
+    return recipe.min_snr or DEFAULT_MIN_SNR_DB
 
 
 def write_references(staging: Path, parts: list[Part]) -> FileRecord:

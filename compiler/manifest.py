@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
@@ -16,7 +17,6 @@ import jsonschema
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from voxc.compiler.errors import BundleError
-from voxc.compiler.plan import PrecisionPlan
 from voxc.compiler.target import Target
 from voxc.compiler.tensor import TensorSpec
 
@@ -116,8 +116,8 @@ class TargetRecord(Record):
 
 
 class Recipe(Record):
-    """What was asked for. `frames` is the segment length, and with `dynamic` the one that was measured. `gates` are
-    bounds on the figures of the conversion."""
+    """What was asked for. `frames` is the segment length, and with `dynamic` the one that was measured. `precision` is
+    the policy; what came of it is the plan. `gates` are bounds on the figures of the conversion."""
 
     frames: int
     dynamic: bool
@@ -133,28 +133,37 @@ class PassNote(Record):
 
 class ComponentBuild(Record):
     """One component: its interface, what the passes did, and its artifact (main file first). `frame_rate` is in frames
-    a second."""
+    a second. `precisions` counts what the nodes of each module compute in, `operators` what the artifact's own
+    operators do, as read back from its file. `oldest_runtime` is the first that has these, where that is known."""
 
     name: str
     frame_rate: float
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     passes: tuple[PassNote, ...]
-    plan: PrecisionPlan
-    precision_histogram: Mapping[str, int]
+    precisions: Mapping[str, Mapping[str, int]]
     format: str
+    operators: Mapping[str, Mapping[str, int]]
+    oldest_runtime: str | None
     files: tuple[FileRecord, ...] = Field(min_length=1)
     min_snr_db: float
 
+    @property
+    def precision_histogram(self) -> dict[str, int]:
+        """What the nodes of all modules compute in."""
+        return dict(sorted(sum(map(Counter, self.precisions.values()), Counter()).items()))
+
 
 class Build(Record):
-    """Everything that follows from the checkpoint, the options and the tools: equal for equal inputs."""
+    """Everything that follows from the checkpoint, the options and the tools: equal for equal inputs. A plan that was
+    found by measuring is such an input: `--plan` gives the same build again."""
 
     tools: Mapping[str, str]
     source: Source
     target: TargetRecord
     recipe: Recipe
     voice: Voice
+    plan: FileRecord
     components: tuple[ComponentBuild, ...] = Field(min_length=1)
 
     def digest(self) -> str:
@@ -198,7 +207,8 @@ class Conversion(Record):
 
 class Measurements(Record):
     """What differs from run to run. `compile` is what the compile itself took; `reference` holds inputs, noise and
-    float32 PyTorch's outputs; `conversion` is there for voices that have all that a conversion needs."""
+    float32 PyTorch's outputs; `conversion` is there for voices that have all that a conversion needs. `calibration`
+    says what ranges came from, `searches` are tables and plots of how plans were found."""
 
     created: str
     machine: Machine
@@ -206,6 +216,8 @@ class Measurements(Record):
     compile: Mapping[str, Figure]
     reference: FileRecord
     components: Mapping[str, ComponentMeasurements]
+    calibration: str | None = None
+    searches: tuple[FileRecord, ...] = ()
     conversion: Conversion | None = None
 
 
@@ -221,7 +233,9 @@ class Manifest(Record):
         """Every file of the bundle but the manifest."""
         measured = self.measurements
         return [
+            self.build.plan,
             measured.reference,
+            *measured.searches,
             *(file for component in self.build.components for file in component.files),
             *(measured.conversion.audio.values() if measured.conversion else ()),
         ]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from voxc.compiler.errors import RecipeError
 from voxc.compiler.measure.quality.gates import Gate
-from voxc.compiler.plan import Policy
+from voxc.compiler.precision.recipe import PrecisionRecipe
 from voxc.compiler.target import Target
 from voxc.compiler.tensor import MAX_FRAMES
 from voxc.compiler.voice_files import DEFAULT_INDEX_BUDGET
@@ -25,9 +25,10 @@ class Request:
 
     `output` is the bundle for one target, and the directory of bundles for several; without it a bundle is named after
     the model and the target. At most one of `segment` (seconds) and `frames` is given. `threads` of None are the
-    target's. `content` and `index` go before what lies beside the model; `index_budget` is in MiB. `sample` is
-    converted to measure what the bundle sounds like, `reference` is a recording of the speaker that it is converted
-    to, and `transpose` is in semitones; None brings the pitch of the one to that of the other.
+    target's. `precision` says what to compute in. `content` and `index` go before what lies beside the model;
+    `index_budget` is in MiB. `sample` is converted to measure what the bundle sounds like, `reference` is a recording
+    of the speaker that it is converted to, and `transpose` is in semitones; None brings the pitch of the one to that
+    of the other.
     """
 
     model: Path
@@ -35,7 +36,7 @@ class Request:
     output: Path | None = None
     segment: float | None = None
     frames: int | None = None
-    precision: str | None = None
+    precision: PrecisionRecipe = field(default_factory=PrecisionRecipe)
     dynamic: bool = False
     threads: int | None = None
     verify_passes: bool = False
@@ -57,24 +58,11 @@ class Request:
         for text in self.gates:
             Gate.parse(text)
         for target in self.targets:
-            self.precision_for(target)
+            policy = self.precision.policy_for(target)
             if self.dynamic and not target.dynamic:
                 raise RecipeError(f"target {target.name} needs a fixed segment length; leave out --dynamic")
-
-    def precision_for(self, target: Target) -> Policy:
-        """What the target computes in.
-
-        Raises:
-            RecipeError: it has no such precision.
-        """
-        if self.precision is None:
-            return target.default_precision
-        for precision in target.precisions:
-            if precision == self.precision:
-                return precision
-        there = ", ".join(target.precisions)
-        why = next((f" ({reason})" for name, reason in target.absent.items() if name == self.precision), "")
-        raise RecipeError(f"target {target.name} has no precision {self.precision!r}{why}; it has {there}")
+            if self.dynamic and (policy != "fp32" or self.precision.overrides or self.precision.plan):
+                raise RecipeError("integers are calibrated for one segment length; leave out --dynamic or --precision")
 
     def segment_frames(self, frame_rate: float, step: int = 1, default: float = DEFAULT_SEGMENT_SECONDS) -> int:
         """The segment length in frames, a multiple of `step`; `default` is in seconds.

@@ -20,7 +20,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from voxc.compiler.manifest import Conversion, Figure, Manifest
+from voxc.compiler.manifest import ComponentBuild, Conversion, Figure, Manifest
 from voxc.compiler.measure.quality.gates import METRICS, rate
 
 Report = Callable[[str], None]
@@ -181,3 +181,13 @@ def speed(figures: Mapping[str, Figure]) -> str:
         return f"latency {latency.how}"
     rate = figures["real_time_factor"].value
     return f"{told(latency)}, real-time factor {rate:.3g}, {told(figures['speedup'])} PyTorch eager"
+
+
+def precision_table(component: ComponentBuild) -> Table:
+    """What the nodes of each module compute in, and what the operators of the artifact do."""
+    used = list(component.precision_histogram)
+    rows = [
+        (module or component.name, *(str(counts.get(precision, "")) for precision in used))
+        for module, counts in component.precisions.items()
+    ]
+    return table("\nPrecision", ("module", *used), rows)

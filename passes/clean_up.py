@@ -33,7 +33,8 @@ NOTHING_IF_SAME_SHAPE = frozenset({aten.expand.default, aten.view.default, aten.
 
 @dataclass(frozen=True)
 class CleanUp(Pass):
-    """Drops copies, assertions and dead nodes; folds constants of at most `most_folded_bytes`.
+    """Drops copies, assertions and dead nodes; folds constants of at most `most_folded_bytes`, or no larger than what
+    they are made of.
 
     A larger constant stays a computation: weights may be expanded, but not without bound.
     """
@@ -106,9 +107,10 @@ def is_foldable(node: fx.Node, values: dict[fx.Node, Any], most_bytes: int) -> b
     result = node.meta.get("val")
     parts = result if isinstance(result, tuple | list) else [result]
     sizes = [static_bytes(part) for part in parts]
-    if None in sizes or (node.target is not operator.getitem and sum(filter(None, sizes)) > most_bytes):
+    if None in sizes or not all(source in values for source in node.all_input_nodes):
         return False
-    return all(source in values for source in node.all_input_nodes)
+    given = sum(static_bytes(values[source]) or 0 for source in node.all_input_nodes)
+    return node.target is operator.getitem or sum(filter(None, sizes)) <= max(most_bytes, given)
 
 
 def static_bytes(value: object) -> int | None:

@@ -30,11 +30,11 @@ class OnnxRuntimeBackend(Backend):
             )
 
     def emit(self, program: Program, target: Target, directory: Path) -> Artifact:
-        from voxc.backends.onnx import emitter
+        from voxc.backends.onnx import emitter, reader
 
         assert target.opset is not None, "targets of this backend have an opset"
         files = emitter.emit(program, target.opset, directory / f"{program.name}.onnx")
-        return Artifact("onnx", tuple(files))
+        return Artifact("onnx", tuple(files), reader.count_operators(files[0]))
 
     def load(self, file: Path, threads: int) -> Runner:
         from voxc.backends.onnxruntime.runner import OnnxRuntimeRunner

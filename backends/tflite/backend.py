@@ -32,7 +32,8 @@ class TfliteBackend(Backend):
 
         file = directory / f"{program.name}.tflite"
         emitter.emit(program, file)
-        return Artifact("tflite", (file,), operators=reader.count_operators(file))
+        oldest = f"TensorFlow Lite {reader.runtime_of(file)}"
+        return Artifact("tflite", (file,), reader.count_operators(file), oldest)
 
     def load(self, file: Path, threads: int) -> Runner:
         self.require(self.run_needs, "run TFLite files")

@@ -73,7 +73,8 @@ class PrecisionRecipe(BaseModel):
         Raises:
             RecipeError: an option makes no sense.
         """
-        policy, overrides = self.policy, list(self.overrides)
+        policy: str | None = self.policy
+        overrides = list(self.overrides)
         for text in precision:
             pattern, equals, name = text.rpartition("=")
             if equals:

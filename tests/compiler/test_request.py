@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from voxc.compiler.errors import RecipeError
+from voxc.compiler.precision.recipe import PrecisionRecipe
 from voxc.compiler.request import Request
 from voxc.compiler.target import Target
 
@@ -34,7 +35,8 @@ def test_segment_lengths(target: Target, options: dict[str, float], frames: int)
         ({"frames": 10, "segment": 1.0}, "give one of them"),
         ({"threads": 0}, "--threads must be at least 1"),
         ({"gates": ("secs",)}, "gate 'secs': write it as 'secs>=0.8'"),
-        ({"precision": "int3"}, "no precision 'int3'; it has fp32"),
+        ({"precision": PrecisionRecipe(policy="int4")}, "no precision 'int4' .*; it has fp32"),
+        ({"precision": PrecisionRecipe(policy="int8"), "dynamic": True}, "calibrated for one segment length"),
     ],
 )
 def test_options_that_cannot_work(target: Target, options: dict[str, float], complaint: str) -> None:

@@ -16,6 +16,12 @@ def test_snr_of_scaled_noise(decibels: float) -> None:
     assert snr_db(TONE, TONE + noise) == pytest.approx(decibels, abs=0.01)
 
 
+def test_a_constant_hides_no_noise() -> None:
+    noise = 0.1 * np.random.default_rng(0).standard_normal(TONE.shape)
+    assert snr_db(TONE + 5, TONE + 5 + noise) == pytest.approx(snr_db(TONE, TONE + noise), abs=1e-3)
+    assert snr_db(TONE, TONE + 1) == pytest.approx(10 * np.log10(0.5), abs=1e-3)  # in the output, it is noise
+
+
 def test_snr_at_its_ends() -> None:
     assert snr_db(TONE, TONE) == np.inf
     assert snr_db(np.zeros(3), np.ones(3)) == -np.inf

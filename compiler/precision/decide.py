@@ -1,0 +1,123 @@
+"""What a component computes in for a target: by its recipe, by a plan that is given, or by measuring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from voxc.backends.base import Runner
+from voxc.compiler.calibration.ranges import calibrate
+from voxc.compiler.plan import Policy, Precision, PrecisionPlan
+from voxc.compiler.precision.layers import LayerClock
+from voxc.compiler.precision.plans import read_plans
+from voxc.compiler.precision.recipe import DEFAULT_MIN_SNR_DB, PrecisionRecipe
+from voxc.compiler.precision.record import SearchRecord, write_search
+from voxc.compiler.precision.search import search
+from voxc.compiler.precision.sensitivity import measure_sensitivities
+from voxc.compiler.precision.subject import Subject
+from voxc.compiler.program import Component, Program
+from voxc.compiler.target import Target
+from voxc.compiler.tensor import Array
+from voxc.passes.annotate_precision import AnnotatePrecision
+from voxc.passes.insert_quantization import InsertQuantization
+from voxc.passes.precision_rules import candidates, has_weight
+
+Report = Callable[[str], None]
+Samples = Sequence[Mapping[str, Array]]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The program with its plan, not quantized yet, and what a search found on the way to it."""
+
+    program: Program
+    search: SearchRecord | None = None
+
+    def write(self, directory: Path) -> list[Path]:
+        """The files about the search, if there was one."""
+        return [] if self.search is None else write_search(directory, self.search)
+
+
+@dataclass(frozen=True)
+class Decider:
+    """Decides for the components of one voice and target.
+
+    `samples` gives a component's calibration inputs and is asked only where ranges are needed. `load` brings a program
+    into the target's runtime.
+    """
+
+    target: Target
+    recipe: PrecisionRecipe
+    samples: Callable[[Component], Samples]
+    load: Callable[[Program], Runner]
+    report: Report
+
+    @property
+    def policy(self) -> Policy:
+        """What was asked for; of a plan that is given, what led to it."""
+        if self.recipe.plan is not None:
+            return read_plans(self.recipe.plan).policy
+        return self.recipe.policy_for(self.target)
+
+    def decide(self, component: Component, program: Program) -> Decision:
+        """A plan for the program that the target's passes have left.
+
+        Raises:
+            RecipeError: the recipe asks for what the graph or the target cannot do.
+        """
+        if self.recipe.plan is not None:
+            plan = read_plans(self.recipe.plan).plan_for(program, self.recipe.plan)
+            return Decision(replace(program, plan=plan))
+        if self.policy != "auto":
+            return Decision(self.with_ranges(component, self.annotate(program, self.policy)))
+        whole = self.with_ranges(component, self.annotate(program, "int8"))
+        free = tuple(name for name in candidates(whole) if whole.plan.precision(name) == "int8")
+        if not free:
+            return Decision(whole)
+        return self.search(component, whole, free)
+
+    def search(self, component: Component, whole: Program, free: tuple[str, ...]) -> Decision:
+        """Measures every layer that is free to be an integer, and finds the fastest choice that keeps the bound."""
+
+        def tick(detail: str) -> None:
+            self.report(f"{self.target.name}: {component.name}: searching, {detail}")
+
+        nodes = {node.name: node for node in whole.graph.nodes}
+        layers = tuple(name for name in free if has_weight(whole, nodes[name]))
+        sums = tuple(name for name in free if name not in layers)
+        tick(f"{len(layers)} layers")
+        inputs = {name: torch.from_numpy(array) for name, array in self.samples(component)[0].items()}
+        subject = Subject(
+            whole, layers, sums, lambda chosen: self.precisions(whole, chosen), self.quantize, self.load, inputs,
+            component.audio_rate,
+        )  # fmt: skip
+        table = measure_sensitivities(subject, LayerClock(self.load), tick)
+        min_snr = self.recipe.min_snr or DEFAULT_MIN_SNR_DB
+        trials = search(subject, table, min_snr, tick)
+        return Decision(subject.planned(trials[-1].chosen), SearchRecord.of(component.name, min_snr, table, trials))
+
+    def precisions(self, program: Program, chosen: Collection[str]) -> Mapping[str, Precision]:
+        """What every node computes in with these candidates as integers; the others only store their weights smaller,
+        where the target does that without a loss."""
+        rest: Policy = "fp16" if "fp16" in self.target.precisions else "fp32"
+        asked: tuple[tuple[str, Precision], ...] = tuple((name, "int8") for name in sorted(chosen))
+        return self.annotate(program, rest, asked).plan.nodes
+
+    def annotate(self, program: Program, policy: Policy, chosen: tuple[tuple[str, Precision], ...] = ()) -> Program:
+        overrides = tuple((override.pattern, override.precision) for override in self.recipe.overrides)
+        plain = replace(program, plan=PrecisionPlan(ranges=program.plan.ranges))
+        return AnnotatePrecision(policy, (*chosen, *overrides))(plain, self.target).program
+
+    def with_ranges(self, component: Component, program: Program) -> Program:
+        """The program with the ranges that its integers need."""
+        if "int8" not in program.plan.nodes.values():
+            return program
+        self.report(f"{self.target.name}: {component.name}: calibrating")
+        ranges = calibrate(program, self.samples(component), self.recipe.observer)
+        return replace(program, plan=program.plan.model_copy(update={"ranges": ranges}))
+
+    def quantize(self, program: Program) -> Program:
+        return InsertQuantization()(program, self.target).program

@@ -1,0 +1,83 @@
+"""What a search found, as files of a bundle: a table, and a plot where matplotlib is there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from voxc.compiler.precision.search import Trial
+from voxc.compiler.precision.sensitivity import Sensitivity
+
+FOLDER = "precision"
+
+
+class TrialRecord(BaseModel):
+    """One choice that the search tried: how many layers were integers, and the SNR in dB that PyTorch found."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    integers: int
+    snr: float | None
+
+
+class SearchRecord(BaseModel):
+    """A component's search: each layer alone, the choices tried, and the layers that became integers in the end."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    component: str
+    min_snr: float
+    chosen: tuple[str, ...]
+    trials: tuple[TrialRecord, ...]
+    layers: tuple[Sensitivity, ...]
+
+    @classmethod
+    def of(cls, component: str, min_snr: float, layers: Sequence[Sensitivity], trials: Sequence[Trial]) -> SearchRecord:
+        return cls(
+            component=component,
+            min_snr=min_snr,
+            chosen=tuple(layer.node for layer in layers if layer.node in trials[-1].chosen),
+            trials=tuple(
+                TrialRecord(integers=len(trial.chosen), snr=trial.damage.snr if trial.damage.noise > 0 else None)
+                for trial in trials
+            ),
+            layers=tuple(layers),
+        )
+
+
+def write_search(directory: Path, record: SearchRecord) -> list[Path]:
+    """The files of a search in a bundle's directory."""
+    folder = directory / FOLDER
+    folder.mkdir(exist_ok=True)
+    table = folder / f"{record.component}.json"
+    table.write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    if find_spec("matplotlib") is None:
+        return [table]
+    return [table, draw(record, folder / f"{record.component}.png")]
+
+
+def draw(record: SearchRecord, path: Path) -> Path:
+    """A bar for each layer, in the order of the graph: what it costs alone, and how long it takes in each form."""
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    chosen = set(record.chosen)
+    colours = ["tab:blue" if layer.node in chosen else "tab:orange" for layer in record.layers]
+    places = range(len(record.layers))
+    figure = Figure(figsize=(max(8, 0.09 * len(record.layers)), 7), layout="constrained")
+    cost, time = figure.subplots(2, 1, sharex=True)
+    cost.bar(places, [-(layer.snr or 0) for layer in record.layers], color=colours)
+    cost.set_ylabel("noise alone, dB below the signal")
+    cost.invert_yaxis()
+    cost.set_title(f"{record.component}: {len(chosen)} of {len(record.layers)} layers as integers, "
+                   f"at least {record.min_snr:g} dB")  # fmt: skip
+    time.bar(places, [layer.float32_ms for layer in record.layers], color="lightgrey")
+    time.bar(places, [layer.int8_ms for layer in record.layers], color=colours)
+    time.set_ylabel("ms: float32 (grey), int8")
+    time.set_xlabel("layers in the order of the graph")
+    cost.legend(handles=[Patch(color="tab:blue", label="int8"), Patch(color="tab:orange", label="float")])
+    figure.savefig(path, dpi=110)
+    return path

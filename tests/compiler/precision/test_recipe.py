@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from voxc.compiler.errors import RecipeError
+from voxc.compiler.precision.recipe import Override, PrecisionRecipe, read_recipe
+from voxc.compiler.target import Target
+
+RECIPE = """
+policy: int8
+overrides: {"dec.*": fp32, enc_p.emb_phone: int8}
+observer: percentile
+min_snr: 20
+"""
+
+
+def read(tmp_path: Path, text: str) -> PrecisionRecipe:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    return read_recipe(path)
+
+
+def test_a_file_is_a_recipe(tmp_path: Path) -> None:
+    recipe = read(tmp_path, RECIPE)
+    assert (recipe.policy, recipe.observer, recipe.min_snr) == ("int8", "percentile", 20)
+    assert [str(override) for override in recipe.overrides] == ["dec.*=fp32", "enc_p.emb_phone=int8"]
+
+
+def test_options_go_before_the_file(tmp_path: Path) -> None:
+    recipe = read(tmp_path, RECIPE).with_options(["mixed", "dec.ups.*=int8"], observer="minmax")
+    assert (recipe.policy, recipe.observer, recipe.min_snr) == ("mixed", "minmax", 20)
+    assert recipe.overrides[-1] == Override(pattern="dec.ups.*", precision="int8")
+    assert len(recipe.overrides) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("policy: int5", "policy: Input should be"),
+        ("colour: red", "colour: Extra inputs"),
+        ("- int8", "must be a mapping"),
+        ("overrides: [a]", "must be a mapping, and so must its overrides"),
+        ("overrides: {a: auto}", "no precision 'auto'; modules take fp32"),
+        ("min_snr: -3", "min_snr"),
+        ("policy: {", "not readable as YAML"),
+    ],
+)
+def test_a_wrong_file_is_an_error_that_says_where(tmp_path: Path, text: str, complaint: str) -> None:
+    with pytest.raises(RecipeError, match=complaint):
+        read(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("precision", "options", "complaint"),
+    [
+        (["fp8"], {}, "no precision 'fp8'; there are fp32, fp16"),
+        (["dec.*=fp8"], {}, "no precision 'fp8'; modules take"),
+        ([], {"observer": "oracle"}, "--observer"),
+        ([], {"min_snr": -1.0}, "--min-snr"),
+    ],
+)
+def test_wrong_options_are_errors(precision: list[str], options: dict[str, object], complaint: str) -> None:
+    with pytest.raises(RecipeError, match=complaint):
+        PrecisionRecipe().with_options(precision, **options)  # type: ignore[arg-type]
+
+
+def test_a_target_says_why_it_lacks_a_precision(target: Target) -> None:
+    poor = target.model_copy(update={"precisions": ("fp32",), "absent": {"int8": "no integer units"}})
+    assert PrecisionRecipe().policy_for(poor) == "fp32"
+    for recipe in (PrecisionRecipe(policy="int8"), PrecisionRecipe().with_options(["a=int8"])):
+        with pytest.raises(RecipeError, match=r"has no precision 'int8' \(no integer units\); it has fp32"):
+            recipe.policy_for(poor)
