@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
+from voxc.compiler.measure.latency import interleave
 from voxc.compiler.precision.sensitivity import Sensitivity, Tick
 from voxc.compiler.precision.subject import Damage, Subject, output_of
 
 # A plan is tried on other inputs than those that measure the artifact, and PyTorch rounds otherwise than the runtime.
 MARGIN_DB = 0.5
-MOST_TRIALS = 8
+MOST_TRIALS = 10
 LEAST_NOISE = 1e-12  # of a layer whose noise nobody can measure
+RUNS, SECONDS = 5, 2.0
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A choice of layers, evaluated."""
+    """A choice of layers and sums, evaluated."""
 
     chosen: frozenset[str]
     damage: Damage
@@ -29,35 +32,69 @@ def search(
 ) -> tuple[Trial, ...]:
     """The choices that were tried, the last of which is to be taken.
 
-    The first choice is everything that gains time, sums included. If that breaks the bound, sums go back to floats,
-    which costs little time. The noise of single layers adds up, but for a factor that every trial corrects, so the
-    rest is a knapsack: those go that bring the most noise for the time they save, until the bound is kept. Where
-    nothing keeps it, the last choice is empty.
+    First come all layers, and those that gain time by themselves; whichever is faster in the runtime goes first, as a
+    layer that loses by itself may still join what are integers on both sides of it. If both break the bound, sums go
+    back to floats, which costs little time. The noise of single layers adds up, but for a factor that every trial
+    corrects, so the rest is a knapsack: those go that bring the most noise for the time they save, until the bound is
+    kept. Where nothing keeps it, the last choice is empty.
     """
-    bound = 10 ** (-(min_snr + MARGIN_DB) / 10)
-    expected = output_of(subject, subject.program)
-    chosen = [layer for layer in table if layer.saved_ms > 0]
-    chosen.sort(key=lambda layer: max(layer.noise, LEAST_NOISE) / layer.saved_ms)
-    factor = 1.0
-    trials: list[Trial] = []
-    sums: tuple[str, ...] = subject.sums
-    while True:
-        names = frozenset([*(layer.node for layer in chosen), *(sums if chosen else ())])
-        damage = Damage.of(expected, output_of(subject, subject.quantized(names)), subject.audio_rate)
-        trials.append(Trial(names, damage))
-        tick(f"trial {len(trials)}, {len(chosen)} of {len(table)} layers at {damage.snr:.1f} dB")
-        if damage.noise <= bound or not names:
-            return tuple(trials)
-        if sums:
-            sums = ()
-            continue
-        factor = damage.noise / sum(max(layer.noise, LEAST_NOISE) for layer in chosen)
-        if len(trials) >= MOST_TRIALS:
-            factor *= 2 ** (len(trials) - MOST_TRIALS + 1)  # ends in any case
-        chosen = within(chosen, bound / factor)
+    judge = Judge(subject, 10 ** (-(min_snr + MARGIN_DB) / 10), output_of(subject, subject.program), tick, [])
+    gaining = [layer for layer in table if layer.saved_ms > 0]
+    starts = [names(table), names(gaining)] if len(gaining) < len(table) else [names(table)]
+    whole = [start | set(subject.sums) for start in starts]
+    if any(judge.accepts(choice) for choice in [*by_speed(subject, whole), *starts]):
+        return tuple(judge.trials)
+    gaining.sort(key=lambda layer: noise(layer) / layer.saved_ms)
+    while gaining:
+        factor = judge.trials[-1].damage.noise / sum(map(noise, gaining))
+        excess = 2.0 ** max(0, len(judge.trials) - MOST_TRIALS)  # ends in any case
+        gaining = within(gaining, judge.bound / (factor * excess))
+        if judge.accepts(names(gaining)):
+            break
+    return tuple(judge.trials)
 
 
-def within(ordered: Sequence[Sensitivity], noise: float) -> list[Sensitivity]:
+@dataclass(frozen=True)
+class Judge:
+    """Evaluates choices in PyTorch, and keeps what came of it. `bound` is noise power over signal power."""
+
+    subject: Subject
+    bound: float
+    expected: Tensor
+    tick: Tick
+    trials: list[Trial]
+
+    def accepts(self, chosen: frozenset[str]) -> bool:
+        output = output_of(self.subject, self.subject.quantized(chosen))
+        damage = Damage.of(self.expected, output, self.subject.audio_rate)
+        self.trials.append(Trial(chosen, damage))
+        self.tick(f"trial {len(self.trials)}, {len(chosen)} nodes as integers at {damage.snr:.1f} dB")
+        return damage.noise <= self.bound
+
+
+def by_speed(subject: Subject, choices: Sequence[frozenset[str]]) -> list[frozenset[str]]:
+    """The choices, the fastest in the runtime first."""
+    if len(choices) < 2:
+        return list(choices)
+    inputs = {name: tensor.numpy() for name, tensor in subject.inputs.items()}
+
+    def runner(choice: frozenset[str]) -> Callable[[], object]:
+        loaded = subject.load(subject.quantized(choice))
+        return lambda: loaded.run(inputs)
+
+    taken = interleave({str(place): runner(choice) for place, choice in enumerate(choices)}, RUNS, SECONDS)
+    return sorted(choices, key=lambda choice: taken[str(choices.index(choice))].median)
+
+
+def names(layers: Collection[Sensitivity]) -> frozenset[str]:
+    return frozenset(layer.node for layer in layers)
+
+
+def noise(layer: Sensitivity) -> float:
+    return max(layer.noise, LEAST_NOISE)
+
+
+def within(ordered: Sequence[Sensitivity], most: float) -> list[Sensitivity]:
     """As many layers from the front as keep the sum of their noises, but at least one less than there are."""
-    total = np.cumsum([max(layer.noise, LEAST_NOISE) for layer in ordered])
-    return list(ordered[: min(int(np.searchsorted(total, noise, side="right")), len(ordered) - 1)])
+    total = np.cumsum([noise(layer) for layer in ordered])
+    return list(ordered[: min(int(np.searchsorted(total, most, side="right")), len(ordered) - 1)])
