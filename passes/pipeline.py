@@ -13,6 +13,7 @@ from voxc.passes.fold_weight_norm import FoldWeightNorm
 from voxc.passes.frame_rate_source_phase import FrameRateSourcePhase
 from voxc.passes.hoist_noise import HoistNoise
 from voxc.passes.share_equal_nodes import ShareEqualNodes
+from voxc.passes.sub_pixel_upsampling import SubPixelUpsampling
 
 COMMON: tuple[Pass, ...] = (
     HoistNoise(),
@@ -24,6 +25,7 @@ COMMON: tuple[Pass, ...] = (
     CleanUp(),
     ShareEqualNodes(),
     ChannelsLast(),
+    SubPixelUpsampling(),
 )
 
 
