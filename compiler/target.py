@@ -44,6 +44,7 @@ class Target(BaseModel):
     dynamic: bool
     threads: int | None = Field(ge=1)
     work_items: int | None = Field(ge=1)
+    sub_pixel: float | None = Field(ge=1)
     gates: tuple[GateText, ...]
 
     @property

@@ -30,50 +30,51 @@ TIME = 2
 
 @dataclass(frozen=True)
 class SubPixelUpsampling(Pass):
-    """Rewrites where at most `most_waste` times as many products are computed: short filters are filled up with zeros
-    to the length of the longest."""
+    """Rewrites where a target takes that many times as many products: short filters are filled up with zeros to the
+    length of the longest."""
 
     after: ClassVar[tuple[str, ...]] = ("channels_last",)
 
-    most_waste: float = 2.0
-
     def run(self, program: Program, target: Target) -> PassResult:
+        if target.sub_pixel is None:
+            return PassResult(program, modified=False)
         editor = GraphEditor(program)
         notes = []
         for node in editor.calls(CONVOLUTION):
             if not call_arguments(node)[6]:
                 continue
-            refusal = self.rewrite(editor, node)
+            refusal = rewrite(editor, node, target.sub_pixel)
             notes.append(f"{module_path(node) or node.name}: {refusal or 'sub-pixel'}")
         return PassResult(editor.finish() if editor.modified else program, editor.modified, tuple(notes))
 
-    def rewrite(self, editor: GraphEditor, node: fx.Node) -> str:
-        """Gives the reason if the node stays as it is."""
-        x, weight, bias, stride, padding, dilation, _, _, groups = call_arguments(node)
-        kernel, offset = editor.weight(weight), None if bias is None else editor.weight(bias)
-        if kernel is None or (bias is not None and offset is None):
-            return "stays transposed: its weights are computed"
-        length, height = x.meta["val"].shape[TIME], x.meta["val"].shape[1]
-        step, taps = stride[-1], kernel.shape[-2]
-        plain = groups == 1 and dilation[-1] == 1 and kernel.shape[1] == height == 1
-        if not plain or node.meta["val"].shape[TIME] != step * length:
-            return "stays transposed: it does not multiply the length of one row"
-        phases, before, after = polyphase(kernel, step, padding[-1])
-        if before != after:
-            return "stays transposed: it reaches further to one side than to the other"
-        if step * phases.shape[-2] > self.most_waste * taps:
-            return f"stays transposed: {step * phases.shape[-2]} taps in place of {taps}"
-        with editor.before(node):
-            key = editor.weight_key(weight)
-            arguments = [
-                x,
-                editor.add_weight(f"{key}.phases", phases),
-                None if offset is None else editor.add_weight(f"{editor.weight_key(bias)}.phases", offset.repeat(step)),
-            ]
-            whole = editor.call(CONVOLUTION, *arguments, [1, 1], [0, before], [1, 1], False, [0, 0], 1)
-            result = editor.call(torch.ops.aten.view.default, whole, [x.meta["val"].shape[0], 1, -1, kernel.shape[0]])
-        editor.replace(node, result)
-        return ""
+
+def rewrite(editor: GraphEditor, node: fx.Node, most_waste: float) -> str:
+    """Rewrites one transposed convolution; gives the reason if it stays as it is."""
+    x, weight, bias, stride, padding, dilation, _, _, groups = call_arguments(node)
+    kernel, offset = editor.weight(weight), None if bias is None else editor.weight(bias)
+    if kernel is None or (bias is not None and offset is None):
+        return "stays transposed: its weights are computed"
+    length, height = x.meta["val"].shape[TIME], x.meta["val"].shape[1]
+    step, taps = stride[-1], kernel.shape[-2]
+    plain = groups == 1 and dilation[-1] == 1 and kernel.shape[1] == height == 1
+    if not plain or node.meta["val"].shape[TIME] != step * length:
+        return "stays transposed: it does not multiply the length of one row"
+    phases, before, after = polyphase(kernel, step, padding[-1])
+    if before != after:
+        return "stays transposed: it reaches further to one side than to the other"
+    if step * phases.shape[-2] > most_waste * taps:
+        return f"stays transposed: {step * phases.shape[-2]} taps in place of {taps}"
+    with editor.before(node):
+        key = editor.weight_key(weight)
+        arguments = [
+            x,
+            editor.add_weight(f"{key}.phases", phases),
+            None if offset is None else editor.add_weight(f"{editor.weight_key(bias)}.phases", offset.repeat(step)),
+        ]
+        whole = editor.call(CONVOLUTION, *arguments, [1, 1], [0, before], [1, 1], False, [0, 0], 1)
+        result = editor.call(torch.ops.aten.view.default, whole, [x.meta["val"].shape[0], 1, -1, kernel.shape[0]])
+    editor.replace(node, result)
+    return ""
 
 
 def polyphase(kernel: Tensor, step: int, padding: int) -> tuple[Tensor, int, int]:

@@ -20,6 +20,7 @@ box:
   dynamic: true
   threads: null
   work_items: null
+  sub_pixel: null
   gates: [snr>=25]
 """
 

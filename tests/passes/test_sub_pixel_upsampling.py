@@ -22,7 +22,7 @@ class Upsampler(nn.Module):
 
 @pytest.fixture
 def channels_last(target: Target) -> Target:
-    return target.model_copy(update={"layout": "channels_last"})
+    return target.model_copy(update={"layout": "channels_last", "sub_pixel": 2.0})
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,17 @@ def test_near_misses_stay(channels_last: Target, module: nn.Module, reason: str)
     component = component_of(module, (1, 4, "T"))
     result = check_pass(SubPixelUpsampling(), component, channels_last, fires=False, first=(ChannelsLast(),))
     assert reason in result.notes[0]
+
+
+def test_a_target_may_not_want_it(channels_last: Target) -> None:
+    component, never = (
+        component_of(Upsampler(4, 2, 1), (1, 4, "T")),
+        channels_last.model_copy(update={"sub_pixel": None}),
+    )
+    check_pass(SubPixelUpsampling(), component, never, fires=False, first=(ChannelsLast(),))
+    thrifty = channels_last.model_copy(update={"sub_pixel": 1.4})
+    result = check_pass(SubPixelUpsampling(), component, thrifty, fires=False, first=(ChannelsLast(),))
+    assert result.notes == ("up: stays transposed: 6 taps in place of 4",)
 
 
 def test_channels_first_stays(target: Target) -> None:
