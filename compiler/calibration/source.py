@@ -20,6 +20,9 @@ NPZ_SUFFIX = ".npz"
 class Calibration:
     """The samples of a voice for segments of `frames`, found when they are first asked for.
 
+    To recordings comes one of the inputs that look like speech, of another seed than those that fidelity is measured
+    on: synthetic inputs go where recordings do not, and integers have to reach there too.
+
     `where` is an NPZ file, a recording or a directory of them; None is the voice's sample or the demo voice's for a
     voice that can convert, and each component's reference inputs of other seeds than fidelity is measured on for
     others. `speaker` and `transpose` (semitones) are for recordings.
@@ -35,7 +38,16 @@ class Calibration:
 
     def samples(self, component: Component) -> list[Call]:
         """Raises VoxcError: see `read_samples` and `collect_samples`; or there are none of this component."""
-        return list(self.found.of(component.name))
+        calls = list(self.found.of(component.name))
+        if not self.listens:
+            return calls
+        return [*calls, component.reference_inputs(self.voice.frames_for(component, self.frames), CALIBRATION_SEED)]
+
+    @property
+    def listens(self) -> bool:
+        """Whether samples come from recordings."""
+        given = self.where is not None and self.where.suffix.lower() != NPZ_SUFFIX
+        return given or (self.where is None and self.files.content is not None)
 
     @property
     def source(self) -> str | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from voxc.backends.base import Runner
 from voxc.compiler.calibration.ranges import calibrate
@@ -89,7 +90,8 @@ class Decider:
         layers = tuple(name for name in free if has_weight(whole, nodes[name]))
         sums = tuple(name for name in free if name not in layers)
         tick(f"{len(layers)} layers")
-        inputs = {name: torch.from_numpy(array) for name, array in self.samples(component)[0].items()}
+        calls = self.samples(component)
+        inputs = tuple(tensors_of(call) for call in (calls[0], calls[-1])[: len(calls)])
         subject = Subject(
             whole, layers, sums, lambda chosen: self.precisions(whole, chosen), self.quantize, self.load, inputs,
             component.audio_rate,
@@ -121,3 +123,7 @@ class Decider:
 
     def quantize(self, program: Program) -> Program:
         return InsertQuantization()(program, self.target).program
+
+
+def tensors_of(call: Mapping[str, Array]) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(array) for name, array in call.items()}

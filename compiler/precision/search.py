@@ -21,7 +21,7 @@ RUNS, SECONDS = 5, 2.0
 
 @dataclass(frozen=True)
 class Trial:
-    """A choice of layers and sums, evaluated."""
+    """A choice of layers and sums, and its damage on those of the inputs that it harms most."""
 
     chosen: frozenset[str]
     damage: Damage
@@ -38,7 +38,8 @@ def search(
     corrects, so the rest is a knapsack: those go that bring the most noise for the time they save, until the bound is
     kept. Where nothing keeps it, the last choice is empty.
     """
-    judge = Judge(subject, 10 ** (-(min_snr + MARGIN_DB) / 10), output_of(subject, subject.program), tick, [])
+    expected = [output_of(subject.program, inputs) for inputs in subject.inputs]
+    judge = Judge(subject, 10 ** (-(min_snr + MARGIN_DB) / 10), expected, tick, [])
     gaining = [layer for layer in table if layer.saved_ms > 0]
     starts = [names(table), names(gaining)] if len(gaining) < len(table) else [names(table)]
     whole = [start | set(subject.sums) for start in starts]
@@ -60,13 +61,17 @@ class Judge:
 
     subject: Subject
     bound: float
-    expected: Tensor
+    expected: Sequence[Tensor]
     tick: Tick
     trials: list[Trial]
 
     def accepts(self, chosen: frozenset[str]) -> bool:
-        output = output_of(self.subject, self.subject.quantized(chosen))
-        damage = Damage.of(self.expected, output, self.subject.audio_rate)
+        program, rate = self.subject.quantized(chosen), self.subject.audio_rate
+        damages = [
+            Damage.of(expected, output_of(program, inputs), rate)
+            for expected, inputs in zip(self.expected, self.subject.inputs, strict=True)
+        ]
+        damage = max(damages, key=lambda each: each.noise)
         self.trials.append(Trial(chosen, damage))
         self.tick(f"trial {len(self.trials)}, {len(chosen)} nodes as integers at {damage.snr:.1f} dB")
         return damage.noise <= self.bound
@@ -76,7 +81,7 @@ def by_speed(subject: Subject, choices: Sequence[frozenset[str]]) -> list[frozen
     """The choices, the fastest in the runtime first."""
     if len(choices) < 2:
         return list(choices)
-    inputs = {name: tensor.numpy() for name, tensor in subject.inputs.items()}
+    inputs = {name: tensor.numpy() for name, tensor in subject.inputs[0].items()}
 
     def runner(choice: frozenset[str]) -> Callable[[], object]:
         loaded = subject.load(subject.quantized(choice))

@@ -38,14 +38,15 @@ class Sensitivity(BaseModel):
 
 
 def measure_sensitivities(subject: Subject, clock: LayerClock, tick: Tick) -> tuple[Sensitivity, ...]:
-    """Each layer of a subject, in the order of the graph.
+    """Each layer of a subject on the first of its inputs, in the order of the graph.
 
     A variant of the program is evaluated only from where it differs, on the values that the walk through the program
     has at that point.
     """
-    expected = output_of(subject, subject.program)
+    inputs = subject.inputs[0]
+    expected = output_of(subject.program, inputs)
     pending = [(name, *first_change(subject, name)) for name in subject.layers]
-    walk, found = Walk(subject.program, subject.inputs), {}
+    walk, found = Walk(subject.program, inputs), {}
     for node in walk.steps():
         for name, variant, starts_at in pending:
             if starts_at == node.name:

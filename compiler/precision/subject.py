@@ -25,7 +25,7 @@ class Subject:
     `layers` and `sums` are the nodes that a search may choose from, in order: those with weights, and those that add
     what layers give. `precisions` says for a choice of them what every node computes in; a sum that is chosen computes
     on integers only between integers. `quantize` makes a program's plan part of its graph, `load` brings a program
-    into the target's runtime. `inputs` is what plans are tried on, `audio_rate` is in Hz where the output is audio.
+    into the target's runtime. `inputs` are what plans are tried on, `audio_rate` is in Hz where the output is audio.
     """
 
     program: Program
@@ -34,7 +34,7 @@ class Subject:
     precisions: Callable[[Collection[str]], Mapping[str, Precision]]
     quantize: Callable[[Program], Program]
     load: Callable[[Program], Runner]
-    inputs: Mapping[str, Tensor]
+    inputs: tuple[Mapping[str, Tensor], ...]
     audio_rate: int | None
 
     def planned(self, chosen: Collection[str]) -> Program:
@@ -66,9 +66,9 @@ class Damage:
         return float(-10 * np.log10(self.noise)) if self.noise > 0 else np.inf
 
 
-def output_of(subject: Subject, program: Program) -> Tensor:
-    """The program's one output on the subject's inputs."""
-    (output,) = program.run(subject.inputs).values()
+def output_of(program: Program, inputs: Mapping[str, Tensor]) -> Tensor:
+    """The program's one output."""
+    (output,) = program.run(inputs).values()
     return output
 
 
