@@ -1,9 +1,8 @@
 """Full-size RVC v2 40k, 2 s, in integers: voxc's artifacts, the stock recipes of the same runtimes, PyTorch eager.
 
 All in one run, in turn, after warm-up, on the same inputs, noise and threads; prints medians, ratios to eager, the SNR
-of each output to eager's, and each file's share of its tool's float32 file. `centred` is the SNR without the means of
-both outputs: random weights put a constant below the waveform, which counts as signal and cannot be heard. Stock LiteRT
-files are made in an environment of their own (`stock_tflite.py` says why).
+of each output to eager's, and each file's share of its tool's float32 file. The signal is what there is around its mean:
+random weights put a constant below the waveform, which cannot be heard. Stock LiteRT files are made in an environment of their own (`stock_tflite.py` says why).
 
     python benchmarks/rvc_int8.py [--voice voice.pth] [--threads 2] [--runs 20] [--seconds 2] [--only PATTERN]
         [--stock-python PYTHON | --make-stock-environment] [--ours TARGET[:PRECISION] ...] [--reuse] [--json FILE]
@@ -49,7 +48,7 @@ OURS = ("onnxruntime-cpu:fp32", "onnxruntime-cpu:int8", "onnxruntime-cpu:auto",
         "tflite-float32", "tflite-int8:int8", "tflite-int8:auto")  # fmt: skip
 COLUMNS = (
     ("median ms", "10.1f", "median"), ("min ms", "9.1f", "least"), ("to eager", "9.2f", "to_eager"),
-    ("SNR dB", "8.1f", "snr"), ("centred", "9.1f", "centred_snr"), ("MB", "7.1f", "size"),
+    ("SNR dB", "8.1f", "snr"), ("MB", "7.1f", "size"),
     ("of float32", "11.0%", "of_float32"),
 )  # fmt: skip
 INTEGER_FLAGS = ("avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm")
@@ -75,7 +74,6 @@ class Row:
     least: float | None = None
     to_eager: float | None = None
     snr: float | None = None
-    centred_snr: float | None = None
     size: float | None = None
     of_float32: float | None = None
 
@@ -214,7 +212,6 @@ def row_of(
         least=latency.least * 1e3,
         to_eager=taken[EAGER].median / latency.median,
         snr=None if drawn else snr_db(expected, found),
-        centred_snr=None if drawn else snr_db(expected - expected.mean(), found - found.mean()),
         size=None if each.size is None else each.size / 1e6,
         of_float32=None if each.size is None or base is None else each.size / base,
     )

@@ -20,7 +20,7 @@ NPZ_SUFFIX = ".npz"
 class Calibration:
     """The samples of a voice for segments of `frames`, found when they are first asked for.
 
-    To recordings comes one of the inputs that look like speech, of another seed than those that fidelity is measured
+    To what is given, and to recordings, comes one of the inputs that look like speech, of another seed than those that fidelity is measured
     on: synthetic inputs go where recordings do not, and integers have to reach there too.
 
     `where` is an NPZ file, a recording or a directory of them; None is the voice's sample or the demo voice's for a
@@ -39,15 +39,9 @@ class Calibration:
     def samples(self, component: Component) -> list[Call]:
         """Raises VoxcError: see `read_samples` and `collect_samples`; or there are none of this component."""
         calls = list(self.found.of(component.name))
-        if not self.listens:
+        if self.where is None and self.files.content is None:
             return calls
         return [*calls, component.reference_inputs(self.voice.frames_for(component, self.frames), CALIBRATION_SEED)]
-
-    @property
-    def listens(self) -> bool:
-        """Whether samples come from recordings."""
-        given = self.where is not None and self.where.suffix.lower() != NPZ_SUFFIX
-        return given or (self.where is None and self.files.content is not None)
 
     @property
     def source(self) -> str | None:
