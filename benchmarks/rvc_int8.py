@@ -1,8 +1,9 @@
 """Full-size RVC v2 40k, 2 s, in integers: voxc's artifacts, the stock recipes of the same runtimes, PyTorch eager.
 
 All in one run, in turn, after warm-up, on the same inputs, noise and threads; prints medians, ratios to eager, the SNR
-of each output to eager's, and each file's share of its tool's float32 file. The signal is what there is around its mean:
-random weights put a constant below the waveform, which cannot be heard. Stock LiteRT files are made in an environment of their own (`stock_tflite.py` says why).
+of each output to eager's, and each file's share of its tool's float32 file. The signal is what there is around its
+mean: random weights put a constant below the waveform, which cannot be heard. Stock LiteRT files are made in an
+environment of their own (`stock_tflite.py` says why).
 
     python benchmarks/rvc_int8.py [--voice voice.pth] [--threads 2] [--runs 20] [--seconds 2] [--only PATTERN]
         [--stock-python PYTHON | --make-stock-environment] [--ours TARGET[:PRECISION] ...] [--reuse] [--json FILE]
