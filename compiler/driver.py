@@ -82,7 +82,9 @@ def compile_voice(request: Request, report: Report = lambda message: None) -> li
         job = Job(request, target, voice, calibration, report)
         place = request.place_for(target)
         with staged(place) as staging:
-            compiled = [job.compile(part, staging) for part in parts]
+            programs = [job.run_passes(part) for part in parts]
+            job.decider.check(programs)
+            compiled = [job.compile(part, program, staging) for part, program in zip(parts, programs, strict=True)]
             conversion = job.convert(trial, frames, compiled, staging)
             manifest = job.assemble(source, parts, compiled, conversion, staging, time.perf_counter() - started)
             write_manifest(staging, manifest)
@@ -146,11 +148,10 @@ class Job:
     def runtime(self) -> str:
         return ", ".join(f"{need.package} {need.version}" for need in self.backend.run_needs)
 
-    def compile(self, part: Part, staging: Path) -> Compiled:
-        """Passes, emission, numerical check and measurement of one component."""
+    def compile(self, part: Part, program: Program, staging: Path) -> Compiled:
+        """Precision, emission, numerical check and measurement of one component, after the target's passes."""
         name = part.component.name
-        self.report(f"{self.target.name}: {name}: passes")
-        decision = self.decider.decide(part.component, self.run_passes(part))
+        decision = self.decider.decide(part.component, program)
         program = self.decider.quantize(decision.program)
         self.report(f"{self.target.name}: {name}: emitting")
         artifact = self.emit(program, staging)
@@ -268,6 +269,7 @@ class Job:
         Raises:
             PassError: a pass refused the graph, or moved the outputs further than it says it may.
         """
+        self.report(f"{self.target.name}: {part.component.name}: passes")
         program = part.program
         tensors = {name: torch.from_numpy(array) for name, array in part.inputs.items()}
         before = {name: torch.from_numpy(array) for name, array in part.outputs.items()}

@@ -33,7 +33,7 @@ class PrecisionPlan(BaseModel):
 
     `nodes` and `ranges` are by the name of a node in the graph that the target's passes leave; a range is of the tensor
     that the node gives (an input's, for a placeholder) and comes from calibration. Scales follow from ranges by the
-    target's scheme.
+    target's scheme. `notes` say what people should know about the choice.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,6 +41,7 @@ class PrecisionPlan(BaseModel):
     default: Precision = "fp32"
     nodes: Mapping[str, Precision] = {}
     ranges: Mapping[str, Range] = {}
+    notes: tuple[str, ...] = ()
 
     def precision(self, node: str) -> Precision:
         return self.nodes.get(node, self.default)

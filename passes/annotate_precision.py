@@ -9,7 +9,7 @@ The graph stays as it is: `insert_quantization` makes the plan part of it.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import ClassVar
@@ -17,12 +17,12 @@ from typing import ClassVar
 from torch import fx
 
 from voxc.compiler.errors import PassError, RecipeError
-from voxc.compiler.plan import Policy, Precision
+from voxc.compiler.plan import Policy, Precision, PrecisionPlan
 from voxc.compiler.program import Program, module_path
 from voxc.compiler.target import Target
 from voxc.passes.base import Pass, PassResult
-from voxc.passes.precision_rules import attention, complete, has_weight, protected
-from voxc.passes.quantizable import follows, has_kernel, is_add
+from voxc.passes.precision_rules import attention, choices, complete, has_weight, protected
+from voxc.passes.quantizable import follows, has_kernel
 
 #: What a search decides starts as.
 STARTS: Mapping[Policy, Precision] = {"auto": "fp32", "mixed": "int8"}
@@ -31,7 +31,8 @@ NAMED = 3
 
 @dataclass(frozen=True)
 class AnnotatePrecision(Pass):
-    """Fills the plan by a policy and by `overrides` of it, (pattern, precision), of which the later win.
+    """Fills the plan by a policy and by `overrides` of it, (pattern, precision), of which the later win; or takes a
+    `plan` as it is.
 
     A pattern (as of the shell) is of the names of nodes or of the modules they come from, with all inside these. What
     it matches that has to stay float32 does so, and is told in a note. Where the policy is `auto`, all is in the
@@ -42,6 +43,7 @@ class AnnotatePrecision(Pass):
 
     policy: Policy = "fp32"
     overrides: tuple[tuple[str, Precision], ...] = ()
+    plan: PrecisionPlan | None = None
 
     def requires(self, program: Program, target: Target) -> None:
         for precision in (self.policy, *(precision for _, precision in self.overrides)):
@@ -50,12 +52,16 @@ class AnnotatePrecision(Pass):
                 raise RecipeError(f"target {target.name} has no precision {precision!r}: {reason}")
 
     def run(self, program: Program, target: Target) -> PassResult:
+        plan = self.plan or self.make(program, target)
+        return PassResult(replace(program, plan=plan), plan.nodes != program.plan.nodes, plan.notes)
+
+    def make(self, program: Program, target: Target) -> PrecisionPlan:
         layers = Layers(program, target)
         layers.follow(self.policy)
         for pattern, precision in self.overrides:
             layers.override(pattern, precision)
-        plan = program.plan.model_copy(update={"nodes": layers.nodes()})
-        return PassResult(replace(program, plan=plan), plan != program.plan, tuple(layers.notes))
+        nodes = layers.nodes()
+        return program.plan.model_copy(update={"nodes": nodes, "notes": tuple(layers.notes)})
 
 
 class Layers:
@@ -68,11 +74,7 @@ class Layers:
         calls = [node for node in program.graph.nodes if node.op == "call_function"]
         self.calls = {node.name: node for node in calls}
         self.layers = [node.name for node in calls if has_weight(program, node)]
-        self.free = {
-            node.name
-            for node in calls
-            if node.name not in self.protected and (node.name in self.layers or is_add(node))
-        }
+        self.free = choices(program)
         self.decided: dict[str, Precision] = {}
         self.named: dict[str, None] = {}
         self.notes: list[str] = []
@@ -80,11 +82,12 @@ class Layers:
     def follow(self, policy: Policy) -> None:
         precision: Precision = STARTS.get(policy, policy)  # type: ignore[arg-type]
         self.decide(self.free, precision)
-        if precision != "fp32":
+        if policy != "fp32":
             self.note_kept([name for name in self.layers if name in self.protected])
         if policy == "mixed":
             half: Precision = "fp16" if "fp16" in self.target.precisions else "fp32"
-            names = attention(self.program) & self.free
+            inside = attention(self.program)
+            names = [name for name in self.free if name in inside]
             self.decide(names, half)
             if names and half == "fp32":
                 reason = self.target.absent.get("fp16", "the target has no fp16")
@@ -110,20 +113,9 @@ class Layers:
         Raises:
             RecipeError: there are none.
         """
-        if pattern in self.calls:
-            return [pattern]
-        found = []
-        for name, node in self.calls.items():
-            path = module_path(node)
-            if fnmatchcase(path, pattern) or fnmatchcase(path, f"{pattern}.*") or fnmatchcase(name, pattern):
-                found.append(name)
+        found = matching(self.program, pattern)
         if not found:
-            known = [*dict.fromkeys(module_path(node) for node in self.calls.values()), *self.calls]
-            near = difflib.get_close_matches(pattern, [path for path in known if path], n=NAMED, cutoff=0.3)
-            told = f"; nearest: {', '.join(near)}" if near else ""
-            raise RecipeError(
-                f"{self.program.name} has no module or node {pattern!r}{told} (`voxc inspect` lists them)"
-            )
+            raise without_match(pattern, [self.program])
         return found
 
     def decide(self, names: Collection[str], precision: Precision) -> None:
@@ -157,6 +149,28 @@ class Layers:
             raise PassError(f"target {self.target.name} has no integer kernels; choose another precision than int8")
         both = integers | others
         return {name: both[name] for name in self.calls if name in both}
+
+
+def matching(program: Program, pattern: str) -> list[str]:
+    """The calls that a pattern is for: the one of that name, or those whose name or module it matches."""
+    calls = {node.name: module_path(node) for node in program.graph.nodes if node.op == "call_function"}
+    if pattern in calls:
+        return [pattern]
+    return [
+        name
+        for name, path in calls.items()
+        if fnmatchcase(path, pattern) or fnmatchcase(path, f"{pattern}.*") or fnmatchcase(name, pattern)
+    ]
+
+
+def without_match(pattern: str, programs: Sequence[Program]) -> RecipeError:
+    """That none of the programs has what a pattern is for, and what is called nearly so."""
+    calls = [node for program in programs for node in program.graph.nodes if node.op == "call_function"]
+    known = dict.fromkeys([*map(module_path, calls), *(node.name for node in calls)])
+    near = difflib.get_close_matches(pattern, [name for name in known if name], n=NAMED, cutoff=0.3)
+    told = f"; nearest: {', '.join(near)}" if near else ""
+    names = ", ".join(program.name for program in programs)
+    return RecipeError(f"{names}: no module or node {pattern!r}{told} (`voxc inspect` lists them)")
 
 
 def why_not(node: fx.Node) -> str:

@@ -87,14 +87,20 @@ def closure(nodes: Iterable[fx.Node], neighbours: Callable[[fx.Node], Iterable[f
     return reached
 
 
-def candidates(program: Program) -> tuple[str, ...]:
-    """The nodes that may be chosen to compute on integers: layers with weights, and sums between integers."""
+def choices(program: Program) -> tuple[str, ...]:
+    """The layers and sums that need not stay float32, in the order of the graph."""
     barred = protected(program)
-    chosen = {
+    return tuple(
         node.name
         for node in program.graph.nodes
-        if node.name not in barred and ((has_weight(program, node) and has_kernel(node)) or is_add(node))
-    }
+        if node.name not in barred and (has_weight(program, node) or is_add(node))
+    )
+
+
+def candidates(program: Program) -> tuple[str, ...]:
+    """The nodes that may be chosen to compute on integers: layers with weights, and sums between integers."""
+    free = choices(program)
+    chosen = {node.name for node in program.graph.nodes if node.name in free and has_kernel(node)}
     integers = complete(program, chosen)
     return tuple(node.name for node in program.graph.nodes if node.name in integers and node.name in chosen)
 

@@ -14,7 +14,7 @@ from voxc.compiler.calibration.ranges import calibrate
 from voxc.compiler.plan import Policy, Precision, PrecisionPlan
 from voxc.compiler.precision.layers import LayerClock
 from voxc.compiler.precision.plans import read_plans
-from voxc.compiler.precision.recipe import DEFAULT_MIN_SNR_DB, PrecisionRecipe
+from voxc.compiler.precision.recipe import DEFAULT_MIN_SNR_DB, Override, PrecisionRecipe
 from voxc.compiler.precision.record import SearchRecord, write_search
 from voxc.compiler.precision.search import search
 from voxc.compiler.precision.sensitivity import measure_sensitivities
@@ -22,9 +22,9 @@ from voxc.compiler.precision.subject import Subject
 from voxc.compiler.program import Component, Program
 from voxc.compiler.target import Target
 from voxc.compiler.tensor import Array
-from voxc.passes.annotate_precision import AnnotatePrecision
+from voxc.passes.annotate_precision import AnnotatePrecision, matching, without_match
 from voxc.passes.insert_quantization import InsertQuantization
-from voxc.passes.precision_rules import candidates, has_weight
+from voxc.passes.precision_rules import candidates, choices, has_weight
 
 Report = Callable[[str], None]
 Samples = Sequence[Mapping[str, Array]]
@@ -63,6 +63,20 @@ class Decider:
             return read_plans(self.recipe.plan).policy
         return self.recipe.policy_for(self.target)
 
+    def check(self, programs: Sequence[Program]) -> None:
+        """Looks at the exceptions before any work; `programs` are those of all components of the voice.
+
+        Raises:
+            RecipeError: an exception has nothing to change in any of them.
+        """
+        overrides = () if self.recipe.plan is not None else self.recipe.overrides
+        for override in overrides:
+            there = [program for program in programs if matching(program, override.pattern)]
+            if not there:
+                raise without_match(override.pattern, programs)
+            if not any(changes(program, override) for program in there):
+                AnnotatePrecision("fp32", ((override.pattern, override.precision),))(there[0], self.target)
+
     def decide(self, component: Component, program: Program) -> Decision:
         """A plan for the program that the target's passes have left.
 
@@ -71,16 +85,22 @@ class Decider:
         """
         if self.recipe.plan is not None:
             plan = read_plans(self.recipe.plan).plan_for(program, self.recipe.plan)
-            return Decision(replace(program, plan=plan))
+            return Decision(AnnotatePrecision(plan=plan)(program, self.target).program)
         if self.policy != "auto":
             return Decision(self.with_ranges(component, self.annotate(program, self.policy)))
         whole = self.with_ranges(component, self.annotate(program, "int8"))
-        free = tuple(name for name in candidates(whole) if whole.plan.precision(name) == "int8")
-        if not free:
-            return Decision(whole)
-        return self.search(component, whole, free)
+        fixed = self.precisions(whole, ())
+        free = tuple(
+            name for name in candidates(whole) if whole.plan.precision(name) == "int8" and fixed.get(name) != "int8"
+        )
+        chosen, record = self.search(component, whole, free) if free else (frozenset[str](), None)
+        found = self.precisions(whole, chosen)
+        integers = [name for name in chosen if found.get(name) == "int8"]  # a sum may be without integers around it
+        return Decision(self.choose(replace(program, plan=whole.plan), integers), record)
 
-    def search(self, component: Component, whole: Program, free: tuple[str, ...]) -> Decision:
+    def search(
+        self, component: Component, whole: Program, free: tuple[str, ...]
+    ) -> tuple[frozenset[str], SearchRecord]:
         """Measures every layer that is free to be an integer, and finds the fastest choice that keeps the bound."""
 
         def tick(detail: str) -> None:
@@ -96,20 +116,33 @@ class Decider:
             whole, layers, sums, lambda chosen: self.precisions(whole, chosen), self.quantize, self.load, inputs,
             component.audio_rate,
         )  # fmt: skip
-        table = measure_sensitivities(subject, LayerClock(self.load), tick)
+        table = measure_sensitivities(subject, LayerClock(self.load, self.activations), tick)
         min_snr = self.recipe.min_snr or DEFAULT_MIN_SNR_DB
         trials = search(subject, table, min_snr, tick)
-        return Decision(subject.planned(trials[-1].chosen), SearchRecord.of(component.name, min_snr, table, trials))
+        return trials[-1].chosen, SearchRecord.of(component.name, min_snr, table, trials)
+
+    @property
+    def activations(self) -> str:
+        """What integer activations are stored in. A target without such has no search."""
+        assert self.target.scheme is not None, "annotate_precision has refused it"
+        return self.target.scheme.activations
 
     def precisions(self, program: Program, chosen: Collection[str]) -> Mapping[str, Precision]:
-        """What every node computes in with these candidates as integers; the others only store their weights smaller,
-        where the target does that without a loss."""
-        rest: Policy = "fp16" if "fp16" in self.target.precisions else "fp32"
+        """What every node computes in with these candidates as integers."""
+        return self.choose(program, chosen).plan.nodes
+
+    def choose(self, program: Program, chosen: Collection[str]) -> Program:
+        """The program with these candidates as integers; the others only store their weights smaller, where the target
+        does that without a loss."""
+        rest: Policy = "fp16" if "fp16" in self.target.precisions else "auto"
         asked: tuple[tuple[str, Precision], ...] = tuple((name, "int8") for name in sorted(chosen))
-        return self.annotate(program, rest, asked).plan.nodes
+        return self.annotate(program, rest, asked)
 
     def annotate(self, program: Program, policy: Policy, chosen: tuple[tuple[str, Precision], ...] = ()) -> Program:
-        overrides = tuple((override.pattern, override.precision) for override in self.recipe.overrides)
+        """The program with a plan by policy; of the exceptions, which are for all components, it gets its own."""
+        overrides = tuple(
+            (override.pattern, override.precision) for override in self.recipe.overrides if changes(program, override)
+        )
         plain = replace(program, plan=PrecisionPlan(ranges=program.plan.ranges))
         return AnnotatePrecision(policy, (*chosen, *overrides))(plain, self.target).program
 
@@ -123,6 +156,11 @@ class Decider:
 
     def quantize(self, program: Program) -> Program:
         return InsertQuantization()(program, self.target).program
+
+
+def changes(program: Program, override: Override) -> bool:
+    """Whether an exception is for something that has a choice of precisions."""
+    return not set(choices(program)).isdisjoint(matching(program, override.pattern))
 
 
 def tensors_of(call: Mapping[str, Array]) -> dict[str, Tensor]:

@@ -22,7 +22,8 @@ from voxc.passes.quantizable import operands
 REPEATS = 4
 RUNS, SECONDS = 3, 0.5
 # Any scale serves: integer kernels take the same time for all.
-SCALE, ZERO_POINT = 0.05, -3
+SCALE = 0.05
+ZERO_POINTS = {torch.int8: -3, torch.uint8: 125}
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,14 @@ class LayerTime:
 
 
 class LayerClock:
-    """Times layers; equal ones, by operator, shapes and settings, only once."""
+    """Times layers; equal ones, by operator, shapes and settings, only once.
 
-    def __init__(self, load: Callable[[Program], Runner]) -> None:
+    `activations` is the type of integer that the target stores them in: runtimes have fast kernels for one alone.
+    """
+
+    def __init__(self, load: Callable[[Program], Runner], activations: str) -> None:
         self.load = load
+        self.activations = activations
         self.known: dict[object, LayerTime] = {}
 
     def time(self, program: Program, node: fx.Node) -> LayerTime:
@@ -52,8 +57,8 @@ class LayerClock:
 
     def measure(self, layer: Layer) -> LayerTime:
         runs = {}
-        for form, integers in (("float32", False), ("int8", True)):
-            component = layer.component(integers)
+        for form, activations in (("float32", "float32"), ("int8", self.activations)):
+            component = layer.component(activations)
             inputs = component.reference_inputs(1)
             runner = self.load(export(component, 1, dynamic=False))
             runs[form] = lambda runner=runner, inputs=inputs: runner.run(inputs)
@@ -95,9 +100,8 @@ class Layer:
         shapes = tuple(slot if isinstance(slot, tuple) else ("weight", *slot.shape) for slot in self.slots)
         return str(self.target), repr((self.args, self.kwargs)), shapes
 
-    def component(self, integers: bool) -> Component:
-        """The layer as a network of its own, on float32 or on int8 activations."""
-        dtype = "int8" if integers else "float32"
+    def component(self, dtype: str) -> Component:
+        """The layer as a network of its own, on activations in float32 or in integers."""
         inputs = tuple(
             TensorSpec(name=f"x{index}", shape=slot, dtype=dtype, unit="1", meaning="activation")
             for index, slot in enumerate(self.slots)
@@ -108,13 +112,13 @@ class Layer:
         def reference(frames: int, seed: int = 0) -> dict[str, Array]:
             random = np.random.default_rng(seed)
             return {
-                spec.name: random.integers(-128, 128, spec.sizes(frames)).astype(dtype)
-                if integers
-                else random.standard_normal(spec.sizes(frames), dtype=np.float32)
+                spec.name: random.standard_normal(spec.sizes(frames), dtype=np.float32)
+                if dtype == "float32"
+                else random.integers(0, 256, spec.sizes(frames)).astype(np.uint8).view(dtype)
                 for spec in inputs
             }
 
-        module = Repeated(self, integers)
+        module = Repeated(self, None if dtype == "float32" else getattr(torch, dtype))
         with torch.inference_mode():
             shape = module(*(torch.from_numpy(array) for array in reference(1).values())).shape
         output = output.model_copy(update={"shape": tuple(shape)})
@@ -128,11 +132,11 @@ SLOT = "tensor"
 class Repeated(nn.Module):
     """A layer applied to its own output, as floats or between integers."""
 
-    def __init__(self, layer: Layer, integers: bool) -> None:
+    def __init__(self, layer: Layer, integers: torch.dtype | None) -> None:
         super().__init__()
         self.layer, self.integers = layer, integers
         self.weights = nn.ParameterList(
-            nn.Parameter(as_integers(slot, slot.dim() > 1) if integers else slot, requires_grad=False)
+            nn.Parameter(slot if integers is None else as_integers(slot, slot.dim() > 1), requires_grad=False)
             for slot in layer.slots
             if isinstance(slot, Tensor)
         )
@@ -148,24 +152,24 @@ class Repeated(nn.Module):
         return first
 
     def once(self, *activations: Tensor) -> Tensor:
-        quantized = torch.ops.voxc
+        quantized, integers = torch.ops.voxc, self.integers
         given = iter(activations)
         weights = iter(self.weights)
         tensors, number = [], 0
         for slot in self.layer.slots:
             if isinstance(slot, tuple):
                 value = next(given)
-                tensors.append(quantized.dequantize(value, SCALE, ZERO_POINT) if self.integers else value)
+                tensors.append(value if integers is None else quantized.dequantize(value, SCALE, ZERO_POINTS[integers]))
             else:
                 value, scale = next(weights), getattr(self, f"scale{number}")
-                tensors.append(self.real(value, scale) if self.integers else value)
+                tensors.append(value if integers is None else self.real(value, scale))
                 number += 1
         slots = iter(tensors)
         args, kwargs = pytree.tree_map(
             lambda each: next(slots) if each is SLOT else each, (self.layer.args, self.layer.kwargs)
         )
         result: Tensor = self.layer.target(*args, **kwargs)
-        return quantized.quantize(result, SCALE, ZERO_POINT, torch.int8) if self.integers else result
+        return result if integers is None else quantized.quantize(result, SCALE, ZERO_POINTS[integers], integers)
 
     def real(self, weight: Tensor, scale: Tensor) -> Tensor:
         real: Tensor = torch.ops.voxc.dequantize_channels(weight, scale, self.layer.axis if weight.dim() > 1 else 0)

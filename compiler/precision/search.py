@@ -15,7 +15,7 @@ from voxc.compiler.precision.subject import Damage, Subject, output_of
 # A plan is tried on other inputs than those that measure the artifact, and PyTorch rounds otherwise than the runtime.
 MARGIN_DB = 0.5
 MOST_TRIALS = 10
-LEAST_NOISE = 1e-12  # of a layer whose noise nobody can measure
+LEAST_NOISE, MOST_NOISE = 1e-12, 1e12  # of a layer whose noise nobody can measure, or that gives no numbers
 RUNS, SECONDS = 5, 2.0
 
 
@@ -96,7 +96,7 @@ def names(layers: Collection[Sensitivity]) -> frozenset[str]:
 
 
 def noise(layer: Sensitivity) -> float:
-    return max(layer.noise, LEAST_NOISE)
+    return min(max(layer.noise, LEAST_NOISE), MOST_NOISE)
 
 
 def within(ordered: Sequence[Sensitivity], most: float) -> list[Sensitivity]:
