@@ -66,7 +66,8 @@ def first_change(subject: Subject, name: str) -> tuple[Callable[[], Program], st
 
 def row(program: Program, node: fx.Node, damage: Damage, clock: LayerClock) -> Sensitivity:
     time = clock.time(program, node)
-    weights = [program.weight(source) for source in node.all_input_nodes if source.op == "placeholder"]
+    tensors = [program.weight(source) for source in node.all_input_nodes if source.op == "placeholder"]
+    weights = [tensor for tensor in tensors if tensor is not None and tensor.dim() > 1]  # a bias is as large
     return Sensitivity(
         node=node.name,
         module=module_path(node),
@@ -76,5 +77,5 @@ def row(program: Program, node: fx.Node, damage: Damage, clock: LayerClock) -> S
         log_mel=damage.log_mel,
         float32_ms=time.float32 * 1e3,
         int8_ms=time.int8 * 1e3,
-        bytes_saved=sum((FLOAT32_BYTES - 1) * weight.numel() for weight in weights if weight is not None),
+        bytes_saved=sum((FLOAT32_BYTES - 1) * weight.numel() for weight in weights),
     )

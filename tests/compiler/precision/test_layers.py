@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, fx, nn
+
+from tests.backends.onnx.test_quantization import optimized
+from tests.passes.harness import FRAMES, component_of
+from voxc.backends import find_backend
+from voxc.backends.base import Runner
+from voxc.backends.onnx.emitter import emit
+from voxc.compiler.measure.latency import Latency
+from voxc.compiler.precision import layers
+from voxc.compiler.precision.layers import REPEATS, Layer, LayerClock, LayerTime
+from voxc.compiler.program import Program, export
+from voxc.compiler.target import Target, load_targets
+from voxc.compiler.tensor import Array
+from voxc.passes.channels_last import ChannelsLast
+from voxc.passes.clean_up import CleanUp
+from voxc.passes.precision_rules import has_weight
+
+TARGETS = [load_targets()[name] for name in ("onnxruntime-cpu", "tflite-int8")]
+
+
+class Layers(nn.Module):
+    """Two equal convolutions, one of other settings, a transposed one, a linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.equal = (nn.Conv1d(4, 4, 3, padding=1) for _ in range(2))
+        self.wide = nn.Conv1d(4, 4, 3, padding=2, dilation=2, bias=False)
+        self.up = nn.ConvTranspose1d(4, 6, 4, stride=2, padding=1)
+        self.linear = nn.Linear(3, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.linear(x).transpose(1, 2)
+        return self.up(self.wide(self.equal(self.first(x))))
+
+
+def program_for(target: Target) -> Program:
+    program = export(component_of(Layers(), (1, 16, 3)), FRAMES, dynamic=False)
+    for compiler_pass in (CleanUp(), ChannelsLast()):
+        program = compiler_pass(program, target).program
+    return program
+
+
+def layers_of(program: Program) -> list[fx.Node]:
+    return [node for node in program.graph.nodes if has_weight(program, node)]
+
+
+class Loader:
+    """Loads programs into a target's runtime, counts their operators, and runs them once."""
+
+    def __init__(self, target: Target, folder: Path) -> None:
+        self.target, self.folder = target, folder
+        self.loaded: list[Program] = []
+        self.operators: list[Mapping[str, Mapping[str, int]]] = []
+
+    def __call__(self, program: Program) -> Runner:
+        backend = find_backend(self.target.backend)
+        backend.check(program, self.target)
+        artifact = backend.emit(program, self.target, self.folder)
+        self.loaded.append(program)
+        self.operators.append(artifact.operators)
+        return backend.load(artifact.files[0], 1)
+
+
+def activations_of(target: Target) -> str:
+    assert target.scheme is not None
+    return target.scheme.activations
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+def test_layers_run_in_both_forms_and_equal_ones_once(target: Target, tmp_path: Path) -> None:
+    """The second form has integer inputs, outputs and kernels."""
+    program, loader = program_for(target), Loader(target, tmp_path)
+    clock = LayerClock(loader, activations_of(target))
+    times = [clock.time(program, node) for node in layers_of(program)]
+    assert len(times) == 5
+    assert len(loader.loaded) == 2 * 4, "two convolutions are equal"
+    assert times[1] is times[2]
+    assert all(min(time.float32, time.int8) > 0 for time in times)
+    for real, whole in zip(loader.loaded[::2], loader.loaded[1::2], strict=True):
+        assert [spec.dtype for spec in (*real.inputs, *real.outputs)] == ["float32"] * 2
+        assert [spec.dtype for spec in (*whole.inputs, *whole.outputs)] == [activations_of(target)] * 2
+        assert real.outputs[0].shape == whole.outputs[0].shape
+    for real, whole in zip(loader.operators[::2], loader.operators[1::2], strict=True):
+        assert not any("int8" in counts for counts in real.values())
+        found = sum(map(Counter, whole.values()), Counter())
+        assert set(found) == {"int8"}, whole
+
+
+def test_integer_layers_are_fused(tmp_path: Path) -> None:
+    """ONNX Runtime would compute on floats in between, had the activations another type than its kernels."""
+    layer = Layer.of(program := program_for(TARGETS[0]), layers_of(program)[1])
+    component = layer.component(activations_of(TARGETS[0]))
+    (file,) = emit(export(component, 1, dynamic=False), 20, tmp_path / "y.onnx")
+    found = optimized(file, tmp_path)
+    assert found["QLinearConv"] == REPEATS
+    assert not found["Conv"] + found["FusedConv"]
+
+
+def test_a_layer_that_fits_itself_is_repeated() -> None:
+    program = program_for(TARGETS[0])
+    repeats = [Layer.of(program, node).repeats for node in layers_of(program)]
+    assert repeats == [1, REPEATS, REPEATS, REPEATS, 1]
+
+
+def test_a_layer_by_itself_computes_what_it_does_in_its_network() -> None:
+    """Once: a convolution, and a linear layer whose weight is not its second argument."""
+    program = program_for(TARGETS[0])
+    values = {}
+    inputs = {"x0": torch.randn(1, 16, 3)}
+    program.run(inputs, lambda node, value: values.update({node.name: value}))
+    for node in layers_of(program):
+        layer = replace(Layer.of(program, node), repeats=1)
+        (source,) = (each for each in node.all_input_nodes if program.weight(each) is None)
+        component = layer.component("float32")
+        (spec,) = component.inputs
+        (found,) = component.run({spec.name: values[source.name]}).values()
+        torch.testing.assert_close(found, values[node.name])
+
+
+class Busy(Runner):
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        return {}
+
+
+def test_the_time_is_that_of_one_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = {"float32": Latency((8.0, 8.0)), "int8": Latency((2.0, 4.0))}
+    monkeypatch.setattr(layers, "interleave", lambda *_: taken)
+    program = program_for(TARGETS[0])
+    clock = LayerClock(lambda _: Busy(), "int8")
+    linear, first, *_ = layers_of(program)
+    assert clock.time(program, first) == LayerTime(8 / REPEATS, 3 / REPEATS)
+    assert clock.time(program, linear) == LayerTime(8, 3)
+    assert clock.time(program, linear).saved == 5

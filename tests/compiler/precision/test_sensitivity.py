@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.compiler.precision.networks import LENGTH, layers_by_module, subject_of, three
+from voxc.compiler.precision.layers import LayerClock, LayerTime
+from voxc.compiler.precision.sensitivity import Sensitivity, measure_sensitivities
+from voxc.compiler.precision.subject import Damage, Subject, output_of
+from voxc.compiler.program import Program
+from voxc.compiler.target import Target
+
+
+class KnownTimes(LayerClock):
+    """Gives the place of a layer in seconds for floats, and a quarter of it for integers."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def time(self, program: Program, node: object) -> LayerTime:
+        self.asked.append(str(node))
+        return LayerTime(len(self.asked), len(self.asked) / 4)
+
+
+@pytest.fixture(scope="module")
+def subject(target: Target) -> Subject:
+    return subject_of(three(), target)
+
+
+def measure(subject: Subject) -> tuple[Sensitivity, ...]:
+    return measure_sensitivities(subject, KnownTimes(), lambda message: None)
+
+
+def test_the_nastiest_weights_bring_the_most_noise(subject: Subject) -> None:
+    names = layers_by_module(subject.program)
+    noise = {row.node: row.noise for row in measure(subject)}
+    assert set(noise) == set(names.values())
+    assert noise[names["second"]] > 2 * max(noise[names["first"]], noise[names["third"]])
+    assert min(noise.values()) > 0
+
+
+def test_noise_is_that_of_the_whole_variant(subject: Subject) -> None:
+    inputs = subject.inputs[0]
+    expected = output_of(subject.program, inputs)
+    for row in measure(subject):
+        whole = Damage.of(expected, output_of(subject.quantized([row.node]), inputs), None)
+        assert (row.noise, row.log_mel) == (whole.noise, None)
+        assert row.snr == pytest.approx(whole.snr)
+
+
+def test_weights_in_halves_hardly_count(target: Target) -> None:
+    """Where all other layers are stored in float16, only those behind the layer are seen so."""
+    subject = subject_of(three(), target, rest="fp16")
+    inputs = subject.inputs[0]
+    expected = output_of(subject.program, inputs)
+    for row in measure(subject):
+        whole = Damage.of(expected, output_of(subject.quantized([row.node]), inputs), None)
+        assert row.noise == pytest.approx(whole.noise, rel=0.15)
+
+
+def test_rows_tell_what_the_layers_are_in_the_order_of_the_graph(subject: Subject) -> None:
+    ticks: list[str] = []
+    rows = measure_sensitivities(subject, clock := KnownTimes(), ticks.append)
+    assert [row.module for row in rows] == ["first", "second", "third"]
+    assert [row.node for row in rows] == list(subject.layers) == clock.asked
+    assert {row.operator for row in rows} == {"aten.convolution"}
+    assert [(row.float32_ms, row.int8_ms, row.saved_ms) for row in rows] == [
+        (1000, 250, 750), (2000, 500, 1500), (3000, 750, 2250),
+    ]  # fmt: skip
+    weights = (4 * 4 * 3, 4 * 4 * 3, 2 * 4 * 3)
+    assert [row.bytes_saved for row in rows] == [3 * weight for weight in weights], "a bias takes as much as before"
+    assert ticks == [f"layer {number} of 3" for number in (1, 2, 3)]
+    assert subject.inputs[0]["x0"].shape[-1] == LENGTH
