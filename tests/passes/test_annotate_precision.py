@@ -109,6 +109,30 @@ def test_a_sum_between_integers_is_an_integer(target: Target) -> None:
     assert plan.precision(node_in(program, torch.ops.aten.add.Tensor, "2")) == "fp32"
 
 
+def test_notes_are_in_the_order_of_the_graph(target: Target) -> None:
+    """They are part of the build, which is the same in every process."""
+
+    class Products(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.tables = nn.ParameterList(nn.Parameter(torch.randn(1, 4, 4)) for _ in range(3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            for table in self.tables:
+                x = torch.bmm(x, table)
+            return x
+
+    result = annotate(program_of(Products(), (1, 5, 4)), target, "int8")
+    assert result.notes == ("w8 in place of int8: products of batches have no integer kernels (bmm, bmm_1, bmm_2)",)
+    assert result.program.plan.notes == result.notes
+
+
+def test_a_plan_is_taken_as_it_is(target: Target, voice: Program) -> None:
+    first = annotate(voice, target, "int8")
+    again = AnnotatePrecision(plan=first.program.plan)(voice, target)
+    assert (again.program.plan, again.modified, again.notes) == (first.program.plan, True, first.notes)
+
+
 def test_what_must_stay_float32_is_known_by_what_it_does(voice: Program) -> None:
     reasons = protected(voice)
     aten = torch.ops.aten
