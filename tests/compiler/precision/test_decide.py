@@ -90,8 +90,6 @@ def test_everything_as_integers(case: Case) -> None:
     assert set(program.plan.ranges) >= set(program.plan.nodes)
     assert all(low < high for low, high in program.plan.ranges.values())
     assert (case.sampled, decision.search) == (1, None)
-    quantized = case.decider("int8").quantize(program)
-    assert any(node.target is torch.ops.voxc.quantize.default for node in quantized.graph.nodes)
 
 
 @pytest.mark.parametrize("policy", ["fp32", "fp16", "w8"])
@@ -254,8 +252,3 @@ def test_a_pattern_for_what_cannot_be_integers_is_refused_with_the_reason(case: 
     with pytest.raises(RecipeError, match="nothing to quantize"):
         case.decider(f"{tanh}=int8").check([case.program, other.program])
     case.decider(f"{tanh}=fp32").check([case.program, other.program])
-
-
-def test_a_plan_needs_no_exceptions(case: Case, tmp_path: Path) -> None:
-    plans = Plans(target=case.target.name, policy="fp32", components={"test": case.decide("fp32").program.plan})
-    case.decider(plan=write_plans(tmp_path, plans)).check([case.program])

@@ -16,7 +16,7 @@ from voxc.backends.base import Runner
 from voxc.compiler.measure.latency import Latency
 from voxc.compiler.plan import PrecisionPlan
 from voxc.compiler.precision import search as module
-from voxc.compiler.precision.search import MARGIN_DB, MOST_TRIALS, Trial, search
+from voxc.compiler.precision.search import MARGIN_DB, MOST_TRIALS, Trial, search, within
 from voxc.compiler.precision.sensitivity import Sensitivity
 from voxc.compiler.precision.subject import Subject
 from voxc.compiler.program import Program
@@ -180,6 +180,11 @@ def test_it_always_ends(layers: list[tuple[float, float]], factor: float, floor:
     kept = trials[-1].damage.noise <= 10 ** (-(min_snr + MARGIN_DB) / 10)
     assert kept or not trials[-1].chosen
     assert np.isfinite([len(trial.chosen) for trial in trials]).all()
+
+
+def test_what_is_taken_fits_and_is_always_less() -> None:
+    rows = [row(name, noise, 1.0) for name, noise in (("a", 0.25), ("b", 0.5), ("c", 1.0))]
+    assert [len(within(rows, most)) for most in (0.0, 0.25, 0.7, 0.75, 1e9, math.nan)] == [0, 1, 1, 2, 2, 2]
 
 
 def test_a_plan_holds_what_was_chosen(target: Target) -> None:

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from tests.compiler.precision.networks import subject_of, three
 from tests.passes.harness import program_of
-from voxc.compiler.precision.subject import Damage, Subject, Walk, output_of
+from voxc.compiler.precision import subject as module
+from voxc.compiler.precision.subject import Damage, Subject, Walk, evaluate, output_of
 from voxc.compiler.program import Program
 from voxc.compiler.target import Target
 
@@ -33,6 +34,23 @@ def test_a_branch_gives_what_the_whole_variant_gives(subject: Subject, place: in
     whole = output_of(variant, subject.inputs[0])
     assert torch.equal(branch(subject, variant, name), whole)
     assert not torch.equal(whole, output_of(subject.program, subject.inputs[0]))
+
+
+def test_a_branch_evaluates_only_what_is_left(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    last = subject.layers[-1]
+    variant = subject.quantized([last])
+    inputs = subject.inputs[0]
+    walk, evaluated = Walk(subject.program, inputs), list[str]()
+    for node in walk.steps():
+        if node.name == last:
+            with monkeypatch.context() as patch:
+                patch.setattr(
+                    module, "evaluate", lambda each, values: (evaluated.append(each.name), evaluate(each, values))
+                )
+                walk.branch(variant)
+    assert last in evaluated
+    assert not walk.done.intersection(subject.layers[:-1]).intersection(evaluated)
+    assert not set(evaluated).intersection(subject.sums)
 
 
 def test_a_branch_has_to_start_at_the_first_change(subject: Subject) -> None:
