@@ -59,6 +59,8 @@ class Request:
             Gate.parse(text)
         for target in self.targets:
             policy = self.precision.policy_for(target)
+            if self.precision.plan and (self.precision.policy or self.precision.overrides):
+                raise RecipeError("--plan says what everything computes in; leave out --precision")
             if self.dynamic and not target.dynamic:
                 raise RecipeError(f"target {target.name} needs a fixed segment length; leave out --dynamic")
             if self.dynamic and (policy != "fp32" or self.precision.overrides or self.precision.plan):

@@ -20,8 +20,8 @@ NPZ_SUFFIX = ".npz"
 class Calibration:
     """The samples of a voice for segments of `frames`, found when they are first asked for.
 
-    To what is given, and to recordings, comes one of the inputs that look like speech, of another seed than those that fidelity is measured
-    on: synthetic inputs go where recordings do not, and integers have to reach there too.
+    To what is given, and to recordings, comes one of the inputs that look like speech, of another seed than those that
+    fidelity is measured on: synthetic inputs go where recordings do not, and integers have to reach there too.
 
     `where` is an NPZ file, a recording or a directory of them; None is the voice's sample or the demo voice's for a
     voice that can convert, and each component's reference inputs of other seeds than fidelity is measured on for

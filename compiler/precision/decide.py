@@ -11,10 +11,11 @@ from torch import Tensor
 
 from voxc.backends.base import Runner
 from voxc.compiler.calibration.ranges import calibrate
+from voxc.compiler.errors import RecipeError
 from voxc.compiler.plan import Policy, Precision, PrecisionPlan
 from voxc.compiler.precision.layers import LayerClock
 from voxc.compiler.precision.plans import read_plans
-from voxc.compiler.precision.recipe import DEFAULT_MIN_SNR_DB, Override, PrecisionRecipe
+from voxc.compiler.precision.recipe import DEFAULT_MIN_SNR_DB, Override, PrecisionRecipe, refusal
 from voxc.compiler.precision.record import SearchRecord, write_search
 from voxc.compiler.precision.search import search
 from voxc.compiler.precision.sensitivity import measure_sensitivities
@@ -85,6 +86,9 @@ class Decider:
         """
         if self.recipe.plan is not None:
             plan = read_plans(self.recipe.plan).plan_for(program, self.recipe.plan)
+            lacking = sorted(set(plan.nodes.values()) - {*self.target.precisions, "fp32"})
+            if lacking:
+                raise RecipeError(f"{self.recipe.plan}: {refusal(self.target, lacking[0])}")
             return Decision(AnnotatePrecision(plan=plan)(program, self.target).program)
         if self.policy != "auto":
             return Decision(self.with_ranges(component, self.annotate(program, self.policy)))

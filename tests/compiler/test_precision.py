@@ -113,6 +113,13 @@ def test_a_plan_of_another_target_is_refused(bundle: Path, voice_file: Path, tmp
     assert not (tmp_path / "other").exists()
 
 
+def test_a_plan_that_asks_for_what_the_target_lacks(bundle: Path, voice_file: Path, tmp_path: Path) -> None:
+    target = TARGETS[read_manifest(bundle).build.target.name]
+    poor = target.model_copy(update={"precisions": ("fp32",), "absent": {"int8": "no integer units"}})
+    with pytest.raises(RecipeError, match=r"has no precision 'int8' \(no integer units\); it has fp32"):
+        compiled(voice_file, poor, tmp_path / "other", recipe(plan=bundle))
+
+
 def test_a_search_can_be_used_again(voice_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a bound leaves some of the layers that were free."""
     from voxc.compiler.precision.layers import LayerClock, LayerTime
@@ -123,7 +130,7 @@ def test_a_search_can_be_used_again(voice_file: Path, tmp_path: Path, monkeypatc
     first = compiled(voice_file, target, tmp_path / "found", asked)
     histogram = first.build.components[0].precision_histogram
     assert histogram["int8"] > 0
-    again = compiled(voice_file, target, tmp_path / "again", asked.with_options(plan=tmp_path / "found"))
+    again = compiled(voice_file, target, tmp_path / "again", recipe(min_snr=24.0, plan=tmp_path / "found"))
     assert again.build_digest == first.build_digest
     (table, plot) = (tmp_path / "found" / file.path for file in first.measurements.searches)
     assert (table.name, plot.name) == ("synthesizer.json", "synthesizer.png")
