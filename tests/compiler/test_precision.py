@@ -130,7 +130,7 @@ def test_a_search_can_be_used_again(voice_file: Path, tmp_path: Path, monkeypatc
     first = compiled(voice_file, target, tmp_path / "found", asked)
     histogram = first.build.components[0].precision_histogram
     assert histogram["int8"] > 0
-    again = compiled(voice_file, target, tmp_path / "again", recipe(min_snr=24.0, plan=tmp_path / "found"))
+    again = compiled(voice_file, target, tmp_path / "again", PrecisionRecipe(min_snr=24.0, plan=tmp_path / "found"))
     assert again.build_digest == first.build_digest
     (table, plot) = (tmp_path / "found" / file.path for file in first.measurements.searches)
     assert (table.name, plot.name) == ("synthesizer.json", "synthesizer.png")
