@@ -263,7 +263,7 @@ def inspect(
 ) -> None:
     """Show what is in a bundle or a voice."""
     from voxc.compiler.manifest import MANIFEST_NAME, read_manifest
-    from voxc.compiler.terminal import figures_table, precision_table, show, table
+    from voxc.compiler.terminal import figures_table, operator_table, precision_table, show, table
     from voxc.compiler.voice_files import find_voice
 
     if (path / MANIFEST_NAME).exists():
@@ -281,7 +281,7 @@ def inspect(
                 (spec.name, str(list(spec.shape)).replace("'", ""), spec.dtype, spec.unit, spec.meaning)
                 for spec in component.inputs + component.outputs
             ]))  # fmt: skip
-            show(precision_table(component))
+            show(precision_table(component), operator_table(component))
             show(
                 table("\nPasses", ("pass", "notes"), [(done.name, "; ".join(done.notes)) for done in component.passes])
             )

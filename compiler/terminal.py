@@ -184,10 +184,18 @@ def speed(figures: Mapping[str, Figure]) -> str:
 
 
 def precision_table(component: ComponentBuild) -> Table:
-    """What the nodes of each module compute in, and what the operators of the artifact do."""
-    used = list(component.precision_histogram)
-    rows = [
-        (module or component.name, *(str(counts.get(precision, "")) for precision in used))
-        for module, counts in component.precisions.items()
-    ]
-    return table("\nPrecision", ("module", *used), rows)
+    """What the nodes of each module compute in."""
+    modules = {module or component.name: counts for module, counts in component.precisions.items()}
+    return counts_table("\nPrecision", "module", modules)
+
+
+def operator_table(component: ComponentBuild) -> Table:
+    """What the operators of the artifact compute in, as its file says."""
+    return counts_table(f"\nOperators in {component.files[0].path}", "operator", component.operators)
+
+
+def counts_table(title: str, first: str, counts: Mapping[str, Mapping[str, int]]) -> Table:
+    """A row for each name, a column for each precision."""
+    used = sorted({precision for row in counts.values() for precision in row})
+    rows = [(name, *(str(row.get(precision, "")) for precision in used)) for name, row in counts.items()]
+    return table(title, (first, *used), rows)

@@ -70,13 +70,13 @@ def draw(record: SearchRecord, path: Path) -> Path:
     figure = Figure(figsize=(max(8, 0.09 * len(record.layers)), 7), layout="constrained")
     cost, time = figure.subplots(2, 1, sharex=True)
     cost.bar(places, [-(layer.snr or 0) for layer in record.layers], color=colours)
-    cost.set_ylabel("noise alone, dB below the signal")
+    cost.set_ylabel("noise alone, dB to the signal")
     cost.invert_yaxis()
     cost.set_title(f"{record.component}: {len(chosen)} of {len(record.layers)} layers as integers, "
                    f"at least {record.min_snr:g} dB")  # fmt: skip
-    time.bar(places, [layer.float32_ms for layer in record.layers], color="lightgrey")
     time.bar(places, [layer.int8_ms for layer in record.layers], color=colours)
-    time.set_ylabel("ms: float32 (grey), int8")
+    time.plot(places, [layer.float32_ms for layer in record.layers], "_", color="black")
+    time.set_ylabel("ms: int8 (bars), float32 (marks)")
     time.set_xlabel("layers in the order of the graph")
     cost.legend(handles=[Patch(color="tab:blue", label="int8"), Patch(color="tab:orange", label="float")])
     figure.savefig(path, dpi=110)
