@@ -9,7 +9,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import ClassVar
 
-from voxc.compiler.errors import MissingRuntimeError
+from torch import fx
+
+from voxc.compiler.errors import MissingRuntimeError, UnsupportedError
 from voxc.compiler.program import Program
 from voxc.compiler.target import Target
 from voxc.compiler.tensor import Array
@@ -65,8 +67,18 @@ class Backend(ABC):
     run_needs: ClassVar[tuple[Requirement, ...]]
 
     @abstractmethod
+    def unsupported(self, program: Program) -> list[fx.Node]:
+        """The nodes that there is no lowering for."""
+
     def check(self, program: Program, target: Target) -> None:
         """Raises UnsupportedError if the target cannot take the program."""
+        nodes = self.unsupported(program)
+        if nodes:
+            lacking = ", ".join(sorted({str(node.target) for node in nodes}))
+            raise UnsupportedError(
+                f"{target.name}: {self.name} has no lowering for {lacking} "
+                f"in component {program.name}, first in {nodes[0].name}"
+            )
 
     @abstractmethod
     def emit(self, program: Program, target: Target, directory: Path) -> Artifact:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from voxc.compiler import cli_options as options
 from voxc.compiler.errors import QualityError, VoxcError
 
 app = typer.Typer(
@@ -44,12 +45,6 @@ def command(*, epilog: str) -> Callable[[Callable[..., None]], Callable[..., Non
     return decorate
 
 
-def complete_target(incomplete: str) -> list[str]:
-    from voxc.compiler.target import load_targets
-
-    return [name for name in load_targets() if name.startswith(incomplete)]
-
-
 def print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
@@ -67,92 +62,31 @@ def common(
     pass
 
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
-Threads = Annotated[int | None, typer.Option(help="Threads of the runtime. (default: the target's, else all cores)")]
-Model = Annotated[
-    Path,
-    typer.Argument(
-        metavar="MODEL",
-        help="A voice as RVC saves it (.pth), a directory with one and its index and encoder, or 'demo'.",
-        show_default=False,
-    ),
-]
-BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle directory.", show_default=False)]
-
-
 @command(epilog="Example: voxc compile voice.pth --target onnxruntime-cpu -o voice-cpu")
 def compile(
-    model: Model,
-    target: Annotated[
-        list[str],
-        typer.Option(
-            "--target", "-t", help="What to compile for; may be given several times.", autocompletion=complete_target
-        ),
-    ],
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="The bundle; with several targets, the directory of the bundles. (default: MODEL-TARGET)",
-        ),
-    ] = None,
-    segment: Annotated[
-        float | None, typer.Option(help="Segment length in seconds. (default: 2; 4 with a content encoder)")
-    ] = None,
-    frames: Annotated[int | None, typer.Option(help="Segment length in frames, instead of --segment.")] = None,
-    precision: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--precision",
-            "-p",
-            metavar="POLICY|PATTERN=PRECISION",
-            help="What to compute in, and exceptions for modules: 'int8', 'dec.*=fp32'; several times. "
-            "(default: the target's first)",
-        ),
-    ] = None,
-    recipe: Annotated[
-        Path | None, typer.Option(help="YAML with policy, overrides, observer, min_snr, calibration; options go first.")
-    ] = None,
-    min_snr: Annotated[
-        float | None, typer.Option(help="dB of float32 that a quantized component has to keep. (default: 25)")
-    ] = None,
-    calibration: Annotated[
-        Path | None,
-        typer.Option(help="What ranges come from: an NPZ of `voxc calibrate`, a recording, a directory of them."),
-    ] = None,
-    observer: Annotated[
-        str | None, typer.Option(help="How ranges are found: mse, minmax, percentile or entropy. (default: mse)")
-    ] = None,
-    plan: Annotated[
-        Path | None, typer.Option(help="A plan to use again: plan.json, or the bundle that it is in.")
-    ] = None,
-    dynamic: Annotated[bool, typer.Option("--dynamic", help="Leave the segment length open.")] = False,
-    threads: Threads = None,
-    verify_passes: Annotated[bool, typer.Option("--verify-passes", help="Check the numbers after every pass.")] = False,
-    content: Annotated[
-        Path | None, typer.Option(help="HuBERT or ContentVec, as a Hugging Face directory. (default: MODEL/content)")
-    ] = None,
-    index: Annotated[
-        Path | None, typer.Option(help="The voice's index, as RVC writes it. (default: MODEL/*.index)")
-    ] = None,
-    index_budget: Annotated[float, typer.Option(help="MiB that the index may take; a larger one is compressed.")] = 32,
-    sample: Annotated[
-        Path | None,
-        typer.Option(help="A recording to convert, to measure how the bundle sounds. (default: a short one)"),
-    ] = None,
-    reference: Annotated[
-        Path | None, typer.Option(help="A recording of the target speaker, to compare the result with.")
-    ] = None,
-    speaker: Annotated[int, typer.Option(help="Which of the voice's speakers the sample is converted to.")] = 0,
-    transpose: Annotated[
-        float | None, typer.Option(help="Semitones up for the sample. (default: to the pitch of the reference)")
-    ] = None,
-    gate: Annotated[
-        list[str] | None,
-        typer.Option(help="Fail unless a figure of the conversion is good enough: 'secs>=0.8'; several times."),
-    ] = None,
-    json: Json = False,
+    model: options.Model,
+    target: options.Targets,
+    output: options.Output = None,
+    segment: options.Segment = None,
+    frames: options.Frames = None,
+    precision: options.Precisions = None,
+    recipe: options.Recipe = None,
+    min_snr: options.MinSnr = None,
+    calibration: options.Samples = None,
+    observer: options.Observer = None,
+    plan: options.Plan = None,
+    dynamic: options.Dynamic = False,
+    threads: options.Threads = None,
+    verify_passes: options.VerifyPasses = False,
+    content: options.Content = None,
+    index: options.Index = None,
+    index_budget: options.IndexBudget = 32,
+    sample: options.Sample = None,
+    reference: options.Reference = None,
+    speaker: options.Speaker = 0,
+    transpose: options.SampleTranspose = None,
+    gate: options.Gates = None,
+    json: options.Json = False,
 ) -> None:
     """Compile a voice into one measured bundle for each target."""
     from voxc.compiler.target import find_target, load_targets
@@ -199,7 +133,7 @@ def report(
 
 
 @command(epilog="Example: voxc targets --json")
-def targets(json: Json = False) -> None:
+def targets(json: options.Json = False) -> None:
     """List the targets, and what this machine can do for each."""
     from voxc.compiler.survey import Ability, survey_target
     from voxc.compiler.target import load_targets
@@ -226,7 +160,7 @@ def targets(json: Json = False) -> None:
 
 
 @command(epilog="Example: voxc doctor")
-def doctor(json: Json = False) -> None:
+def doctor(json: options.Json = False) -> None:
     """Show this machine, the runtimes that voxc found, and what to install for the rest."""
     from dataclasses import asdict
 
@@ -259,7 +193,7 @@ def inspect(
         Path,
         typer.Argument(metavar="BUNDLE|MODEL", help="A bundle directory or a voice.", show_default=False),
     ],
-    json: Json = False,
+    json: options.Json = False,
 ) -> None:
     """Show what is in a bundle or a voice."""
     from voxc.compiler.manifest import MANIFEST_NAME, read_manifest
@@ -306,12 +240,12 @@ def inspect(
     epilog="Example: voxc run voice-cpu --component synthesizer --inputs voice-cpu/reference.npz --outputs out.npz"
 )
 def run(
-    bundle: BundlePath,
+    bundle: options.BundlePath,
     component: Annotated[str, typer.Option(help="Which component of the bundle.")],
     inputs: Annotated[Path, typer.Option(help="NPZ file with the inputs by name.")],
     outputs: Annotated[Path, typer.Option(help="NPZ file to write the outputs to.")],
-    threads: Threads = None,
-    json: Json = False,
+    threads: options.Threads = None,
+    json: options.Json = False,
 ) -> None:
     """Run one component on raw tensors."""
     from voxc.compiler.runtime.component import run_file
@@ -332,8 +266,8 @@ def convert(
     ],
     bundle: Annotated[Path, typer.Option("--bundle", "-b", help="A bundle with a content encoder.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The result: .wav, .flac or .ogg.")],
-    speaker: Annotated[int, typer.Option(help="Which of the voice's speakers.")] = 0,
-    transpose: Annotated[float, typer.Option(help="Semitones up.")] = 0.0,
+    speaker: options.Speaker = 0,
+    transpose: options.Transpose = 0.0,
     index_rate: Annotated[float, typer.Option(help="How far to follow the index, 0 to 1.")] = 0.75,
     protect: Annotated[
         float, typer.Option(help="How far to follow it in unvoiced sounds, 0 to 0.5; 0.5 as far as elsewhere.")
@@ -343,8 +277,8 @@ def convert(
     ] = 0.25,
     f0: Annotated[str, typer.Option(help="The F0 estimator: pm (Praat).")] = "pm",
     seed: Annotated[int, typer.Option(help="Of the synthesizer's noise.")] = 0,
-    threads: Threads = None,
-    json: Json = False,
+    threads: options.Threads = None,
+    json: options.Json = False,
 ) -> None:
     """Convert a recording to the voice of a bundle."""
     from dataclasses import asdict
@@ -355,10 +289,10 @@ def convert(
     from voxc.compiler.runtime.voice import load_pipeline
     from voxc.compiler.terminal import audio_progress, show
 
-    options = ConvertOptions(speaker, transpose, index_rate, protect, rms_mix, f0, seed)
+    asked = ConvertOptions(speaker, transpose, index_rate, protect, rms_mix, f0, seed)
     pipeline = load_pipeline(Bundle.open(bundle), threads)
     with audio_progress() as tick:
-        report = convert_file(source, output, pipeline, options, tick)
+        report = convert_file(source, output, pipeline, asked, tick)
     for warning in report.warnings:
         print(f"voxc: warning: {warning}", file=sys.stderr)
     if json:
@@ -370,23 +304,19 @@ def convert(
 
 @command(epilog="Example: voxc calibrate voice.pth --content hubert --audio recordings -o calib.npz")
 def calibrate(
-    model: Model,
+    model: options.Model,
     audio: Annotated[Path, typer.Option(help="A recording, or a directory of them: speech such as will be converted.")],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The samples, .npz, for `voxc compile --calibration`.")
     ],
-    segment: Annotated[float | None, typer.Option(help="Segment length in seconds. (default: 4)")] = None,
-    frames: Annotated[int | None, typer.Option(help="Segment length in frames, instead of --segment.")] = None,
+    segment: options.Segment = None,
+    frames: options.Frames = None,
     segments: Annotated[int, typer.Option(help="How many at most, spread evenly over the recordings.")] = 8,
-    speaker: Annotated[int, typer.Option(help="Which of the voice's speakers.")] = 0,
-    transpose: Annotated[float, typer.Option(help="Semitones up.")] = 0.0,
-    content: Annotated[
-        Path | None, typer.Option(help="HuBERT or ContentVec, as a Hugging Face directory. (default: MODEL/content)")
-    ] = None,
-    index: Annotated[
-        Path | None, typer.Option(help="The voice's index, as RVC writes it. (default: MODEL/*.index)")
-    ] = None,
-    json: Json = False,
+    speaker: options.Speaker = 0,
+    transpose: options.Transpose = 0.0,
+    content: options.Content = None,
+    index: options.Index = None,
+    json: options.Json = False,
 ) -> None:
     """Collect what a voice's networks are given where they convert recordings, to quantize them by."""
     from voxc.compiler.terminal import progress, show
@@ -410,7 +340,7 @@ def calibrate(
 
 
 @command(epilog="Example: voxc verify voice-cpu")
-def verify(bundle: BundlePath, threads: Threads = None, json: Json = False) -> None:
+def verify(bundle: options.BundlePath, threads: options.Threads = None, json: options.Json = False) -> None:
     """Check a bundle's files against its manifest and run its reference inputs again."""
     from dataclasses import asdict
 

@@ -1,4 +1,4 @@
-"""The one module that knows families, passes and backends: a checkpoint in, bundles out."""
+"""The one module that knows families, passes and backends, all of them: a checkpoint in, bundles out."""
 
 from __future__ import annotations
 
@@ -138,7 +138,9 @@ class Job:
 
     @property
     def decider(self) -> Decider:
-        return Decider(self.target, self.request.precision, self.calibration.samples, self.load, self.report)
+        here = "this machine" if self.target.any_host else f"this machine, which is not a {self.target.name}"
+        timed = f"{self.runtime}, {self.threads} threads, on {here}"
+        return Decider(self.target, self.request.precision, self.calibration.samples, self.load, timed, self.report)
 
     @property
     def threads(self) -> int:

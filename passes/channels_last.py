@@ -36,7 +36,6 @@ class ChannelsLast(Pass):
     """Rewrites one- and two-dimensional convolutions with constant weights where the target wants channels last."""
 
     after: ClassVar[tuple[str, ...]] = ("fold_flips", "fold_time_into_rows", "clean_up", "share_equal_nodes")
-    tolerance: ClassVar[float] = 1e-5  # instance norms are spelled out, and sum in another order
 
     def run(self, program: Program, target: Target) -> PassResult:
         if target.layout != "channels_last":

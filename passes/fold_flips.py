@@ -32,7 +32,6 @@ class FoldFlips(Pass):
     """Removes reversals of the channel axis; those that something else consumes stay, with a note."""
 
     after: ClassVar[tuple[str, ...]] = ("fold_weight_norm", "drop_full_masks")
-    tolerance: ClassVar[float] = 1e-5
 
     def run(self, program: Program, target: Target) -> PassResult:
         editor = GraphEditor(program)

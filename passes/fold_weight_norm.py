@@ -7,7 +7,6 @@ after:   conv(x, weight)
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, fx
@@ -23,8 +22,6 @@ aten = torch.ops.aten
 @dataclass(frozen=True)
 class FoldWeightNorm(Pass):
     """Replaces the weight-norm formula over two parameters by the parameter that it gives."""
-
-    tolerance: ClassVar[float] = 1e-5
 
     def run(self, program: Program, target: Target) -> PassResult:
         editor = GraphEditor(program)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
+from torch import fx
+
 from voxc.backends.base import Artifact, Backend, Requirement, Runner
-from voxc.compiler.errors import UnsupportedError
 from voxc.compiler.program import Program
 from voxc.compiler.target import Target
 
@@ -16,16 +17,11 @@ class TfliteBackend(Backend):
     emit_needs: ClassVar[tuple[Requirement, ...]] = (Requirement("ai-edge-litert", "pip install 'voxc[tflite]'"),)
     run_needs: ClassVar[tuple[Requirement, ...]] = emit_needs
 
-    def check(self, program: Program, target: Target) -> None:
+    def unsupported(self, program: Program) -> list[fx.Node]:
         self.require(self.emit_needs, "emit TFLite files")
         from voxc.backends.tflite.emitter import unsupported
 
-        nodes = unsupported(program)
-        if nodes:
-            raise UnsupportedError(
-                f"{target.name}: no TFLite lowering for {', '.join(sorted({str(node.target) for node in nodes}))} "
-                f"in component {program.name}, first in {nodes[0].name}"
-            )
+        return unsupported(program)
 
     def emit(self, program: Program, target: Target, directory: Path) -> Artifact:
         from voxc.backends.tflite import emitter, reader

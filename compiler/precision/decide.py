@@ -48,13 +48,14 @@ class Decider:
     """Decides for the components of one voice and target.
 
     `samples` gives a component's calibration inputs and is asked only where ranges are needed. `load` brings a program
-    into the target's runtime.
+    into the target's runtime, `timed` says which that is and on what machine.
     """
 
     target: Target
     recipe: PrecisionRecipe
     samples: Callable[[Component], Samples]
     load: Callable[[Program], Runner]
+    timed: str
     report: Report
 
     @property
@@ -123,7 +124,7 @@ class Decider:
         table = measure_sensitivities(subject, LayerClock(self.load, self.activations), tick)
         min_snr = self.recipe.min_snr or DEFAULT_MIN_SNR_DB
         trials = search(subject, table, min_snr, tick)
-        return trials[-1].chosen, SearchRecord.of(component.name, min_snr, table, trials)
+        return trials[-1].chosen, SearchRecord.of(component.name, self.timed, min_snr, table, trials)
 
     @property
     def activations(self) -> str:

@@ -24,20 +24,25 @@ class TrialRecord(BaseModel):
 
 
 class SearchRecord(BaseModel):
-    """A component's search: each layer alone, the choices tried, and the layers that became integers in the end."""
+    """A component's search: each layer alone, the choices tried, and the layers that became integers in the end.
+    `timed` says in what, and on what, layers were timed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     component: str
+    timed: str
     min_snr: float
     chosen: tuple[str, ...]
     trials: tuple[TrialRecord, ...]
     layers: tuple[Sensitivity, ...]
 
     @classmethod
-    def of(cls, component: str, min_snr: float, layers: Sequence[Sensitivity], trials: Sequence[Trial]) -> SearchRecord:
+    def of(
+        cls, component: str, timed: str, min_snr: float, layers: Sequence[Sensitivity], trials: Sequence[Trial]
+    ) -> SearchRecord:
         return cls(
             component=component,
+            timed=timed,
             min_snr=min_snr,
             chosen=tuple(layer.node for layer in layers if layer.node in trials[-1].chosen),
             trials=tuple(
@@ -77,7 +82,7 @@ def draw(record: SearchRecord, path: Path) -> Path:
     time.bar(places, [layer.int8_ms for layer in record.layers], color=colours)
     time.plot(places, [layer.float32_ms for layer in record.layers], "_", color="black")
     time.set_ylabel("ms: int8 (bars), float32 (marks)")
-    time.set_xlabel("layers in the order of the graph")
+    time.set_xlabel(f"layers in the order of the graph, timed with {record.timed}")
     cost.legend(handles=[Patch(color="tab:blue", label="int8"), Patch(color="tab:orange", label="float")])
     figure.savefig(path, dpi=110)
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,6 +136,9 @@ def test_a_search_can_be_used_again(voice_file: Path, tmp_path: Path, monkeypatc
     (table, plot) = (tmp_path / "found" / file.path for file in first.measurements.searches)
     assert (table.name, plot.name) == ("synthesizer.json", "synthesizer.png")
     assert not again.measurements.searches
+    timed = json.loads(table.read_text())["timed"]
+    assert timed.startswith("onnxruntime ")
+    assert timed.endswith("1 threads, on this machine")
 
 
 def test_exceptions_in_a_voice_of_several_components(speaking_voice: Path, tmp_path: Path) -> None:

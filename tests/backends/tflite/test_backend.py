@@ -73,7 +73,7 @@ class Spectrum(nn.Module):
 
 def test_an_operator_without_lowering_is_named(tmp_path: Path, tflite: Target) -> None:
     program = program_of(Spectrum(), (2, 3))
-    with pytest.raises(UnsupportedError, match="tflite-float32: no TFLite lowering for aten.sort.default"):
+    with pytest.raises(UnsupportedError, match="tflite-float32: tflite has no lowering for aten.sort.default"):
         TfliteBackend().check(program, tflite)
     with pytest.raises(UnsupportedError, match=r"TFLite: aten.sort.default in test \(node sort\)"):
         emitter.emit(program, tmp_path / "test.tflite")

@@ -49,7 +49,7 @@ class Case:
         **options: object,
     ) -> Decider:
         recipe = PrecisionRecipe().with_options(precision, **options)  # type: ignore[arg-type]
-        return Decider(target or self.target, recipe, self.samples, load, lambda message: None)
+        return Decider(target or self.target, recipe, self.samples, load, "here", lambda message: None)
 
     def decide(self, *precision: str, **options: object) -> Decision:
         return self.decider(*precision, **options).decide(self.component, self.program)  # type: ignore[arg-type]

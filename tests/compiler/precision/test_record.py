@@ -27,7 +27,7 @@ def record() -> SearchRecord:
         Trial(frozenset({"a", "b", "sum"}), Damage(0.1, None)),
         Trial(frozenset({"b"}), Damage(0.0, None)),
     )
-    return SearchRecord.of("synthesizer", 25.0, [layer("a", 0.001), layer("b", 0.0)], trials)
+    return SearchRecord.of("synthesizer", "here", 25.0, [layer("a", 0.001), layer("b", 0.0)], trials)
 
 
 def test_a_record_tells_the_last_choice(record: SearchRecord) -> None:

@@ -1,0 +1,94 @@
+"""Arguments and options of the command line, each described once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def complete_target(incomplete: str) -> list[str]:
+    from voxc.compiler.target import load_targets
+
+    return [name for name in load_targets() if name.startswith(incomplete)]
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
+Threads = Annotated[int | None, typer.Option(help="Threads of the runtime. (default: the target's, else all cores)")]
+Model = Annotated[
+    Path,
+    typer.Argument(
+        metavar="MODEL",
+        help="A voice as RVC saves it (.pth), a directory with one and its index and encoder, or 'demo'.",
+        show_default=False,
+    ),
+]
+BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle directory.", show_default=False)]
+
+# What to compile, and for what.
+Targets = Annotated[
+    list[str],
+    typer.Option(
+        "--target", "-t", help="What to compile for; may be given several times.", autocompletion=complete_target
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", help="The bundle; with several targets, the directory of the bundles. (default: MODEL-TARGET)"
+    ),
+]
+Segment = Annotated[
+    float | None, typer.Option(help="Segment length in seconds. (default: 2; 4 with a content encoder)")
+]
+Frames = Annotated[int | None, typer.Option(help="Segment length in frames, instead of --segment.")]
+Dynamic = Annotated[bool, typer.Option("--dynamic", help="Leave the segment length open.")]
+VerifyPasses = Annotated[bool, typer.Option("--verify-passes", help="Check the numbers after every pass.")]
+Content = Annotated[
+    Path | None, typer.Option(help="HuBERT or ContentVec, as a Hugging Face directory. (default: MODEL/content)")
+]
+Index = Annotated[Path | None, typer.Option(help="The voice's index, as RVC writes it. (default: MODEL/*.index)")]
+IndexBudget = Annotated[float, typer.Option(help="MiB that the index may take; a larger one is compressed.")]
+
+# What to compute in.
+Precisions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--precision",
+        "-p",
+        metavar="POLICY|PATTERN=PRECISION",
+        help="What to compute in, and exceptions for modules: 'int8', 'dec.*=fp32'; several times. "
+        "(default: the target's first)",
+    ),
+]
+Recipe = Annotated[
+    Path | None, typer.Option(help="YAML with policy, overrides, observer, min_snr, calibration; options go first.")
+]
+MinSnr = Annotated[
+    float | None, typer.Option(help="dB of float32 that a quantized component has to keep. (default: 25)")
+]
+Samples = Annotated[
+    Path | None,
+    typer.Option(help="What ranges come from: an NPZ of `voxc calibrate`, a recording, a directory of them."),
+]
+Observer = Annotated[
+    str | None, typer.Option(help="How ranges are found: mse, minmax, percentile or entropy. (default: mse)")
+]
+Plan = Annotated[Path | None, typer.Option(help="A plan to use again: plan.json, or the bundle that it is in.")]
+
+# What to convert, and how.
+Sample = Annotated[
+    Path | None,
+    typer.Option(help="A recording to convert, to measure how the bundle sounds. (default: a short one)"),
+]
+Reference = Annotated[Path | None, typer.Option(help="A recording of the target speaker, to compare the result with.")]
+Speaker = Annotated[int, typer.Option(help="Which of the voice's speakers to speak as.")]
+Transpose = Annotated[float, typer.Option(help="Semitones up.")]
+SampleTranspose = Annotated[
+    float | None, typer.Option(help="Semitones up for the sample. (default: to the pitch of the reference)")
+]
+Gates = Annotated[
+    list[str] | None,
+    typer.Option(help="Fail unless a figure of the conversion is good enough: 'secs>=0.8'; several times."),
+]
