@@ -35,7 +35,7 @@ from voxc.compiler.manifest import (
 from voxc.compiler.measure.conversion import Trial
 from voxc.compiler.measure.fidelity import max_abs_error
 from voxc.compiler.measure.figures import fidelity_figures, figure, latency_figures, missing_latency
-from voxc.compiler.measure.machine import peak_memory_mib, this_machine, tool_versions, usable_cores
+from voxc.compiler.measure.machine import machine_model, peak_memory_mib, this_machine, tool_versions, usable_cores
 from voxc.compiler.measure.quality.gates import Gate, failures
 from voxc.compiler.plan import PrecisionPlan
 from voxc.compiler.precision.decide import Decider
@@ -138,7 +138,7 @@ class Job:
 
     @property
     def decider(self) -> Decider:
-        here = "this machine" if self.target.any_host else f"this machine, which is not a {self.target.name}"
+        here = "this machine" if self.is_the_target else f"this machine, which is not a {self.target.name}"
         timed = f"{self.runtime}, {self.threads} threads, on {here}"
         return Decider(self.target, self.request.precision, self.calibration.samples, self.load, timed, self.report)
 
@@ -197,9 +197,13 @@ class Job:
         return trial.measure(converter, staging, runtime, untimed=self.why_no_latency)
 
     @property
+    def is_the_target(self) -> bool:
+        return self.target.is_machine(machine_model())
+
+    @property
     def why_no_latency(self) -> str:
         """Why times taken on this machine are not the target's; empty if they are."""
-        return "" if self.target.any_host else f"not measured: this machine is not a {self.target.name}"
+        return "" if self.is_the_target else f"not measured: this machine is not a {self.target.name}"
 
     @property
     def gates(self) -> tuple[str, ...]:

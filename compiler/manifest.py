@@ -172,8 +172,9 @@ class Build(Record):
 
 
 class Machine(Record):
-    """The machine that compiled and measured. `memory_gib` is its main memory."""
+    """The machine that compiled and measured. `model` is its maker's name for it, `memory_gib` its main memory."""
 
+    model: str = ""
     cpu: str
     architecture: str
     cores: int

@@ -7,6 +7,7 @@ from importlib import metadata
 
 from voxc.backends import BACKENDS, find_backend
 from voxc.backends.base import Requirement
+from voxc.compiler.measure.machine import machine_model
 from voxc.compiler.measure.quality.needs import QUALITY_NEEDS
 from voxc.compiler.report.needs import REPORT_NEEDS
 from voxc.compiler.target import Target
@@ -44,7 +45,7 @@ def survey_target(target: Target) -> TargetSurvey:
     backend = find_backend(target.backend)
     emit, run = ability(backend.emit_needs), ability(backend.run_needs)
     measure = run
-    if run.able and not target.any_host:
+    if run.able and not target.is_machine(machine_model()):
         measure = Ability(False, "only on the device")
     return TargetSurvey(target, emit, run, measure)
 

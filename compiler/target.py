@@ -35,21 +35,30 @@ class Target(BaseModel):
     name: str
     description: str
     backend: str
-    any_host: bool
+    machine: str | None
     opset: int | None = Field(ge=13)
-    layout: Literal["channels_first", "channels_last"]
+    layout: Literal["channels_first", "channels_last", "ane"]
     precisions: tuple[Policy, ...] = Field(min_length=1)
     scheme: Scheme | None
     absent: Mapping[Policy, str]
+    arithmetic: Literal["float32", "float16"] = "float32"
+    weights: Literal["channels", "grouped"] = "channels"
     dynamic: bool
     threads: int | None = Field(ge=1)
     work_items: int | None = Field(ge=1)
     sub_pixel: float | None = Field(ge=1)
+    max_width: int | None = Field(default=None, ge=1)
+    deployment: str | None = None
+    compute_units: Literal["CPU_AND_NE", "CPU_AND_GPU", "ALL"] | None = None
     gates: tuple[GateText, ...]
 
     @property
     def default_precision(self) -> Policy:
         return self.precisions[0]
+
+    def is_machine(self, model: str) -> bool:
+        """Whether a machine whose maker calls it `model` is such a target."""
+        return self.machine is None or self.machine in model
 
 
 def load_targets(path: Path = TARGETS_FILE) -> dict[str, Target]:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import platform
 import resource
+import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
 
 from voxc.compiler.manifest import Machine
 
+DEVICE_TREE_MODEL = Path("/proc/device-tree/model")  # of boards; PCs have none
 TOOLS = ("voxc", "torch", "numpy", "onnx", "onnxsim", "onnxruntime")
 
 
 def this_machine() -> Machine:
     return Machine(
+        model=machine_model(),
         cpu=cpu_name(),
         architecture=platform.machine(),
         cores=usable_cores(),
@@ -37,6 +40,16 @@ def cpu_name() -> str:
             if line.startswith(("model name", "Model")):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
+
+
+def machine_model() -> str:
+    """What its maker calls the machine, as `Raspberry Pi 4 Model B Rev 1.4` or `Mac14,2`; empty where the OS does not
+    tell."""
+    if sys.platform == "darwin":
+        return subprocess.run(("sysctl", "-n", "hw.model"), capture_output=True, text=True, check=False).stdout.strip()
+    if DEVICE_TREE_MODEL.exists():
+        return DEVICE_TREE_MODEL.read_text(encoding="utf-8", errors="replace").strip("\0\n ")
+    return ""
 
 
 def memory_bytes() -> int:

@@ -131,7 +131,8 @@ def real_time_factor(bundle: Bundle, cell: Cell) -> Cell:
 
 def elsewhere(bundle: Bundle) -> bool:
     """Whether the target is another machine than the one that compiled."""
-    return bundle.manifest.build.target.capabilities.get("any_host") is False
+    machine = bundle.manifest.build.target.capabilities.get("machine")
+    return isinstance(machine, str) and machine not in bundle.manifest.measurements.machine.model
 
 
 def labels(bundles: Sequence[Bundle]) -> list[str]:

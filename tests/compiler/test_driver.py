@@ -83,7 +83,7 @@ def test_several_targets_share_a_directory(voice_file: Path, tmp_path: Path) -> 
 
 
 def test_a_device_that_this_machine_is_not_gets_no_latency(voice_file: Path, tmp_path: Path, target: Target) -> None:
-    board = target.model_copy(update={"any_host": False, "name": "board"})
+    board = target.model_copy(update={"machine": "board", "name": "board"})
     ((_, manifest),) = compile_voice(Request(voice_file, (board,), tmp_path / "board", frames=5))
     figures = manifest.measurements.components["synthesizer"].figures
     assert figures["latency_median"].value is None
@@ -122,7 +122,7 @@ def test_everything_of_any_length(speaking_voice: Path, tmp_path: Path, target: 
 
 def test_gates_fail_the_build_and_keep_the_bundle(speaking_voice: Path, tmp_path: Path, target: Target) -> None:
     gates = ("secs>=0.99", "snr>=10")
-    board = target.model_copy(update={"any_host": False})
+    board = target.model_copy(update={"machine": "board"})
     ((place, manifest),) = compile_voice(Request(speaking_voice, (board,), tmp_path / "b", frames=50, gates=gates))
     assert manifest.status == "failed"
     assert manifest.measurements.conversion.steps["real_time_factor"].value is None  # the board's time is not known
@@ -135,7 +135,7 @@ def test_gates_fail_the_build_and_keep_the_bundle(speaking_voice: Path, tmp_path
 def test_a_target_has_gates_of_its_own(speaking_voice: Path, tmp_path: Path, target: Target) -> None:
     """They are for what has a number: the fidelity of an SNR of 150 dB does, a speaker nobody recorded does not."""
     gates = ("fidelity.pesq>=4.65", "task.secs>=0.99")
-    board = target.model_copy(update={"any_host": False, "gates": gates})
+    board = target.model_copy(update={"machine": "board", "gates": gates})
     request = Request(speaking_voice, (board,), tmp_path / "b", frames=50, speaker=1, transpose=0)
     ((_, manifest),) = compile_voice(request)
     (failure,) = manifest.failures

@@ -24,7 +24,7 @@ def test_what_is_installed_can_be_used(target: Target) -> None:
 
 
 def test_a_device_is_measured_on_the_device(target: Target) -> None:
-    survey = survey_target(target.model_copy(update={"any_host": False}))
+    survey = survey_target(target.model_copy(update={"machine": "board"}))
     assert survey.run.able
     assert survey.measure.why_not == "only on the device"
 

@@ -11,7 +11,7 @@ GOOD = """
 box:
   description: A box
   backend: onnxruntime
-  any_host: true
+  machine: null
   opset: 20
   layout: channels_first
   precisions: [fp32]
