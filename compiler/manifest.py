@@ -26,7 +26,8 @@ MAX_MANIFEST_BYTES = 1 << 24
 
 #: How a number was obtained, from best to least:
 #: `device` the real artifact on the real target; `host` the real artifact in its real runtime on the machine that
-#: compiled it; `reference` the artifact's graph evaluated by voxc's interpreter; `estimate` a model of the device.
+#: compiled it or on another that is not the target; `reference` the artifact's graph evaluated by voxc's interpreter;
+#: `estimate` a model of the device.
 Evidence = Literal["device", "host", "reference", "estimate"]
 
 
@@ -116,10 +117,13 @@ class TargetRecord(Record):
 
 
 class Recipe(Record):
-    """What was asked for. `frames` is the segment length, and with `dynamic` the one that was measured. `precision` is
-    the policy; what came of it is the plan. `gates` are bounds on the figures of the conversion."""
+    """What was asked for. `frames` is the segment length, and with `dynamic` the one that was measured; `lengths` are
+    further ones that the artifacts take, `why_frames` says what `frames` follows from where the target limits it.
+    `precision` is the policy; what came of it is the plan. `gates` are bounds on the figures of the conversion."""
 
     frames: int
+    lengths: tuple[int, ...] = ()
+    why_frames: str = ""
     dynamic: bool
     precision: str
     gates: tuple[str, ...] = ()
@@ -206,10 +210,34 @@ class Conversion(Record):
     audio: Mapping[str, FileRecord]
 
 
+class DeviceComponent(Record):
+    """What the agent found of one component. `placements` are the parts of the machine that its OS said it would run
+    operations on (`CPU`, `GPU`, `ANE`), by the name of the operation's first output, where there is such an OS."""
+
+    figures: Mapping[str, Figure]
+    placements: Mapping[str, str] = {}
+
+
+class DeviceRun(Record):
+    """One run of `voxc measure`. `host` is what the machine calls itself, `runtime` the packages and their versions,
+    `settings` threads or compute units, `conditions` what the OS told of power and clocks after the last run. The
+    evidence is `device` where the machine is one of the target's, and else `host`."""
+
+    created: str
+    host: str
+    evidence: Literal["device", "host"]
+    machine: Machine
+    conditions: Mapping[str, str]
+    runtime: Mapping[str, str]
+    settings: Mapping[str, str | int]
+    components: Mapping[str, DeviceComponent]
+
+
 class Measurements(Record):
     """What differs from run to run. `compile` is what the compile itself took; `reference` holds inputs, noise and
     float32 PyTorch's outputs; `conversion` is there for voices that have all that a conversion needs. `calibration`
-    says what ranges came from, `searches` are tables and plots of how plans were found."""
+    says what ranges came from, `searches` are tables and plots of how plans were found. `devices` are the runs of
+    `voxc measure`, the latest for each host."""
 
     created: str
     machine: Machine
@@ -220,6 +248,7 @@ class Measurements(Record):
     calibration: str | None = None
     searches: tuple[FileRecord, ...] = ()
     conversion: Conversion | None = None
+    devices: tuple[DeviceRun, ...] = ()
 
 
 class Manifest(Record):
@@ -259,11 +288,22 @@ def json_schema() -> dict[str, Any]:
 
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:
-    """Writes `manifest.json` after validating it against the published schema."""
+    """Writes `manifest.json`, whole or not at all, after validating it against the published schema.
+
+    Raises:
+        OSError: the place cannot be written.
+    """
+    path = directory / MANIFEST_NAME
     document = manifest.model_dump(mode="json")
-    validate(document, directory / MANIFEST_NAME)
+    validate(document, path)
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-    (directory / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+    partial = path.with_name(f".{path.name}.voxc-partial")
+    try:
+        partial.write_text(text + "\n", encoding="utf-8")
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def read_manifest(directory: Path) -> Manifest:
