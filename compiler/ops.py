@@ -95,3 +95,29 @@ def dequantize_channels(x: Tensor, scale: Tensor, axis: int) -> Tensor:
 @dequantize_channels.register_fake
 def _(x: Tensor, scale: Tensor, axis: int) -> Tensor:
     return torch.empty_like(x, dtype=torch.float32)
+
+
+@torch.library.custom_op("voxc::layer_norm_channels", mutates_args=())
+def layer_norm_channels(x: Tensor, weight: Tensor | None, bias: Tensor | None, epsilon: float) -> Tensor:
+    """Layer norm over the channels of x [B, C, H, W]; weight and bias [C]. All float32."""
+    y = torch.nn.functional.layer_norm(x.movedim(1, -1), [x.shape[1]], weight, bias, epsilon)
+    return y.movedim(-1, 1).contiguous()
+
+
+@layer_norm_channels.register_fake
+def _(x: Tensor, weight: Tensor | None, bias: Tensor | None, epsilon: float) -> Tensor:
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
+
+
+@torch.library.custom_op("voxc::matmul_channels", mutates_args=())
+def matmul_channels(x: Tensor, y: Tensor) -> Tensor:
+    """x [B, M, H, K] times y [B, K, H, N]: [B, M, H, N], a product of matrices for each B and H. All float32.
+
+    Apple's Neural Engine has matrices lie so, on the channels and the width; Core ML's einsum `nchw,nwhu->nchu` is it.
+    """
+    return torch.einsum("nchw,nwhu->nchu", x, y).contiguous()
+
+
+@matmul_channels.register_fake
+def _(x: Tensor, y: Tensor) -> Tensor:
+    return x.new_empty([*x.shape[:3], y.shape[3]])
