@@ -1,0 +1,59 @@
+"""Core ML: packages with ML programs, for the Neural Engine, the GPU and the CPU of Apple's machines."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import fx
+
+from voxc.backends.base import Artifact, Backend, Requirement, Runner, Runtime
+from voxc.compiler.program import Program
+from voxc.compiler.target import Target
+
+#: Apple's systems that came with the same Core ML.
+SYSTEMS = {"iOS16": "macOS 13", "iOS17": "macOS 14", "iOS18": "macOS 15", "iOS26": "macOS 26"}
+
+
+class CoreMLBackend(Backend):
+    name: ClassVar[str] = "coreml"
+    emit_needs: ClassVar[tuple[Requirement, ...]] = (Requirement("coremltools", "pip install 'voxc[coreml]'"),)
+    run_needs: ClassVar[tuple[Requirement, ...]] = emit_needs
+
+    def unsupported(self, program: Program) -> list[fx.Node]:
+        self.require(self.emit_needs, "emit Core ML packages")
+        from voxc.backends.coreml.emitter import unsupported
+
+        return unsupported(program)
+
+    def emit(self, program: Program, target: Target, directory: Path, lengths: Sequence[Program] = ()) -> Artifact:
+        from voxc.backends.coreml import emitter, reader
+
+        package = directory / f"{program.name}.mlpackage"
+        files = emitter.emit(program, target, package, lengths)
+        system = reader.deployment_of(package)
+        return Artifact("mlpackage", files, reader.count_operators(package), f"{system}, {SYSTEMS[system]}")
+
+    def load(self, file: Path, threads: int) -> Runner:
+        """Core ML itself where it is, else the interpreter."""
+        self.require(self.run_needs, "read Core ML packages")
+        if self.has_core_ml():
+            from voxc.backends.coreml.runner import CoreMLRunner
+
+            return CoreMLRunner(file.parent)
+        from voxc.backends.coreml.interpreter import Interpreter
+
+        return Interpreter(file.parent, threads)
+
+    def runtime(self) -> Runtime:
+        if self.has_core_ml():
+            return Runtime(f"Core ML of macOS {platform.mac_ver()[0]}", "host")
+        return Runtime(f"voxc's interpreter of ML programs, torch {torch.__version__}", "reference")
+
+    @staticmethod
+    def has_core_ml() -> bool:
+        return sys.platform == "darwin"

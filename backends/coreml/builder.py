@@ -1,0 +1,263 @@
+"""Builds a function of an ML program from the nodes of an exported program, one value at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, fx
+
+from voxc.backends.coreml.lowering import Lowering
+from voxc.backends.coreml.palette import pack, palette
+from voxc.backends.coreml.sdk import Var, mb, types
+from voxc.backends.coreml.weight import Weight
+from voxc.compiler import ops  # noqa: F401, registers voxc's operators
+from voxc.compiler.errors import UnsupportedError
+from voxc.compiler.program import Program, call_arguments, module_path
+from voxc.compiler.tensor import Array
+
+#: MIL's names of types, by PyTorch's. Real numbers are what the plan says; Core ML has no 64-bit integers.
+TYPES = {torch.int64: "int32", torch.int32: "int32", torch.int8: "int8", torch.uint8: "uint8", torch.bool: "bool"}
+NUMPY = {
+    "fp16": np.float16,
+    "fp32": np.float32,
+    "int32": np.int32,
+    "int8": np.int8,
+    "uint8": np.uint8,
+    "bool": np.bool_,
+}
+SMALLEST_HALF, LARGEST_HALF = 2.0**-24, 65504.0
+MAX_RANK = 5
+
+
+class CoreMLBuilder:
+    """A function under construction: what the current node computes in, and the value of each node before it.
+
+    Operators are named after the module path in the user's model and the FX node.
+    """
+
+    def __init__(self, program: Program, grouped: bool) -> None:
+        self.program = program
+        #: Whether the runtime takes a palette for each group of channels, which came with iOS 18.
+        self.grouped = grouped
+        self.values: dict[fx.Node, Any] = {}
+        self.casts: dict[tuple[Var, str], Var] = {}
+        self.constants: dict[tuple[str, str, tuple[int, ...]], Var] = {}
+        self.given: list[Var] = []
+        self.node: fx.Node | None = None
+        self.real = "fp32"
+        self.made = 0
+
+    # What a lowering reads.
+
+    def constant_of(self, node: object) -> Weight | None:
+        """The weight that a node is, if it is one."""
+        value = self.values[node] if isinstance(node, fx.Node) else None
+        return value if isinstance(value, Weight) else None
+
+    def type_of(self, dtype: torch.dtype) -> str:
+        """What a tensor of a type in the graph is at the current node."""
+        if dtype.is_floating_point:
+            return self.real
+        if dtype not in TYPES:
+            raise self.refuse(f"Core ML has no {dtype}")
+        return TYPES[dtype]
+
+    def operand(self, value: object, dtype: torch.dtype | None = None) -> Var:
+        """A tensor operand, or a number, in what the current node computes in; `dtype` is what it would be in the
+        graph, for others than a tensor of its own type."""
+        if not isinstance(value, fx.Node):
+            return self.number(value, dtype or torch.float32)  # type: ignore[arg-type]
+        wanted = self.type_of(dtype or value.meta["val"].dtype)
+        found = self.values[value]
+        if isinstance(found, Weight):
+            return self.store(found, wanted)
+        assert isinstance(found, Var), f"{value} has several outputs"
+        return self.cast(found, wanted)
+
+    def number(self, value: float, dtype: torch.dtype) -> Any:
+        """A number that broadcasts."""
+        return NUMPY[self.type_of(dtype)](value)
+
+    def scalar(self, value: float) -> Any:
+        """A real number as an option of an operator."""
+        return NUMPY[self.real](value)
+
+    # What a lowering writes.
+
+    def op(self, kind: str, **given: Any) -> Any:
+        """Adds an operator; gives its result, or its results."""
+        name = given.pop("name", None) or self.name()
+        try:
+            return getattr(mb, kind)(name=name, **given)
+        except (ValueError, AssertionError, TypeError, NotImplementedError) as error:
+            raise self.refuse(f"coremltools refuses {kind}: {error}") from error
+
+    def cast(self, value: Var, wanted: str) -> Var:
+        """In another type; once for each value."""
+        if types.builtin_to_string(value.dtype) == wanted:
+            return value
+        if (value, wanted) not in self.casts:
+            self.casts[value, wanted] = self.op("cast", x=value, dtype=wanted)
+        return self.casts[value, wanted]
+
+    def reshape(self, x: Var, shape: Sequence[int]) -> Var:
+        return x if tuple(x.shape) == tuple(shape) else self.op("reshape", x=x, shape=[int(size) for size in shape])
+
+    def transpose(self, x: Var, order: Sequence[int]) -> Var:
+        """As a reshape where only axes of size 1 move."""
+        long = [axis for axis in order if x.shape[axis] > 1]
+        if long == sorted(long):
+            return self.reshape(x, [x.shape[axis] for axis in order])
+        return self.op("transpose", x=x, perm=list(order))
+
+    def slice(self, x: Var, axis: int, begin: int, end: int, step: int = 1, squeeze: bool = False) -> Var:
+        """`end - begin` indices of one axis, or with `squeeze` the one at `begin` without its axis."""
+        if (begin, end, step) == (0, x.shape[axis], 1) and not squeeze:
+            return x
+        begins, ends, steps = [0] * x.rank, list(x.shape), [1] * x.rank
+        begins[axis], ends[axis], steps[axis] = begin, end, step
+        options: dict[str, Any] = {"stride": steps} if step != 1 else {}
+        if squeeze:
+            options["squeeze_mask"] = [place == axis for place in range(x.rank)]
+        return self.op("slice_by_index", x=x, begin=begins, end=ends, **options)
+
+    def pad(self, x: Var, pads: Sequence[tuple[int, int]], filler: float = 0.0) -> Var:
+        """Zeros (or `filler`) around. MIL pads real numbers alone."""
+        if not any(map(any, pads)):
+            return x
+        first = next(axis for axis, pair in enumerate(pads) if any(pair))
+        flat = [size for pair in pads[first:] for size in pair]
+        kind = types.builtin_to_string(x.dtype)
+        if kind not in ("fp16", "fp32"):
+            padded = self.op("pad", x=self.cast(x, "fp32"), pad=flat, constant_val=np.float32(filler))
+            return self.cast(padded, kind)
+        return self.op("pad", x=x, pad=flat, mode="constant", constant_val=NUMPY[kind](filler))
+
+    def store(self, weight: Weight, wanted: str, bits: int = 8) -> Var:
+        """The weight in the package: its integers as they are, decompressed into `wanted`; with 4 `bits` as places
+        in a palette."""
+        if weight.scale is not None and weight.array.dtype == np.int8:
+            return self.affine(weight, wanted)
+        array = weight.real if weight.scale is not None else weight.array
+        if array.dtype == np.int64:
+            array = self.narrowed(weight)
+        if bits == 4:
+            return self.four_bits(array, wanted)
+        return self.constant(array.astype(NUMPY[wanted]))
+
+    def narrowed(self, weight: Weight) -> Array:
+        limits = np.iinfo(np.int32)
+        if weight.array.size and not limits.min <= weight.array.min() <= weight.array.max() <= limits.max:
+            raise self.refuse(f"{weight.name} holds indices of more than 32 bits")
+        return weight.array.astype(np.int32)
+
+    def affine(self, weight: Weight, wanted: str) -> Var:
+        assert weight.scale is not None
+        stored = self.constant(weight.array)
+        scale: Array = weight.scale.astype(NUMPY[wanted])
+        return self.op(
+            "constexpr_affine_dequantize", quantized_data=stored, zero_point=np.int8(0), scale=self.constant(scale),
+            axis=weight.axis,
+        )  # fmt: skip
+
+    def four_bits(self, array: Array, wanted: str) -> Var:
+        """A palette of 16 for the whole tensor."""
+        table, places = palette(array)
+        table = table.astype(NUMPY[wanted])
+        if self.grouped:
+            lut = table.reshape(*([1] * array.ndim), -1, 1)
+            indices = places.reshape(array.shape).astype(types.np_uint4_dtype)
+            return self.op("constexpr_lut_to_dense", indices=self.constant(indices), lut=self.constant(lut))
+        return self.op(
+            "constexpr_lut_to_dense", indices=self.constant(pack(places)), lut=self.constant(table),
+            shape=np.array(array.shape, np.uint32),
+        )  # fmt: skip
+
+    def constant(self, array: Array) -> Var:
+        """A constant; equal ones are one, also between the functions of a program."""
+        array = np.ascontiguousarray(array)
+        digest = hashlib.blake2b(array.tobytes(), digest_size=16).hexdigest()
+        key = (digest, str(array.dtype), array.shape)
+        if key not in self.constants:
+            made = mb.const(val=array, name=f"{self.name()}_constant")
+            made.op.weight_id = "/".join(map(str, key))
+            self.constants[key] = made
+        return self.constants[key]
+
+    # What the emitter calls.
+
+    def lower(self, node: fx.Node, lowering: Lowering) -> None:
+        """Runs the lowering of `node` in what the plan says that it computes in."""
+        self.node = node
+        arguments = call_arguments(node)
+        half = self.program.plan.computes_in_half(node.name) and all(map(fits_half, numbers_in(arguments)))
+        self.real = "fp16" if half else "fp32"
+        rank = max((each.dim() for each in tensors_of(node)), default=0)
+        if rank > MAX_RANK:
+            raise self.refuse(f"a tensor of {rank} axes; Core ML has {MAX_RANK} at most")
+        self.values[node] = lowering(self, node, *arguments)
+
+    def feature_type(self, node: fx.Node) -> Any:
+        """The type of an input or output: real numbers are float32 there, whatever computes on them."""
+        self.real = "fp32"
+        return types.string_to_builtin(self.type_of(node.meta["val"].dtype))
+
+    def give(self, node: fx.Node, name: str) -> Var:
+        """The node's value as an output of its own called `name`."""
+        self.node, self.real = node, "fp32"
+        value = self.operand(node)
+        inside = value.op is not None and value.op.op_type != "const"
+        if inside and len(value.op.outputs) == 1 and not value.child_ops and value not in self.given:
+            value.op.name = value.name = name
+        else:
+            value = self.op("identity", x=value, name=name)
+        self.given.append(value)
+        return value
+
+    def name(self) -> str:
+        """A new name for something that the current node needs."""
+        self.made += 1
+        where = re.sub(r"\W", "_", self.origin)
+        return f"{where}__{self.node.name if self.node else 'input'}__{self.made}"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The current node's."""
+        assert self.node is not None
+        return tuple(self.node.meta["val"].shape)
+
+    @property
+    def origin(self) -> str:
+        """The module that the current node comes from, or the component where there is none."""
+        return (module_path(self.node) if self.node else "") or self.program.name
+
+    def refuse(self, reason: str) -> UnsupportedError:
+        assert self.node is not None
+        target = self.node.target
+        name = str(target) if isinstance(target, torch._ops.OpOverload) else getattr(target, "__name__", str(target))
+        return UnsupportedError(f"Core ML: {name} in {self.origin} (node {self.node.name}): {reason}")
+
+
+def tensors_of(node: fx.Node) -> list[Tensor]:
+    value = node.meta["val"]
+    return [each for each in (value if isinstance(value, list | tuple) else [value]) if isinstance(each, Tensor)]
+
+
+def numbers_in(arguments: Sequence[object]) -> Iterator[float]:
+    """The real numbers among the arguments of a call."""
+    for argument in arguments:
+        if isinstance(argument, float):
+            yield argument
+        elif isinstance(argument, list | tuple):
+            yield from numbers_in(argument)
+
+
+def fits_half(number: float) -> bool:
+    """Whether float16 holds a number without making it zero or infinite, so that a node with it may compute in it."""
+    return not number or not math.isfinite(number) or SMALLEST_HALF <= abs(number) <= LARGEST_HALF

@@ -1,0 +1,44 @@
+"""Integers that stand for real numbers: pairs of quantize and dequantize, which Core ML fuses with what is between."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import fx
+
+from voxc.backends.coreml.builder import CoreMLBuilder
+from voxc.backends.coreml.lowering import Lowering
+from voxc.backends.coreml.sdk import Var
+from voxc.backends.coreml.weight import Weight
+
+voxc = torch.ops.voxc
+INTEGERS = {torch.int8: np.int8, torch.uint8: np.uint8}
+
+
+def quantize(build: CoreMLBuilder, node: fx.Node, x: fx.Node, scale: float, zero_point: int, dtype: torch.dtype) -> Var:
+    integer = INTEGERS[dtype]
+    return build.op(
+        "quantize", input=build.operand(x), scale=build.scalar(scale), zero_point=integer(zero_point),
+        output_dtype=integer.__name__,
+    )  # fmt: skip
+
+
+def dequantize(build: CoreMLBuilder, node: fx.Node, x: fx.Node, scale: float, zero_point: int) -> Var:
+    value = build.operand(x)
+    integer = INTEGERS[x.meta["val"].dtype]
+    return build.op("dequantize", input=value, scale=build.scalar(scale), zero_point=integer(zero_point))
+
+
+def dequantize_channels(build: CoreMLBuilder, node: fx.Node, x: fx.Node, scale: fx.Node, axis: int) -> Weight:
+    """A weight with its scales, for the layer to store; a bias is stored as the real numbers that it stands for."""
+    weight, scales = build.constant_of(x), build.constant_of(scale)
+    if weight is None or scales is None:
+        raise build.refuse("only constants can have a scale for each channel")
+    return Weight(weight.name, weight.array, scales.array, axis % len(weight.shape))
+
+
+LOWERINGS: dict[object, Lowering] = {
+    voxc.quantize.default: quantize,
+    voxc.dequantize.default: dequantize,
+    voxc.dequantize_channels.default: dequantize_channels,
+}

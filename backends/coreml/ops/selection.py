@@ -1,0 +1,77 @@
+"""Operators that take a part of what they are given."""
+
+from __future__ import annotations
+
+import operator
+
+import numpy as np
+import torch
+from torch import fx
+
+from voxc.backends.coreml.builder import CoreMLBuilder
+from voxc.backends.coreml.lowering import Lowering
+from voxc.backends.coreml.sdk import Var
+
+aten = torch.ops.aten
+
+
+def slice_(
+    build: CoreMLBuilder, node: fx.Node, x: fx.Node, dim: int, start: int | None, end: int | None, step: int
+) -> Var:
+    value = build.operand(x)
+    dim %= value.rank
+    begin, stop, _ = slice(start, end).indices(value.shape[dim])
+    return build.slice(value, dim, begin, stop, step)
+
+
+def select(build: CoreMLBuilder, node: fx.Node, x: fx.Node, dim: int, index: int) -> Var:
+    value = build.operand(x)
+    dim %= value.rank
+    begin = index % value.shape[dim]
+    return build.slice(value, dim, begin, begin + 1, squeeze=True)
+
+
+def split(build: CoreMLBuilder, node: fx.Node, x: fx.Node, sizes: list[int], dim: int) -> list[Var | None]:
+    """One operator where all parts are used, else slices of those that are."""
+    value = build.operand(x)
+    dim %= value.rank
+    used = {user.args[1] for user in node.users}
+    if len(used) == len(sizes) > 1:
+        return list(build.op("split", x=value, split_sizes=[int(size) for size in sizes], axis=dim))
+    begins = np.cumsum([0, *sizes]).tolist()
+    return [
+        build.slice(value, dim, begins[place], begins[place] + size) if place in used else None
+        for place, size in enumerate(sizes)
+    ]
+
+
+def getitem(build: CoreMLBuilder, node: fx.Node, source: fx.Node, index: int) -> Var:
+    return build.values[source][index]
+
+
+def embedding(build: CoreMLBuilder, node: fx.Node, table: fx.Node, indices: fx.Node, *_: object) -> Var:
+    return build.op(
+        "gather", x=build.operand(table), indices=build.operand(indices), axis=0, batch_dims=0, validate_indices=False
+    )
+
+
+def gather(build: CoreMLBuilder, node: fx.Node, x: fx.Node, dim: int, indices: fx.Node, sparse_grad: bool) -> Var:
+    value, places = build.operand(x), build.operand(indices)
+    dim %= value.rank
+    others = [
+        (tuple(each.shape)[:dim], tuple(each.shape)[dim + 1 :])
+        for each in (value, places)
+    ]  # fmt: skip
+    if others[0] != others[1]:
+        raise build.refuse("the indices cover only a part of x")
+    return build.op("gather_along_axis", x=value, indices=places, axis=dim, validate_indices=False)
+
+
+LOWERINGS: dict[object, Lowering] = {
+    aten.slice.Tensor: slice_,
+    aten.select.int: select,
+    aten.split_with_sizes.default: split,
+    operator.getitem: getitem,
+    aten.embedding.default: embedding,
+    aten.gather.default: gather,
+}

@@ -1,0 +1,57 @@
+"""Constants on their way into a package."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from voxc.compiler.tensor import Array
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A constant that is not in the package yet, so that a lowering may lay it out first.
+
+    `array` is what the graph stores: real numbers, indices, truth values, or int8 or int32 with a `scale` for each
+    index of `axis`.
+    """
+
+    name: str
+    array: Array
+    scale: Array | None = None
+    axis: int = 0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
+
+    @property
+    def real(self) -> Array:
+        """What it stands for, in float32."""
+        if self.scale is None:
+            return self.array.astype(np.float32)
+        along = [1] * self.array.ndim
+        along[self.axis] = -1
+        return self.array.astype(np.float32) * self.scale.astype(np.float32).reshape(along)
+
+    def transpose(self, *order: int) -> Weight:
+        order = tuple(axis % len(order) for axis in order)
+        return replace(self, array=self.array.transpose(order), axis=order.index(self.axis) if order else 0)
+
+    def reshape(self, shape: Sequence[int]) -> Weight:
+        """Integers keep their scales where their axis stays, with as much in front of it."""
+        moved = self.array.reshape(shape)
+        if self.scale is None:
+            return replace(self, array=moved)
+        front = int(np.prod(self.shape[: self.axis]))
+        fronts = np.cumprod([1, *moved.shape[:-1]]).tolist()
+        places = [
+            axis
+            for axis, size in enumerate(moved.shape)
+            if fronts[axis] == front and size == self.shape[self.axis] and (size > 1 or axis == self.axis)
+        ]
+        if places:
+            return replace(self, array=moved, axis=places[0])
+        return Weight(self.name, self.real.reshape(shape))
