@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import ClassVar
 from torch import fx
 
 from voxc.compiler.errors import MissingRuntimeError, UnsupportedError
+from voxc.compiler.manifest import Evidence, TargetRecord
 from voxc.compiler.program import Program
 from voxc.compiler.target import Target
 from voxc.compiler.tensor import Array
@@ -45,6 +46,27 @@ class Artifact:
     files: tuple[Path, ...]
     operators: Mapping[str, Mapping[str, int]]
     oldest_runtime: str | None = None
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What runs artifacts on this machine, in words for people, and what its numbers are evidence of."""
+
+    description: str
+    evidence: Evidence
+
+
+@dataclass(frozen=True)
+class Placement:
+    """One operator of an artifact: where it is expected to run, and where that is not the best place, why and what
+    would fix it. `macs` are its multiply-accumulates."""
+
+    name: str
+    op: str
+    where: str
+    why: str
+    fix: str
+    macs: int
 
 
 class Runner(ABC):
@@ -81,8 +103,9 @@ class Backend(ABC):
             )
 
     @abstractmethod
-    def emit(self, program: Program, target: Target, directory: Path) -> Artifact:
-        """Writes the artifact into `directory`."""
+    def emit(self, program: Program, target: Target, directory: Path, lengths: Sequence[Program] = ()) -> Artifact:
+        """Writes the artifact into `directory`; it takes segments of the further `lengths` too, which only targets that
+        take several are asked for."""
 
     @abstractmethod
     def load(self, file: Path, threads: int) -> Runner:
@@ -91,6 +114,18 @@ class Backend(ABC):
         Raises:
             BundleError: the runtime refuses the file.
         """
+
+    def runtime(self) -> Runtime:
+        """What `load` runs artifacts in here."""
+        return Runtime(", ".join(f"{need.package} {need.version}" for need in self.run_needs), "host")
+
+    def explain(self, file: Path, target: TargetRecord) -> tuple[Placement, ...]:
+        """Where the operators of an artifact, by its main file, are expected to run.
+
+        Raises:
+            UnsupportedError: there are no rules for that.
+        """
+        raise UnsupportedError(f"{target.name}: {self.name} has no rules for where operators run")
 
     def require(self, needs: tuple[Requirement, ...], purpose: str) -> None:
         """Raises MissingRuntimeError if something in `needs` is not installed."""

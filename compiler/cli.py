@@ -68,7 +68,7 @@ def compile(
     target: options.Targets,
     output: options.Output = None,
     segment: options.Segment = None,
-    frames: options.Frames = None,
+    frames: options.SeveralFrames = None,
     precision: options.Precisions = None,
     recipe: options.Recipe = None,
     min_snr: options.MinSnr = None,
@@ -85,6 +85,7 @@ def compile(
     reference: options.Reference = None,
     speaker: options.Speaker = 0,
     transpose: options.SampleTranspose = None,
+    no_sample: options.NoSample = False,
     gate: options.Gates = None,
     json: options.Json = False,
 ) -> None:
@@ -98,13 +99,14 @@ def compile(
         report("starting")
         from voxc.compiler.driver import compile_voice
         from voxc.compiler.precision.recipe import PrecisionRecipe, read_recipe
-        from voxc.compiler.request import Request
+        from voxc.compiler.request import Request, parse_frames
 
+        length, lengths = parse_frames(frames)
         asked = read_recipe(recipe) if recipe else PrecisionRecipe()
         asked = asked.with_options(precision or (), observer, min_snr, calibration, plan)
         request = Request(
-            model, targets, output, segment, frames, asked, dynamic, threads, verify_passes, content, index,
-            index_budget, sample, reference, speaker, transpose, tuple(gate or ()),
+            model, targets, output, segment, length, lengths, asked, dynamic, threads, verify_passes, content, index,
+            index_budget, sample, reference, speaker, transpose, not no_sample, tuple(gate or ()),
         )  # fmt: skip
         bundles = compile_voice(request, report)
     if json:

@@ -43,6 +43,15 @@ Segment = Annotated[
     float | None, typer.Option(help="Segment length in seconds. (default: 2; 4 with a content encoder)")
 ]
 Frames = Annotated[int | None, typer.Option(help="Segment length in frames, instead of --segment.")]
+SeveralFrames = Annotated[
+    str | None,
+    typer.Option(
+        "--frames",
+        metavar="N[,N...]",
+        help="Segment length in frames, instead of --segment; several ('100,150,200') for one artifact that takes "
+        "each, where the target can.",
+    ),
+]
 Dynamic = Annotated[bool, typer.Option("--dynamic", help="Leave the segment length open.")]
 VerifyPasses = Annotated[bool, typer.Option("--verify-passes", help="Check the numbers after every pass.")]
 Content = Annotated[
@@ -87,6 +96,9 @@ Speaker = Annotated[int, typer.Option(help="Which of the voice's speakers to spe
 Transpose = Annotated[float, typer.Option(help="Semitones up.")]
 SampleTranspose = Annotated[
     float | None, typer.Option(help="Semitones up for the sample. (default: to the pitch of the reference)")
+]
+NoSample = Annotated[
+    bool, typer.Option("--no-sample", help="Convert nothing: then the manifest does not say how the bundle sounds.")
 ]
 Gates = Annotated[
     list[str] | None,

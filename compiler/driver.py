@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
 from voxc.backends import find_backend
-from voxc.backends.base import Artifact, Backend, Runner
+from voxc.backends.base import Artifact, Backend, Runner, Runtime
 from voxc.compiler.bundle import REFERENCE_NAME, refuse_to_overwrite, staged
 from voxc.compiler.calibration.source import Calibration
 from voxc.compiler.describe import describe_component, describe_source, describe_voice
-from voxc.compiler.errors import PassError, RecipeError
+from voxc.compiler.errors import CompileError, PassError, RecipeError
 from voxc.compiler.families import load_voice
 from voxc.compiler.manifest import (
     Build,
@@ -49,8 +49,9 @@ from voxc.compiler.tensor import Array, write_npz
 from voxc.compiler.voice_files import VoiceFiles, demo_sample, find_voice
 from voxc.passes.pipeline import pipeline
 
-# What a correct lowering reaches with room to spare, and a wrong one does not: in float32, and with weights in fp16.
-LEAST_FLOAT32_SNR_DB, LEAST_FP16_SNR_DB = 60.0, 40.0
+# What a correct lowering reaches with room to spare, and a wrong one does not: in float32, with weights in fp16, with
+# arithmetic in float16, and with weights of four bits, whose worth only the gates on a conversion tell.
+LEAST_FLOAT32_SNR_DB, LEAST_FP16_SNR_DB, LEAST_HALF_SNR_DB, LEAST_INT4_SNR_DB = 60.0, 40.0, 30.0, 5.0
 
 Report = Callable[[str], None]
 
@@ -72,9 +73,9 @@ def compile_voice(request: Request, report: Report = lambda message: None) -> li
     voice = load_voice(files, request.index_budget)
     source = describe_source(files, voice)
     default = DEFAULT_SEGMENT_SECONDS if files.content is None else CONVERTING_SEGMENT_SECONDS
-    frames = request.segment_frames(voice.frame_rate, voice.frame_step, default)
+    frames, why = segment_of(request, voice, default)
     report(f"exporting {frames} frames ({frames / voice.frame_rate:g} s)")
-    parts = [Part.of(component, voice.frames_for(component, frames), request.dynamic) for component in voice.components]
+    parts = [Part.of(component, voice, frames, request) for component in voice.components]
     calibration = Calibration(request.precision.calibration, files, voice, frames, request.speaker, report)
     trial = prepare_trial(request, files, voice, frames, report)
     bundles = []
@@ -86,7 +87,8 @@ def compile_voice(request: Request, report: Report = lambda message: None) -> li
             job.decider.check(programs)
             compiled = [job.compile(part, program, staging) for part, program in zip(parts, programs, strict=True)]
             conversion = job.convert(trial, frames, compiled, staging)
-            manifest = job.assemble(source, parts, compiled, conversion, staging, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            manifest = job.assemble(source, why, parts, compiled, conversion, staging, seconds)
             write_manifest(staging, manifest)
         bundles.append((place, manifest))
     return bundles
@@ -95,19 +97,24 @@ def compile_voice(request: Request, report: Report = lambda message: None) -> li
 @dataclass(frozen=True)
 class Part:
     """What all targets share of a component: its exported program, reference inputs and noise, and what float32
-    PyTorch makes of them."""
+    PyTorch makes of them; `lengths` is the same for segments of further lengths."""
 
     component: Component
     program: Program
     inputs: dict[str, Array]
     outputs: dict[str, Array]
+    lengths: tuple[Part, ...] = ()
 
     @classmethod
-    def of(cls, component: Component, frames: int, dynamic: bool) -> Part:
-        inputs = component.reference_inputs(frames)
-        outputs = component.run({name: torch.from_numpy(array) for name, array in inputs.items()})
-        arrays = {name: tensor.numpy() for name, tensor in outputs.items()}
-        return cls(component, export(component, frames, dynamic), inputs, arrays)
+    def of(cls, component: Component, voice: VoiceModel, frames: int, request: Request) -> Part:
+        def at(frames: int) -> Part:
+            own = voice.frames_for(component, frames)
+            inputs = component.reference_inputs(own)
+            outputs = component.run({name: torch.from_numpy(array) for name, array in inputs.items()})
+            arrays = {name: tensor.numpy() for name, tensor in outputs.items()}
+            return cls(component, export(component, own, request.dynamic), inputs, arrays)
+
+        return replace(at(frames), lengths=tuple(at(length) for length in request.lengths))
 
 
 @dataclass(frozen=True)
@@ -139,7 +146,7 @@ class Job:
     @property
     def decider(self) -> Decider:
         here = "this machine" if self.is_the_target else f"this machine, which is not a {self.target.name}"
-        timed = f"{self.runtime}, {self.threads} threads, on {here}"
+        timed = f"{self.runtime.description}, {self.threads} threads, on {here}"
         return Decider(self.target, self.request.precision, self.calibration.samples, self.load, timed, self.report)
 
     @property
@@ -147,21 +154,22 @@ class Job:
         return self.request.threads or self.target.threads or usable_cores()
 
     @property
-    def runtime(self) -> str:
-        return ", ".join(f"{need.package} {need.version}" for need in self.backend.run_needs)
+    def runtime(self) -> Runtime:
+        return self.backend.runtime()
 
     def compile(self, part: Part, program: Program, staging: Path) -> Compiled:
         """Precision, emission, numerical check and measurement of one component, after the target's passes."""
         name = part.component.name
         decision = self.decider.decide(part.component, program)
         program = self.decider.quantize(decision.program)
+        lengths = [self.at_length(length, decision.program) for length in part.lengths]
         self.report(f"{self.target.name}: {name}: emitting")
-        artifact = self.emit(program, staging)
+        artifact = self.emit(program, staging, lengths)
         self.report(f"{self.target.name}: {name}: checking")
         self.backend.require(self.backend.run_needs, f"check what was emitted for {self.target.name}")
         runner = self.backend.load(artifact.files[0], self.threads)
         figures = self.measure(part, runner)
-        bound = least_snr(decision.program.plan, self.request.precision)
+        bound = least_snr(decision.program.plan, self.target, self.request.precision)
         measurements = ComponentMeasurements(
             figures={**figures, **part.component.figures},
             passes={done.name: figure(done.seconds, "s", "wall clock") for done in program.history},
@@ -175,10 +183,25 @@ class Job:
             missed(name, figures, bound),
         )
 
-    def emit(self, program: Program, directory: Path) -> Artifact:
+    def at_length(self, part: Part, planned: Program) -> Program:
+        """The component for segments of another length, by the plan for the first.
+
+        Raises:
+            CompileError: the passes leave another graph at that length.
+        """
+        program = self.run_passes(part)
+        if program.compute_nodes() != planned.compute_nodes():
+            raise CompileError(
+                f"{self.target.name}: {program.name} at {program.frames} frames is another graph than at "
+                f"{planned.frames}; compile the two by themselves"
+            )
+        return self.decider.quantize(replace(program, plan=planned.plan))
+
+    def emit(self, program: Program, directory: Path, lengths: Sequence[Program] = ()) -> Artifact:
         self.backend.require(self.backend.emit_needs, f"emit for {self.target.name}")
-        self.backend.check(program, self.target)
-        return self.backend.emit(program, self.target, directory)
+        for each in (program, *lengths):
+            self.backend.check(each, self.target)
+        return self.backend.emit(program, self.target, directory, lengths)
 
     def load(self, program: Program) -> Runner:
         """A program in the target's runtime, leaving no file."""
@@ -193,8 +216,8 @@ class Job:
             return None
         self.report(f"{self.target.name}: converting {trial.sample.name}")
         converter = pipeline_of(self.voice, {each.build.name: each.runner for each in compiled}, frames)
-        runtime = f"{self.runtime}, {self.threads} threads"
-        return trial.measure(converter, staging, runtime, untimed=self.why_no_latency)
+        runtime = f"{self.runtime.description}, {self.threads} threads"
+        return trial.measure(converter, staging, runtime, untimed=self.why_no_latency, evidence=self.runtime.evidence)
 
     @property
     def is_the_target(self) -> bool:
@@ -203,6 +226,8 @@ class Job:
     @property
     def why_no_latency(self) -> str:
         """Why times taken on this machine are not the target's; empty if they are."""
+        if self.runtime.evidence == "reference":
+            return f"not measured: {self.runtime.description} is no runtime of {self.target.name}"
         return "" if self.is_the_target else f"not measured: this machine is not a {self.target.name}"
 
     @property
@@ -220,6 +245,7 @@ class Job:
     def assemble(
         self,
         source: Source,
+        why_frames: str,
         parts: list[Part],
         compiled: list[Compiled],
         conversion: Conversion | None,
@@ -238,6 +264,8 @@ class Job:
             target=TargetRecord.of(self.target),
             recipe=Recipe(
                 frames=parts[-1].program.frames,
+                lengths=self.request.lengths,
+                why_frames=why_frames,
                 dynamic=self.request.dynamic,
                 precision=plans.policy,
                 gates=self.gates,
@@ -270,7 +298,7 @@ class Job:
         )
 
     def run_passes(self, part: Part) -> Program:
-        """The program after the target's pipeline; on request, each pass is checked by running the graph.
+        """A part's program after the target's pipeline; on request, each pass is checked by running the graph.
 
         Raises:
             PassError: a pass refused the graph, or moved the outputs further than it says it may.
@@ -293,25 +321,43 @@ class Job:
                 before = after
         return program
 
-    def measure(self, part: Part, runner: Runner) -> dict[str, Figure]:
-        """Runs an artifact in its runtime: fidelity always, latency where any machine is such a target."""
+    def fidelity(self, part: Part, runner: Runner) -> dict[str, Figure]:
+        """How close an artifact comes to float32 PyTorch on a part's reference inputs."""
         (output,) = part.component.outputs
-        figures = fidelity_figures(
+        return fidelity_figures(
             part.outputs[output.name],
             runner.run(part.inputs)[output.name],
             output.unit,
             part.component.audio_rate,
-            f"{self.runtime} against float32 PyTorch, same inputs and noise, {part.program.frames} frames",
+            f"{self.runtime.description} against float32 PyTorch, same inputs and noise, {part.program.frames} frames",
+            self.runtime.evidence,
         )
+
+    def measure(self, part: Part, runner: Runner) -> dict[str, Figure]:
+        """Runs an artifact in its runtime: fidelity always, latency where any machine is such a target."""
+        figures = self.fidelity(part, runner)
+        for length in part.lengths:
+            figures[f"snr_{length.program.frames}_frames"] = self.fidelity(length, runner)["snr"]
         if self.why_no_latency:
             return figures | missing_latency(self.why_no_latency)
         step = f"{self.target.name}: {part.component.name}: measuring"
         self.report(step)
         return figures | latency_figures(
-            part.component, runner.run, part.inputs, runtime=self.runtime, threads=self.threads,
+            part.component, runner.run, part.inputs, runtime=self.runtime.description, threads=self.threads,
             seconds_of_audio=part.program.frames / part.component.frame_rate,
             tick=lambda detail: self.report(f"{step}, {detail}"),
         )  # fmt: skip
+
+
+def segment_of(request: Request, voice: VoiceModel, default: float) -> tuple[int, str]:
+    """The segment length in frames, and why it is that, where the request leaves it to us; `default` is in seconds."""
+    widest = request.widest(voice.hop)
+    if widest is None or request.frames is not None or request.segment is not None:
+        return request.segment_frames(voice.frame_rate, voice.frame_step, default), ""
+    longest, target = widest
+    frames = request.segment_frames(voice.frame_rate, voice.frame_step, default, longest)
+    samples = frames * voice.hop
+    return frames, f"{samples} samples in a row, of which {target.name} takes {target.max_width}"
 
 
 def prepare_trial(request: Request, files: VoiceFiles, voice: VoiceModel, frames: int, report: Report) -> Trial | None:
@@ -320,6 +366,8 @@ def prepare_trial(request: Request, files: VoiceFiles, voice: VoiceModel, frames
     Raises:
         RecipeError: a sample or a gate is asked for, and the voice cannot convert.
     """
+    if not request.convert:
+        return None
     if files.content is None:
         if request.sample or request.gates:
             raise RecipeError("gates and samples need a voice that can convert; give a content encoder with --content")
@@ -338,21 +386,24 @@ def prepare_trial(request: Request, files: VoiceFiles, voice: VoiceModel, frames
 
 def missed(component: str, figures: Mapping[str, Figure], bound: float) -> tuple[str, ...]:
     """What fell short of the bound: equal outputs have no SNR and pass."""
-    snr = figures["snr"].value
-    if snr is None and figures.get("max_abs_error", figures["snr"]).value == 0:
+    if figures.get("max_abs_error", figures["snr"]).value == 0:
         return ()
-    if snr is None or snr < bound:
-        reached = "not finite" if snr is None else f"{snr:.1f} dB"
-        return (f"{component}: SNR to float32 PyTorch is {reached}, below {bound:g} dB",)
-    return ()
+    failures = []
+    for name, each in figures.items():
+        if name.startswith("snr") and (each.value is None or each.value < bound):
+            reached = "not finite" if each.value is None else f"{each.value:.1f} dB"
+            failures.append(f"{component}: {name} to float32 PyTorch is {reached}, below {bound:g} dB")
+    return tuple(failures)
 
 
-def least_snr(plan: PrecisionPlan, recipe: PrecisionRecipe) -> float:
+def least_snr(plan: PrecisionPlan, target: Target, recipe: PrecisionRecipe) -> float:
     """The bound in dB that a component's output has to keep, by the coarsest that its nodes compute in."""
-    used = set(plan.nodes.values())
-    if not used - {"fp32", "fp16"}:
-        return LEAST_FP16_SNR_DB if "fp16" in used else LEAST_FLOAT32_SNR_DB
-    return recipe.min_snr or DEFAULT_MIN_SNR_DB
+    used = {plan.default, *plan.nodes.values()}
+    if used <= {"fp32"}:
+        return LEAST_FLOAT32_SNR_DB
+    if used <= {"fp32", "fp16"}:
+        return LEAST_HALF_SNR_DB if target.arithmetic == "float16" else LEAST_FP16_SNR_DB
+    return recipe.min_snr or (LEAST_INT4_SNR_DB if "int4" in used else DEFAULT_MIN_SNR_DB)
 
 
 def write_references(staging: Path, parts: list[Part]) -> FileRecord:

@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
-#: What a node computes in. `int8` has integer weights and activations, `w8` and `int4` integer weights alone.
+#: What a node computes in. `int8` has integer weights and activations, `w8` and `int4` integer weights alone, and
+#: arithmetic of the target's own (`arithmetic` in targets.yaml); `fp16` is that arithmetic, and weights stored in fp16.
 Precision = Literal["fp32", "fp16", "int8", "w8", "int4"]
 
 #: What a whole network is asked to be in. `mixed` is attention in fp16, feed-forward and convolutions in int8; `auto`
@@ -45,6 +46,10 @@ class PrecisionPlan(BaseModel):
 
     def precision(self, node: str) -> Precision:
         return self.nodes.get(node, self.default)
+
+    def computes_in_half(self, node: str) -> bool:
+        """Whether a node computes in float16 on a target with that arithmetic: all but those that the plan keeps."""
+        return self.precision(node) != "fp32"
 
     def histogram(self, nodes: Iterable[str]) -> dict[str, int]:
         """How many of `nodes` compute in each precision."""

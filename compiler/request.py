@@ -15,6 +15,7 @@ from voxc.compiler.voice_files import DEFAULT_INDEX_BUDGET
 DEFAULT_SEGMENT_SECONDS = 2.0
 # Of a voice that converts recordings: longer segments share more context, and lose less time to it.
 CONVERTING_SEGMENT_SECONDS = 4.0
+SEGMENTS = {"one": "needs one segment length", "any": "takes any segment length, with --dynamic"}
 # torch.export takes sizes of 0 and 1, and what comes out as 1, for fixed.
 LEAST_DYNAMIC_FRAMES = 3
 
@@ -24,11 +25,11 @@ class Request:
     """A model, its targets and the options.
 
     `output` is the bundle for one target, and the directory of bundles for several; without it a bundle is named after
-    the model and the target. At most one of `segment` (seconds) and `frames` is given. `threads` of None are the
-    target's. `precision` says what to compute in. `content` and `index` go before what lies beside the model;
-    `index_budget` is in MiB. `sample` is converted to measure what the bundle sounds like, `reference` is a recording
-    of the speaker that it is converted to, and `transpose` is in semitones; None brings the pitch of the one to that
-    of the other.
+    the model and the target. At most one of `segment` (seconds) and `frames` is given; `lengths` are further numbers of
+    frames that the artifacts take. `threads` of None are the target's. `precision` says what to compute in. `content`
+    and `index` go before what lies beside the model; `index_budget` is in MiB. `sample` is converted to measure what
+    the bundle sounds like, `reference` is a recording of the speaker that it is converted to, and `transpose` is in
+    semitones; None brings the pitch of the one to that of the other. Without `convert` nothing is converted.
     """
 
     model: Path
@@ -36,6 +37,7 @@ class Request:
     output: Path | None = None
     segment: float | None = None
     frames: int | None = None
+    lengths: tuple[int, ...] = ()
     precision: PrecisionRecipe = field(default_factory=PrecisionRecipe)
     dynamic: bool = False
     threads: int | None = None
@@ -47,6 +49,7 @@ class Request:
     reference: Path | None = None
     speaker: int = 0
     transpose: float | None = None
+    convert: bool = True
     gates: tuple[str, ...] = ()
 
     def check(self) -> None:
@@ -61,13 +64,24 @@ class Request:
             policy = self.precision.policy_for(target)
             if self.precision.plan and (self.precision.policy or self.precision.overrides):
                 raise RecipeError("--plan says what everything computes in; leave out --precision")
-            if self.dynamic and not target.dynamic:
+            if self.dynamic and target.segments != "any":
                 raise RecipeError(f"target {target.name} needs a fixed segment length; leave out --dynamic")
+            if self.lengths and target.segments != "several":
+                raise RecipeError(f"target {target.name} {SEGMENTS[target.segments]}; give one number of --frames")
             if self.dynamic and (policy != "fp32" or self.precision.overrides or self.precision.plan):
                 raise RecipeError("integers are calibrated for one segment length; leave out --dynamic or --precision")
 
-    def segment_frames(self, frame_rate: float, step: int = 1, default: float = DEFAULT_SEGMENT_SECONDS) -> int:
-        """The segment length in frames, a multiple of `step`; `default` is in seconds.
+    def widest(self, hop: int) -> tuple[int, Target] | None:
+        """The longest segment in frames of `hop` samples whose samples fit a row of every target, and the target that
+        says so; None if none does."""
+        limits = [(target.max_width // hop, target) for target in self.targets if target.max_width is not None]
+        return min(limits, key=lambda limit: limit[0], default=None)
+
+    def segment_frames(
+        self, frame_rate: float, step: int = 1, default: float = DEFAULT_SEGMENT_SECONDS, longest: int = MAX_FRAMES
+    ) -> int:
+        """The segment length in frames, a multiple of `step`; where it is not asked for, `default` in seconds, and at
+        most `longest` in frames.
 
         Raises:
             RecipeError: it is not positive, or longer than anything a device could hold, or a number of frames that
@@ -81,12 +95,14 @@ class Request:
             if not seconds * frame_rate <= MAX_FRAMES:
                 raise RecipeError(f"{told}: at most {MAX_FRAMES / frame_rate:g} seconds")
             frames = round(seconds * frame_rate / step) * step
-        if frames % step:
+            if self.segment is None:
+                frames = min(frames, longest // step * step)
+        if any(length % step for length in (frames, *self.lengths)):
             raise RecipeError(f"{told}: with a content encoder, segments are multiples of {step} frames")
         least = LEAST_DYNAMIC_FRAMES * step
         if self.dynamic and frames < least:
             raise RecipeError(f"{told}: --dynamic needs a segment of {least} frames or more to trace with")
-        if frames < 1:
+        if min((frames, *self.lengths)) < 1:
             raise RecipeError(f"{told}: a segment needs at least one frame ({1 / frame_rate:g} s)")
         if frames > MAX_FRAMES:
             raise RecipeError(f"{told}: at most {MAX_FRAMES} frames")
@@ -97,3 +113,18 @@ class Request:
         if self.output is None:
             return Path(f"{self.model.stem}-{target.name}")
         return self.output if len(self.targets) == 1 else self.output / target.name
+
+
+def parse_frames(text: str | None) -> tuple[int | None, tuple[int, ...]]:
+    """The longest of the numbers in `100,150,200`, which is the segment's length, and the others.
+
+    Raises:
+        RecipeError: something else is between the commas.
+    """
+    if text is None:
+        return None, ()
+    parts = text.split(",")
+    if not all(part.strip().isascii() and part.strip().isdigit() for part in parts):
+        raise RecipeError(f"--frames {text}: must be a number of frames, or several with commas between")
+    longest, *others = sorted({int(part) for part in parts}, reverse=True)
+    return longest, tuple(others)

@@ -18,15 +18,17 @@ from torch import fx
 
 from voxc.compiler.errors import PassError, RecipeError
 from voxc.compiler.plan import Policy, Precision, PrecisionPlan
-from voxc.compiler.program import Program, module_path
+from voxc.compiler.program import Program, call_arguments, module_path
 from voxc.compiler.target import Target
 from voxc.passes.base import Pass, PassResult
-from voxc.passes.precision_rules import attention, choices, complete, has_weight, protected
-from voxc.passes.quantizable import follows, has_kernel
+from voxc.passes.precision_rules import attention, choices, complete, has_weight, is_weight, phases, protected
+from voxc.passes.quantizable import Operands, follows, has_kernel, is_pointwise, operands
 
 #: What a search decides starts as.
 STARTS: Mapping[Policy, Precision] = {"auto": "fp32", "mixed": "int8"}
 NAMED = 3
+#: The least number of inputs that share a scale where weights are scaled in groups of inputs.
+LEAST_GROUP = 32
 
 
 @dataclass(frozen=True)
@@ -53,24 +55,34 @@ class AnnotatePrecision(Pass):
 
     def run(self, program: Program, target: Target) -> PassResult:
         plan = self.plan or self.make(program, target)
-        return PassResult(replace(program, plan=plan), plan.nodes != program.plan.nodes, plan.notes)
+        before = program.plan
+        changed = (plan.default, plan.nodes) != (before.default, before.nodes)
+        return PassResult(replace(program, plan=plan), changed, plan.notes)
 
     def make(self, program: Program, target: Target) -> PrecisionPlan:
-        layers = Layers(program, target)
+        layers = Layers(program, target, self.policy)
         layers.follow(self.policy)
         for pattern, precision in self.overrides:
             layers.override(pattern, precision)
         nodes = layers.nodes()
-        return program.plan.model_copy(update={"nodes": nodes, "notes": tuple(layers.notes)})
+        return program.plan.model_copy(update={"default": layers.rest, "nodes": nodes, "notes": tuple(layers.notes)})
 
 
 class Layers:
-    """What has been decided so far about the layers and sums of a program."""
+    """What has been decided so far about the layers and sums of a program.
 
-    def __init__(self, program: Program, target: Target) -> None:
+    `rest` is what all others compute in. Where that is float16, the `islands` around phases stay float32, and any call
+    may be asked to.
+    """
+
+    def __init__(self, program: Program, target: Target, policy: Policy) -> None:
         self.program = program
         self.target = target
+        self.halves = target.arithmetic == "float16"
+        self.rest: Precision = "fp16" if self.halves and policy != "fp32" else "fp32"
         self.protected = protected(program)
+        self.islands = phases(program) if self.halves else {}
+        self.floats: dict[str, Precision] = dict.fromkeys(self.islands, "fp32")
         calls = [node for node in program.graph.nodes if node.op == "call_function"]
         self.calls = {node.name: node for node in calls}
         self.layers = [node.name for node in calls if has_weight(program, node)]
@@ -81,6 +93,8 @@ class Layers:
 
     def follow(self, policy: Policy) -> None:
         precision: Precision = STARTS.get(policy, policy)  # type: ignore[arg-type]
+        if self.halves and policy == "fp16":
+            return  # all that is not an island
         self.decide(self.free, precision)
         if policy != "fp32":
             self.note_kept([name for name in self.layers if name in self.protected])
@@ -95,6 +109,9 @@ class Layers:
 
     def override(self, pattern: str, precision: Precision) -> None:
         matched = self.match(pattern)
+        if self.halves and precision in ("fp32", "fp16"):
+            self.override_floats(pattern, precision, matched)
+            return
         free = [name for name in matched if name in self.free]
         if precision != "fp32":
             barred = [name for name in matched if name in self.protected]
@@ -106,6 +123,16 @@ class Layers:
         self.decide(free, precision)
         if pattern in self.calls:
             self.named[pattern] = None
+
+    def override_floats(self, pattern: str, precision: Precision, matched: Collection[str]) -> None:
+        """The arithmetic of whatever a pattern matches; phases stay what they are."""
+        free = [name for name in matched if precision == "fp32" or name not in self.islands]
+        if not free:
+            name = next(iter(matched))
+            raise RecipeError(f"{pattern}={precision}: {describe(self.calls[name])} {self.islands[name]}")
+        self.floats.update(dict.fromkeys(free, precision))
+        for name in free:
+            self.decided.pop(name, None)
 
     def match(self, pattern: str) -> list[str]:
         """The nodes that a pattern is for.
@@ -120,26 +147,53 @@ class Layers:
 
     def decide(self, names: Collection[str], precision: Precision) -> None:
         self.decided.update(dict.fromkeys(names, precision))
-        batched = [name for name in names if name in self.layers and not has_kernel(self.calls[name])]
-        if batched and precision == "int8":
-            self.decided.update(dict.fromkeys(batched, "w8"))
-            told = f"{', '.join(batched[:NAMED])}{' ...' if len(batched) > NAMED else ''}"
-            self.notes.append(f"w8 in place of int8: products of batches have no integer kernels ({told})")
+        layers = [name for name in names if name in self.layers]
+        if precision == "int8":
+            batched = [name for name in layers if not has_kernel(self.calls[name])]
+            self.settle(batched, "w8", "w8 in place of int8: products of batches have no integer kernels")
+        if precision == "int4":
+            wide = [name for name in layers if not is_pointwise(self.weight(name), self.calls[name])]
+            self.settle(wide, "w8", "w8 in place of int4: convolutions over time keep 8 bits")
+        if precision in ("w8", "int4") and self.target.weights == "grouped":
+            odd = [name for name in layers if self.inputs(name) % LEAST_GROUP]
+            self.settle(odd, self.rest, f"{self.rest} in place of {precision}: inputs are not groups of {LEAST_GROUP}")
+
+    def settle(self, names: list[str], precision: Precision, note: str) -> None:
+        if names:
+            self.decided.update(dict.fromkeys(names, precision))
+            self.notes.append(f"{note} ({', '.join(names[:NAMED])}{' ...' if len(names) > NAMED else ''})")
+
+    def weight(self, name: str) -> fx.Node:
+        """The constant weight of a layer."""
+        weight: fx.Node = call_arguments(self.calls[name])[self.operands(name).weight]
+        return weight
+
+    def operands(self, name: str) -> Operands:
+        found = operands(self.calls[name], lambda each: is_weight(self.program, each))
+        assert found is not None, f"{name} is no layer"
+        return found
+
+    def inputs(self, name: str) -> int:
+        """How many inputs each output of a layer is made of."""
+        weight = self.weight(name).meta["val"]
+        return int(weight.numel() // weight.shape[self.operands(name).axis])
 
     def note_kept(self, names: list[str]) -> None:
         for name in names:
-            note = f"{describe(self.calls[name])} stays fp32: it {self.protected[name]}"
+            kept = "fp32" if name in self.islands else self.rest
+            note = f"{describe(self.calls[name])} stays {kept}: it {self.protected[name]}"
             if note not in self.notes:
                 self.notes.append(note)
 
     def nodes(self) -> dict[str, Precision]:
-        """The precision of each node that is not in float32."""
+        """The precision of each node that has another than the rest."""
         integers = complete(self.program, {name for name, precision in self.decided.items() if precision == "int8"})
         others = {
             name: precision
             for name, precision in self.decided.items()
-            if name in self.layers and precision not in ("int8", "fp32")
+            if name in self.layers and precision not in ("int8", self.rest)
         }
+        floats = {name: precision for name, precision in self.floats.items() if precision != self.rest}
         self.notes += [
             f"{describe(self.calls[name])} stays fp32: it is not between integers"
             for name in self.named
@@ -147,8 +201,8 @@ class Layers:
         ]
         if integers and self.target.scheme is None:
             raise PassError(f"target {self.target.name} has no integer kernels; choose another precision than int8")
-        both = integers | others
-        return {name: both[name] for name in self.calls if name in both}
+        found = floats | integers | others
+        return {name: found[name] for name in self.calls if name in found}
 
 
 def matching(program: Program, pattern: str) -> list[str]:

@@ -5,7 +5,7 @@
                  dequantize(quantize(x)), dequantize_channels(weight_int8), dequantize_channels(bias_int32))))
 
     before:  y = convolution(x, weight, bias)                                                  plan: fp16
-    after:   y = convolution(x, _to_copy(weight_float16, float32), bias)
+    after:   y = convolution(x, _to_copy(weight_float16, float32), bias)                       float32 arithmetic
 
 Backends that read such pairs find an integer kernel wherever all that a node takes and gives is an integer. What only
 moves integers about gives integers with the same scale, and what multiplies them by a number only changes the scale.
@@ -46,13 +46,11 @@ class InsertQuantization(Pass):
         quantizer = Quantizer(GraphEditor(program), program, target)
         for node in [node for node in quantizer.editor.graph.nodes if node.op == "call_function"]:
             precision = program.plan.precision(node.name)
-            if precision == "int4":
-                raise UnsupportedError(
-                    f"{target.name}: {node.name} in {module_path(node)}: nothing here packs int4 weights yet; use w8"
-                )
+            if precision == "int4" and precision not in target.precisions:
+                raise UnsupportedError(f"{target.name}: {node.name} in {module_path(node)}: int4 weights; use w8")
             if precision == "int8":
                 quantizer.quantize(node)
-            elif precision != "fp32":
+            elif precision in written(target):
                 quantizer.store_weight(node, precision)
         editor = quantizer.editor
         return PassResult(editor.finish() if editor.modified else program, editor.modified)
@@ -64,6 +62,12 @@ class InsertQuantization(Pass):
             floats = [source for source in node.all_input_nodes if is_float(source) and not is_dequantized(source)]
             if floats or [user.target for user in node.users] != [voxc.quantize.default]:
                 raise PassError(f"{program.name}: {node.name} should be int8 and takes or gives floats")
+
+
+def written(target: Target) -> frozenset[str]:
+    """The precisions that the graph spells out as weights of another type: the others are for the backend to lower."""
+    channels = {"w8"} if target.weights == "channels" else set[str]()
+    return frozenset(channels | ({"fp16"} if target.arithmetic == "float32" else set()))
 
 
 class Quantizer:

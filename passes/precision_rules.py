@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import torch
 from torch import fx
@@ -41,8 +41,8 @@ def is_weight(program: Program, node: object) -> bool:
     return isinstance(node, fx.Node) and node.op == "placeholder" and program.weight_key(node) is not None
 
 
-def protected(program: Program) -> dict[str, str]:
-    """The nodes that stay float32 whatever else does not, each with the reason."""
+def phases(program: Program) -> dict[str, str]:
+    """The calls that stay float32 in whatever arithmetic, each with the reason."""
     reasons = {}
     for node in program.graph.nodes:
         if node.target in PHASE:
@@ -50,13 +50,26 @@ def protected(program: Program) -> dict[str, str]:
             reasons[node.name] = f"is a {kind}"
             for source in closure([node], lambda each: each.all_input_nodes):
                 reasons.setdefault(source.name, f"leads to a {kind}, which needs float32")
-        elif node.target in STATISTICS:
+    return calls_among(program, reasons)
+
+
+def protected(program: Program) -> dict[str, str]:
+    """The calls that never become integers, each with the reason."""
+    reasons = phases(program)
+    for node in program.graph.nodes:
+        if node.name in reasons:
+            continue
+        if node.target in STATISTICS:
             reasons[node.name] = STATISTICS[node.target]
         elif has_weight(program, node) and is_scalar_product(program, node):
             reasons[node.name] = "has a single weight, so that integers would save nothing"
     for result in program.results:
         for node in last_layers(program, result):
             reasons[node.name] = "gives the output, before a tanh"
+    return calls_among(program, reasons)
+
+
+def calls_among(program: Program, reasons: Mapping[str, str]) -> dict[str, str]:
     calls = {node.name for node in program.graph.nodes if node.op == "call_function"}
     return {name: reason for name, reason in reasons.items() if name in calls}
 

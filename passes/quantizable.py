@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -98,6 +99,15 @@ def operands(node: fx.Node, is_weight: IsWeight) -> Operands | None:
         return None
     transposed = node.target is aten.convolution.default and arguments[6]
     return Operands(found.activation, found.weight, found.bias, axis=1) if transposed else found
+
+
+def is_pointwise(weight: fx.Node, node: fx.Node) -> bool:
+    """Whether a layer with a weight computes each position from that position alone: a matrix product, or a convolution
+    with a kernel of one tap."""
+    shape = weight.meta["val"].shape
+    if node.target is aten.convolution.default:
+        return math.prod(shape[2:]) == 1
+    return node.target is not voxc.conv_channels_last.default or math.prod(shape[1:-1]) == 1
 
 
 def has_kernel(node: fx.Node) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -25,7 +26,7 @@ class OnnxRuntimeBackend(Backend):
 
         return unsupported(program)
 
-    def emit(self, program: Program, target: Target, directory: Path) -> Artifact:
+    def emit(self, program: Program, target: Target, directory: Path, lengths: Sequence[Program] = ()) -> Artifact:
         from voxc.backends.onnx import emitter, reader
 
         assert target.opset is not None, "targets of this backend have an opset"

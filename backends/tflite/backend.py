@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -23,7 +24,7 @@ class TfliteBackend(Backend):
 
         return unsupported(program)
 
-    def emit(self, program: Program, target: Target, directory: Path) -> Artifact:
+    def emit(self, program: Program, target: Target, directory: Path, lengths: Sequence[Program] = ()) -> Artifact:
         from voxc.backends.tflite import emitter, reader
 
         file = directory / f"{program.name}.tflite"

@@ -20,20 +20,25 @@ Run = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 LATENCY_FIGURES = ("latency_median", "latency_p90", "latency_p99", "latency_min")
 
 
-def fidelity_figures(expected: Array, found: Array, unit: str, audio_rate: int | None, how: str) -> dict[str, Figure]:
+def fidelity_figures(
+    expected: Array, found: Array, unit: str, audio_rate: int | None, how: str, evidence: Evidence = "host"
+) -> dict[str, Figure]:
     """How close `found` is to float32 PyTorch's `expected`, both of the same inputs and noise and in `unit`.
 
     `audio_rate` is in Hz for audio, None for anything else.
     """
     snr = fidelity.snr_db(expected, found)
     figures = {
-        "snr": figure(snr, "dB", how, "the outputs are equal" if snr > 0 else "the output is not finite or all zero")
+        "snr": figure(
+            snr, "dB", how, "the outputs are equal" if snr > 0 else "the output is not finite or all zero", evidence
+        )
     }
     if np.isfinite(found).all():
-        figures["max_abs_error"] = figure(fidelity.max_abs_error(expected, found), unit, how)
+        figures["max_abs_error"] = figure(fidelity.max_abs_error(expected, found), unit, how, evidence=evidence)
         if audio_rate is not None:
             distance = fidelity.log_mel_distance(expected, found, audio_rate)
-            figures["log_mel_distance"] = figure(distance, "ln", f"{how}; mean over 80 mel bands and 40 ms windows")
+            told = f"{how}; mean over 80 mel bands and 40 ms windows"
+            figures["log_mel_distance"] = figure(distance, "ln", told, evidence=evidence)
     return figures
 
 

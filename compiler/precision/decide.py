@@ -76,7 +76,7 @@ class Decider:
             there = [program for program in programs if matching(program, override.pattern)]
             if not there:
                 raise without_match(override.pattern, programs)
-            if not any(changes(program, override) for program in there):
+            if not any(self.changes(program, override) for program in there):
                 AnnotatePrecision("fp32", ((override.pattern, override.precision),))(there[0], self.target)
 
     def decide(self, component: Component, program: Program) -> Decision:
@@ -146,10 +146,19 @@ class Decider:
     def annotate(self, program: Program, policy: Policy, chosen: tuple[tuple[str, Precision], ...] = ()) -> Program:
         """The program with a plan by policy; of the exceptions, which are for all components, it gets its own."""
         overrides = tuple(
-            (override.pattern, override.precision) for override in self.recipe.overrides if changes(program, override)
+            (override.pattern, override.precision)
+            for override in self.recipe.overrides
+            if self.changes(program, override)
         )
         plain = replace(program, plan=PrecisionPlan(ranges=program.plan.ranges))
         return AnnotatePrecision(policy, (*chosen, *overrides))(plain, self.target).program
+
+    def changes(self, program: Program, override: Override) -> bool:
+        """Whether an exception is for something that has a choice of precisions."""
+        matched = matching(program, override.pattern)
+        if self.target.arithmetic == "float16" and override.precision in ("fp32", "fp16"):
+            return bool(matched)
+        return not set(choices(program)).isdisjoint(matched)
 
     def with_ranges(self, component: Component, program: Program) -> Program:
         """The program with the ranges that its integers need."""
@@ -161,11 +170,6 @@ class Decider:
 
     def quantize(self, program: Program) -> Program:
         return InsertQuantization()(program, self.target).program
-
-
-def changes(program: Program, override: Override) -> bool:
-    """Whether an exception is for something that has a choice of precisions."""
-    return not set(choices(program)).isdisjoint(matching(program, override.pattern))
 
 
 def tensors_of(call: Mapping[str, Array]) -> dict[str, Tensor]:

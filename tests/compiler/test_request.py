@@ -7,7 +7,7 @@ import pytest
 
 from voxc.compiler.errors import RecipeError
 from voxc.compiler.precision.recipe import PrecisionRecipe
-from voxc.compiler.request import Request
+from voxc.compiler.request import Request, parse_frames
 from voxc.compiler.target import Target
 
 
@@ -57,7 +57,36 @@ def test_segments_are_multiples_of_the_slowest_components_frames(target: Target)
 
 def test_a_target_without_dynamic_sizes_refuses_them(target: Target) -> None:
     with pytest.raises(RecipeError, match="leave out --dynamic"):
-        request(target.model_copy(update={"dynamic": False}), dynamic=True).check()
+        request(target.model_copy(update={"segments": "one"}), dynamic=True).check()
+
+
+def test_several_lengths_are_for_targets_that_take_them(target: Target) -> None:
+    several = target.model_copy(update={"segments": "several"})
+    request(several, frames=200, lengths=(100, 150)).check()
+    with pytest.raises(RecipeError, match="takes any segment length, with --dynamic; give one number"):
+        request(target, frames=200, lengths=(100,)).check()
+    with pytest.raises(RecipeError, match="multiples of 2 frames"):
+        request(several, frames=200, lengths=(101,)).segment_frames(100.0, step=2)
+    with pytest.raises(RecipeError, match="at least one frame"):
+        request(several, frames=200, lengths=(0,)).segment_frames(100.0)
+
+
+def test_the_longest_number_of_frames_is_the_segment() -> None:
+    assert parse_frames(None) == (None, ())
+    assert parse_frames("100") == (100, ())
+    assert parse_frames("100, 200,150") == (200, (150, 100))
+    for wrong in ("", "many", "100,", "-1", "1.5", "\u00b2"):
+        with pytest.raises(RecipeError, match="--frames"):
+            parse_frames(wrong)
+
+
+def test_a_row_that_the_target_takes_decides_the_default_length(target: Target) -> None:
+    narrow = target.model_copy(update={"name": "narrow", "max_width": 65536})
+    assert request(target).widest(400) is None
+    limit = Request(Path("anna.pth"), (target, narrow)).widest(400)
+    assert limit == (163, narrow)
+    assert request(narrow).segment_frames(100.0, step=2, longest=163) == 162
+    assert request(narrow, segment=2.0).segment_frames(100.0, longest=163) == 200
 
 
 def test_places(target: Target) -> None:

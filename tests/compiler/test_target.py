@@ -11,13 +11,13 @@ GOOD = """
 box:
   description: A box
   backend: onnxruntime
-  machine: null
+  machine: Box
   opset: 20
   layout: channels_first
   precisions: [fp32]
   scheme: {activations: int8, symmetric: false}
   absent: {int4: no kernels}
-  dynamic: true
+  segments: any
   threads: null
   work_items: null
   sub_pixel: null

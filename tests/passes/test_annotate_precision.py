@@ -15,6 +15,9 @@ from voxc.passes.base import PassResult
 from voxc.passes.clean_up import CleanUp
 from voxc.passes.precision_rules import candidates, complete, protected
 
+SIN, CUMSUM = torch.ops.aten.sin.default, torch.ops.aten.cumsum.default
+CONVOLUTION, ADDMM = torch.ops.aten.convolution.default, torch.ops.aten.addmm.default
+
 
 class Block(nn.Module):
     def __init__(self) -> None:
@@ -247,3 +250,47 @@ def test_constants_are_no_integers() -> None:
 
     program = program_of(Scaled(), (1, 2, 5))
     assert set(complete(program, candidates(program))) == {node_in(program, torch.ops.aten.convolution.default, "conv")}
+
+
+@pytest.fixture
+def halves(target: Target) -> Target:
+    """A target that computes in float16."""
+    precisions = ("fp16", "fp32", "w8", "int4", "int8")
+    return target.model_copy(update={"arithmetic": "float16", "precisions": precisions})
+
+
+def test_all_but_the_phase_computes_in_float16(voice: Program, halves: Target) -> None:
+    plan = annotate(voice, halves, "fp16").program.plan
+    assert plan.default == "fp16"
+    assert set(plan.nodes.values()) == {"fp32"}
+    names = {node.name for node in voice.graph.nodes if node.target in (SIN, CUMSUM) or module_path(node) == "pitch"}
+    assert names <= set(plan.nodes)
+    assert plan.computes_in_half(node_in(voice, CONVOLUTION, "post"))
+    assert not plan.computes_in_half(node_in(voice, ADDMM, "pitch"))
+
+
+def test_weights_of_few_bits_leave_the_rest_in_float16(voice: Program, halves: Target) -> None:
+    result = annotate(voice, halves, "int4", ("pre", "fp32"))
+    found, plan = by_module(result.program), result.program.plan
+    assert plan.precision(node_in(voice, ADDMM, "feed")) == "int4"
+    assert found["block.first"] == "w8"  # three taps
+    assert found["pre"] == "fp32"
+    assert plan.precision(node_in(voice, CONVOLUTION, "post")) == "fp16"
+    assert any("convolutions over time keep 8 bits" in note for note in result.notes)
+    assert any("post" in note and "stays fp16" in note for note in result.notes)
+
+
+def test_grouped_weights_need_whole_groups(voice: Program, halves: Target) -> None:
+    grouped = halves.model_copy(update={"weights": "grouped"})
+    result = annotate(voice, grouped, "w8")
+    assert "w8" not in result.program.plan.nodes.values()  # four inputs
+    assert any("fp16 in place of w8: inputs are not groups of 32" in note for note in result.notes)
+
+
+def test_a_phase_in_float16_is_refused(voice: Program, halves: Target) -> None:
+    with pytest.raises(RecipeError, match="is a sine"):
+        annotate(voice, halves, "fp16", (node_in_graph(voice, SIN), "fp16"))
+
+
+def node_in_graph(program: Program, target: object) -> str:
+    return next(node.name for node in program.graph.nodes if node.target is target)

@@ -246,3 +246,13 @@ def test_a_program_of_one_layer(target: Target) -> None:
     result = quantize(component, target)
     (output,) = result.program.results
     assert output.target is voxc.dequantize.default
+
+
+def test_float16_arithmetic_needs_no_nodes_for_it(target: Target) -> None:
+    """Nor do weights that the backend itself scales in groups."""
+    update = {"arithmetic": "float16", "precisions": ("fp16", "w8", "int4"), "weights": "grouped"}
+    halves = target.model_copy(update=update)
+    for policy in ("fp16", "w8", "int4"):
+        assert not InsertQuantization()(planned(RESIDUAL, halves, policy), halves).modified
+    channels = halves.model_copy(update={"weights": "channels"})
+    assert InsertQuantization()(planned(RESIDUAL, channels, "w8"), channels).modified
