@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from voxc.compiler.manifest import MANIFEST_NAME
+
+
+@pytest.fixture
+def bundle(compiled: Path, tmp_path: Path) -> Path:
+    """A bundle of one's own."""
+    return Path(shutil.copytree(compiled, tmp_path / "voice"))
+
+
+def edit_manifest(bundle: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    path = bundle / MANIFEST_NAME
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+
+
+def module_that(directory: Path, name: str, does: str) -> Path:
+    """A directory for PYTHONPATH with a module that stands before the real one."""
+    directory.mkdir(exist_ok=True)
+    (directory / f"{name}.py").write_text(does)
+    return directory
