@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from voxc.backends.base import Backend
+from voxc.backends.coreml.backend import CoreMLBackend
 from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
 from voxc.backends.tflite.backend import TfliteBackend
 from voxc.compiler.errors import TargetError
 
-BACKENDS: dict[str, Backend] = {backend.name: backend for backend in (OnnxRuntimeBackend(), TfliteBackend())}
+BACKENDS: dict[str, Backend] = {
+    backend.name: backend for backend in (OnnxRuntimeBackend(), TfliteBackend(), CoreMLBackend())
+}
 
 
 def find_backend(name: str) -> Backend:

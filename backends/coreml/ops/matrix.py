@@ -11,6 +11,7 @@ from voxc.backends.coreml.ops.weights import bias_of, weight_of
 from voxc.backends.coreml.sdk import Var
 
 aten = torch.ops.aten
+voxc = torch.ops.voxc
 
 #: Ranks of the left operand that MIL's linear takes.
 MOST_LINEAR_RANK = 3
@@ -69,6 +70,10 @@ def source_of(build: CoreMLBuilder, node: fx.Node) -> tuple[fx.Node, bool]:
     return node.args[0], True  # type: ignore[return-value]
 
 
+def matmul_channels(build: CoreMLBuilder, node: fx.Node, left: fx.Node, right: fx.Node) -> Var:
+    return build.op("einsum", values=(build.operand(left), build.operand(right)), equation="nchw,nwhu->nchu")
+
+
 def softmax(build: CoreMLBuilder, node: fx.Node, x: fx.Node, dim: int, half_to_float: bool) -> Var:
     return build.op("softmax", x=build.operand(x), axis=dim % len(build.shape))
 
@@ -84,6 +89,7 @@ LOWERINGS: dict[object, Lowering] = {
     aten.addmm.default: addmm,
     aten.bmm.default: matmul,
     aten.matmul.default: matmul,
+    voxc.matmul_channels.default: matmul_channels,
     aten._softmax.default: softmax,
     aten.cumsum.default: cumsum,
 }

@@ -10,6 +10,7 @@ from voxc.backends.coreml.lowering import Lowering
 from voxc.backends.coreml.sdk import Var
 
 aten = torch.ops.aten
+voxc = torch.ops.voxc
 
 
 def layer_norm(
@@ -24,6 +25,13 @@ def layer_norm(
         epsilon=build.scalar(epsilon),
     )  # fmt: skip
     return [normed, None, None]
+
+
+def layer_norm_channels(
+    build: CoreMLBuilder, node: fx.Node, x: fx.Node, weight: fx.Node | None, bias: fx.Node | None, epsilon: float
+) -> Var:
+    gamma, beta = (None if each is None else build.operand(each) for each in (weight, bias))
+    return build.op("layer_norm", x=build.operand(x), axes=[1], gamma=gamma, beta=beta, epsilon=build.scalar(epsilon))
 
 
 def group_norm(
@@ -50,6 +58,7 @@ def group_norm(
 
 
 LOWERINGS: dict[object, Lowering] = {
+    voxc.layer_norm_channels.default: layer_norm_channels,
     aten.native_layer_norm.default: layer_norm,
     aten.native_group_norm.default: group_norm,
 }

@@ -67,6 +67,17 @@ def gather(build: CoreMLBuilder, node: fx.Node, x: fx.Node, dim: int, indices: f
     return build.op("gather_along_axis", x=value, indices=places, axis=dim, validate_indices=False)
 
 
+def index(build: CoreMLBuilder, node: fx.Node, x: fx.Node, indices: list[fx.Node | None]) -> Var:
+    """Indices of one axis."""
+    axes = [axis for axis, each in enumerate(indices) if each is not None]
+    places = indices[axes[0]]
+    if len(axes) != 1 or places is None or places.meta["val"].dtype == torch.bool:
+        raise build.refuse("only one axis can be indexed at once, and by integers")
+    return build.op(
+        "gather", x=build.operand(x), indices=build.operand(places), axis=axes[0], batch_dims=0, validate_indices=False
+    )
+
+
 LOWERINGS: dict[object, Lowering] = {
     aten.slice.Tensor: slice_,
     aten.select.int: select,
@@ -74,4 +85,5 @@ LOWERINGS: dict[object, Lowering] = {
     operator.getitem: getitem,
     aten.embedding.default: embedding,
     aten.gather.default: gather,
+    aten.index.Tensor: index,
 }
