@@ -1,0 +1,38 @@
+"""MLX on Apple Silicon: a function with its weights, and the same as Python source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from torch import fx
+
+from voxc.backends.base import Artifact, Backend, Requirement, Runner
+from voxc.compiler.program import Program
+from voxc.compiler.target import Target
+
+
+class MlxBackend(Backend):
+    name: ClassVar[str] = "mlx"
+    emit_needs: ClassVar[tuple[Requirement, ...]] = (Requirement("mlx", "pip install 'voxc[apple]'"),)
+    run_needs: ClassVar[tuple[Requirement, ...]] = emit_needs
+
+    def unsupported(self, program: Program) -> list[fx.Node]:
+        self.require(self.emit_needs, "emit MLX functions")
+        from voxc.backends.mlx.emitter import unsupported
+
+        return unsupported(program)
+
+    def emit(self, program: Program, target: Target, directory: Path, lengths: Sequence[Program] = ()) -> Artifact:
+        from voxc.backends.mlx import emitter, reader
+
+        files = emitter.emit(program, directory / program.name)
+        return Artifact("mlx", files, reader.count_operators(files[0]), f"MLX {self.emit_needs[0].version}")
+
+    def load(self, file: Path, threads: int) -> Runner:
+        """MLX has no say in how many threads it takes: one for each operation at a time."""
+        self.require(self.run_needs, "run MLX functions")
+        from voxc.backends.mlx.runner import MlxRunner
+
+        return MlxRunner(file)
