@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from voxc.backends.base import Backend
 from voxc.backends.coreml.backend import CoreMLBackend
+from voxc.backends.mlx.backend import MlxBackend
 from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
 from voxc.backends.tflite.backend import TfliteBackend
 from voxc.compiler.errors import TargetError
 
 BACKENDS: dict[str, Backend] = {
-    backend.name: backend for backend in (OnnxRuntimeBackend(), TfliteBackend(), CoreMLBackend())
+    backend.name: backend for backend in (OnnxRuntimeBackend(), TfliteBackend(), CoreMLBackend(), MlxBackend())
 }
 
 
