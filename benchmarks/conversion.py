@@ -19,9 +19,9 @@ import faiss
 import numpy as np
 import torch
 from eager_rvc import EagerRvc
-from full_size import write_voice
+from full_size import write_content, write_voice
 from retrieval import speech
-from transformers import HubertConfig, HubertModel
+from transformers import HubertModel
 
 from voxc.compiler.bundle import Bundle
 from voxc.compiler.driver import compile_voice
@@ -80,14 +80,13 @@ def main() -> None:
 
 
 def full_size_files(folder: Path, vectors: int) -> VoiceFiles:
-    torch.manual_seed(0)
-    HubertModel(HubertConfig()).save_pretrained(folder / "content")
+    content = write_content(folder / "content")
     made = np.ascontiguousarray(speech(vectors, 768, 1.2, voice=1))
     index = faiss.index_factory(768, f"IVF{CELLS},Flat")
     index.train(made)
     index.add(made)
     faiss.write_index(index, str(folder / "voice.index"))
-    return VoiceFiles(write_voice(folder / "voice.pth"), folder / "content", folder / "voice.index")
+    return VoiceFiles(write_voice(folder / "voice.pth"), content, folder / "voice.index")
 
 
 def straightforward(files: VoiceFiles, voice: VoiceModel) -> EagerRvc:

@@ -1,4 +1,4 @@
-"""Full-size RVC voices with random weights: time and memory are those of real voices, the sound is noise."""
+"""Full-size RVC voices and encoders with random weights: time and memory are those of real voices, the sound is noise."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import HubertConfig, HubertModel
 
 from voxc.compiler.families.rvc.config import parse_config
 from voxc.compiler.families.rvc.synthesizer import Synthesizer
@@ -20,6 +21,13 @@ CONFIGS: dict[str, list[Any]] = {
     "v2_48k": [1025, 32, 192, 192, 768, 2, 6, 3, 0, "1", [3, 7, 11], DILATIONS, [12, 10, 2, 2], 512, [24, 20, 4, 4],
                109, 256, 48000],
 }  # fmt: skip
+
+
+def write_content(folder: Path, seed: int = 0) -> Path:
+    """Writes a content encoder of HuBERT base's size as a Hugging Face directory."""
+    torch.manual_seed(seed)
+    HubertModel(HubertConfig()).save_pretrained(folder)
+    return folder
 
 
 def write_voice(path: Path, name: str = "v2_40k", seed: int = 0) -> Path:
