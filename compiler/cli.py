@@ -366,6 +366,39 @@ def verify(bundle: options.BundlePath, threads: options.Threads = None, json: op
         raise QualityError(f"{bundle}: failed: {', '.join(failed)}")
 
 
+@command(epilog="Example: voxc measure voice-raspberry-pi --on ssh://pi@raspberrypi.local --python venv/bin/python")
+def measure(
+    bundle: options.BundlePath,
+    on: options.On = None,
+    python: options.DevicePython = None,
+    component: options.Components = None,
+    threads: options.Threads = None,
+    compute_units: options.ComputeUnits = None,
+    runs: options.Runs = 100,
+    seconds: options.Seconds = 10.0,
+    limit: options.Limit = 3600.0,
+    ssh_config: options.SshConfig = None,
+    json: options.Json = False,
+) -> None:
+    """Run, compare and time a bundle on its device, and add what was found to its manifest."""
+    from voxc.compiler.device.measure import MeasureOptions, measure_bundle
+    from voxc.compiler.terminal import device_summary, progress, show
+
+    asked = MeasureOptions(
+        on, python, tuple(component or ()), threads, compute_units, runs, seconds, limit, ssh_config
+    )  # fmt: skip
+    with progress() as report:
+        measured = measure_bundle(bundle, asked, report)
+    if json:
+        print_json(
+            {"bundle": str(bundle), "merged": not measured.failures, "run": measured.run.model_dump(mode="json")}
+        )
+    else:
+        show(*device_summary(measured.run))
+    if measured.failures:
+        raise QualityError(f"{bundle}: {'; '.join(measured.failures)}; the manifest is as it was")
+
+
 def describe(facts: Any) -> str:
     return ", ".join(f"{name} {value}" for name, value in facts.items())
 

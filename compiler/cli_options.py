@@ -104,3 +104,20 @@ Gates = Annotated[
     list[str] | None,
     typer.Option(help="Fail unless a figure of the conversion is good enough: 'secs>=0.8'; several times."),
 ]
+
+# Where to measure, and how.
+On = Annotated[
+    str | None,
+    typer.Option(metavar="ssh://[USER@]HOST[:PORT]", help="The device. (default: this machine)"),
+]
+DevicePython = Annotated[
+    str | None, typer.Option(help="The device's Python that has the runtime. (default: python3; here, voxc's own)")
+]
+Components = Annotated[list[str] | None, typer.Option(help="Only this component; several times.")]
+ComputeUnits = Annotated[
+    str | None, typer.Option(help="Where Core ML or MLX may run: CPU_AND_NE, CPU_ONLY ... (default: the target's)")
+]
+Runs = Annotated[int, typer.Option(help="Timed runs at most.")]
+Seconds = Annotated[float, typer.Option(help="How long to begin timed runs, for each component.")]
+Limit = Annotated[float, typer.Option(help="Seconds after which to give up.")]
+SshConfig = Annotated[Path | None, typer.Option(help="What ssh reads instead of the user's configuration.")]

@@ -13,7 +13,8 @@ VoxcError
 │   ├── PassError                a pass met a graph that it cannot handle
 │   └── UnsupportedError         a backend has no lowering for a node
 ├── QualityError               exit 1: a gate, a numerical check or a verification failed
-└── MissingRuntimeError        exit 3: this machine lacks something
+├── MissingRuntimeError        exit 3: this machine, or the device, lacks something
+└── DeviceError                exit 3: a device cannot be reached, or did not finish
 """
 
 from __future__ import annotations
@@ -74,4 +75,8 @@ class QualityError(VoxcError):
 
 
 class MissingRuntimeError(VoxcError):
+    exit_code = 3
+
+
+class DeviceError(VoxcError):
     exit_code = 3

@@ -20,7 +20,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from voxc.compiler.manifest import ComponentBuild, Conversion, Figure, Manifest
+from voxc.compiler.manifest import ComponentBuild, Conversion, DeviceRun, Figure, Manifest
 from voxc.compiler.measure.quality.gates import METRICS, rate
 
 Report = Callable[[str], None]
@@ -122,11 +122,13 @@ def plain(text: str) -> Text:
 
 def figures_table(manifest: Manifest) -> Table:
     """The measurements of a bundle."""
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (component, name, told(figure), figure.evidence or "-", figure.how)
         for component, measured in manifest.measurements.components.items()
         for name, figure in measured.figures.items()
     ]
+    for run in manifest.measurements.devices:
+        rows += device_rows(run, f"{run.host}: ")
     conversion = manifest.measurements.conversion
     if conversion is not None:
         families = {"fidelity": conversion.fidelity, "task": conversion.task, "conversion": conversion.steps}
@@ -136,6 +138,26 @@ def figures_table(manifest: Manifest) -> Table:
             for name, figure in figures.items()
         ]
     return table("Measured", ("component", "figure", "value", "evidence", "how"), rows)
+
+
+def device_summary(run: DeviceRun) -> list[object]:
+    """What `voxc measure` found."""
+    machine = run.machine
+    what = ", ".join(part for part in (machine.model, machine.cpu, f"{machine.cores} cores", machine.system) if part)
+    said = ", ".join(f"{name} {value}" for name, value in run.conditions.items())
+    return [
+        f"{run.host}: {what}",
+        *([said] if said else []),
+        table("", ("component", "figure", "value", "evidence", "how"), device_rows(run)),
+    ]
+
+
+def device_rows(run: DeviceRun, prefix: str = "") -> list[tuple[str, ...]]:
+    return [
+        (f"{prefix}{component}", name, told(figure), figure.evidence or "-", figure.how)
+        for component, found in run.components.items()
+        for name, figure in found.figures.items()
+    ]
 
 
 def told(figure: Figure) -> str:

@@ -1,0 +1,32 @@
+"""This machine, in the place of a device."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+NAME = "this machine"
+
+
+@dataclass(frozen=True)
+class Here:
+    """The agent is copied to a temporary directory, so that nothing beside it is imported; the bundle stays."""
+
+    name: str
+    directory: str
+
+    def send(self, agent: Path, bundle: Path, files: Sequence[str], tell: Callable[[str], None]) -> tuple[str, str]:
+        return shutil.copy(agent, self.directory), str(bundle.absolute())
+
+    def command(self, arguments: Sequence[str]) -> list[str]:
+        return list(arguments)
+
+
+@contextlib.contextmanager
+def this_machine() -> Iterator[Here]:
+    with tempfile.TemporaryDirectory(prefix="voxc-") as directory:
+        yield Here(NAME, directory)

@@ -1,0 +1,163 @@
+"""`voxc measure`: a bundle to a machine, the agent run there, its document into the manifest."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from voxc.compiler.bundle import Bundle
+from voxc.compiler.device import agent
+from voxc.compiler.device.here import this_machine
+from voxc.compiler.device.merge import device_run, failures, merged
+from voxc.compiler.device.process import Deadline, watch
+from voxc.compiler.device.report import AgentReport, read_answer
+from voxc.compiler.device.ssh import Address, connect
+from voxc.compiler.errors import BundleError, DeviceError, MissingRuntimeError, OutputError, RecipeError
+from voxc.compiler.manifest import MANIFEST_NAME, DeviceRun, Manifest, read_manifest, write_manifest
+
+REMOTE_PYTHON = "python3"
+
+Report = Callable[[str], None]
+
+
+class Device(Protocol):
+    """A machine with a temporary directory on it."""
+
+    @property
+    def name(self) -> str: ...
+
+    def send(self, agent: Path, bundle: Path, files: Sequence[str], tell: Callable[[str], None]) -> tuple[str, str]:
+        """Brings the agent there, and `files` of the bundle; gives the paths of both."""
+
+    def command(self, arguments: Sequence[str]) -> list[str]:
+        """What runs a program there, as a command of this machine."""
+
+
+@dataclass(frozen=True)
+class MeasureOptions:
+    """What `voxc measure` was asked for. `on` is an address, None this machine; `limit` is in seconds; what is None
+    or empty is left to the target."""
+
+    on: str | None = None
+    python: str | None = None
+    components: tuple[str, ...] = ()
+    threads: int | None = None
+    compute_units: str | None = None
+    runs: int = 100
+    seconds: float = 10.0
+    limit: float = 3600.0
+    ssh_config: Path | None = None
+
+    def check(self) -> None:
+        """Raises RecipeError."""
+        for name, value, least in (
+            ("threads", self.threads, 1), ("runs", self.runs, 1), ("seconds", self.seconds, 0), ("limit", self.limit, 1)
+        ):  # fmt: skip
+            if value is not None and not value >= least:
+                raise RecipeError(f"--{name} {value:g}: must be at least {least}")
+        if self.ssh_config is not None and self.on is None:
+            raise RecipeError("--ssh-config: is for --on")
+
+    @property
+    def interpreter(self) -> str:
+        return self.python or (sys.executable if self.on is None else REMOTE_PYTHON)
+
+    def open(self, deadline: Deadline) -> AbstractContextManager[Device]:
+        """The machine to measure on."""
+        if self.on is None:
+            return this_machine()
+        return connect(Address.parse(self.on), self.ssh_config, deadline)
+
+    @property
+    def arguments(self) -> list[str]:
+        """The agent's options."""
+        given = {"--threads": self.threads, "--compute-units": self.compute_units}
+        return [
+            *(part for name in self.components for part in ("--component", name)),
+            *(part for name, value in given.items() if value is not None for part in (name, str(value))),
+            "--runs", str(self.runs), "--seconds", str(self.seconds),
+        ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What came of it: `failures` are outputs that differ too much, and then the manifest is as it was."""
+
+    run: DeviceRun
+    manifest: Manifest
+    failures: tuple[str, ...]
+
+
+def measure_bundle(directory: Path, options: MeasureOptions, report: Report = lambda message: None) -> Measured:
+    """Runs, compares and times a bundle's components, and merges what was found into its manifest.
+
+    Raises:
+        VoxcError: see `read_answer`, `connect` and `Bundle`; then the manifest is as it was.
+    """
+    options.check()
+    bundle = Bundle.open(directory)
+    for name in options.components:
+        bundle.manifest.component(name)
+    files = needed_files(bundle, options.components, report)
+    answer = ask_agent(bundle, files, options, report)
+    run = device_run(bundle.manifest, answer, datetime.now(UTC).isoformat(timespec="seconds"))
+    failed = tuple(failures(bundle.manifest, answer))
+    return Measured(run, bundle.manifest if failed else merge_into(bundle, run), failed)
+
+
+def needed_files(bundle: Bundle, components: Sequence[str], report: Report) -> list[str]:
+    """What the agent needs of the bundle, all of it if there are no `components`.
+
+    Raises:
+        BundleError: a file is missing, or not the one that the manifest lists.
+    """
+    manifest = bundle.manifest
+    chosen = [component for component in manifest.build.components if not components or component.name in components]
+    needed = [manifest.measurements.reference, *(file for component in chosen for file in component.files)]
+    for file in needed:
+        report(f"checking the bundle, {file.path}")
+        complaint = bundle.complaint(file)
+        if complaint:
+            raise BundleError(complaint)
+    return [MANIFEST_NAME, *(file.path for file in needed)]
+
+
+def ask_agent(bundle: Bundle, files: Sequence[str], options: MeasureOptions, report: Report) -> AgentReport:
+    """Brings the agent and the bundle to the machine, and runs the agent there."""
+    deadline = Deadline(options.limit)
+    report(f"connecting to {options.on}" if options.on else "starting the agent")
+    with options.open(deadline) as device:
+
+        def tell(message: str) -> None:
+            report(f"{device.name}: {message}")
+
+        try:
+            there, directory = device.send(Path(agent.__file__), bundle.directory, files, tell)
+            command = [options.interpreter, there, "measure", directory, *options.arguments]
+            outcome = watch(device.command(command), deadline, tell)
+        except (DeviceError, MissingRuntimeError) as error:
+            raise type(error)(f"{device.name}: {error}") from None
+        return read_answer(outcome, device.name, options.interpreter)
+
+
+def merge_into(bundle: Bundle, run: DeviceRun) -> Manifest:
+    """Writes the run into the manifest as it is by now, whole or not at all.
+
+    Raises:
+        BundleError: the bundle is another one by now.
+        OutputError: it cannot be written.
+    """
+    now = read_manifest(bundle.directory)
+    if now.build_digest != bundle.manifest.build_digest:
+        raise BundleError(f"{bundle.directory}: was compiled anew while it was measured; measure it again")
+    result = merged(now, run)
+    try:
+        write_manifest(bundle.directory, result)
+    except OSError as error:
+        raise OutputError(f"{bundle.directory}: cannot be written ({error.strerror or error})") from error
+    return result

@@ -1,0 +1,119 @@
+"""Processes that work for us, here or behind ssh: watched, limited in time, and ended with us."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import IO
+
+from voxc.compiler.device.agent import PROGRESS
+from voxc.compiler.errors import DeviceError, MissingRuntimeError
+
+MOST_OUTPUT = 1 << 25  # bytes of a document; that of a full-size voice has some 200 kB
+TAIL = 20  # lines that are kept of what is said on stderr
+MOST_LINE = 300
+
+
+@dataclass
+class Deadline:
+    """How much time is left of what the user gives the device, in seconds."""
+
+    seconds: float
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def left(self) -> float:
+        return max(0.0, self.started + self.seconds - time.monotonic())
+
+    @contextlib.contextmanager
+    def ends(self, process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> Iterator[threading.Event]:
+        """Kills the process when the time is over; the event tells."""
+        over = threading.Event()
+
+        def end() -> None:
+            over.set()
+            kill(process)
+
+        timer = threading.Timer(self.left, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield over
+        finally:
+            timer.cancel()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a process ended: `code` is its exit status, negative after a signal; `step` what it was last at; `said` the
+    last lines of its stderr that were not progress."""
+
+    code: int
+    stdout: str
+    step: str
+    said: tuple[str, ...]
+
+
+def watch(command: Sequence[str], deadline: Deadline, tell: Callable[[str], None]) -> Outcome:
+    """Runs a command to its end; each line of progress on its stderr goes to `tell`.
+
+    Whatever ends the wait, an interrupt for one, ends the process.
+
+    Raises:
+        DeviceError: it took longer than the deadline.
+        MissingRuntimeError: it cannot be started.
+    """
+    step, said = "starting", deque[str](maxlen=TAIL)
+    with tempfile.TemporaryFile() as output, running(command, output) as process:
+        assert process.stderr is not None
+        with deadline.ends(process) as over:
+            for line in process.stderr:
+                if line.startswith(PROGRESS):
+                    step = printable(line.removeprefix(PROGRESS))
+                    tell(step)
+                elif line.strip():
+                    said.append(printable(line))
+            code = process.wait()
+        if over.is_set():
+            raise DeviceError(f"took longer than {deadline.seconds:g} s (--limit), the last step was {step}")
+        output.seek(0)
+        return Outcome(code, output.read(MOST_OUTPUT).decode(errors="replace"), step, tuple(said))
+
+
+@contextlib.contextmanager
+def running(command: Sequence[str], output: IO[bytes]) -> Iterator[subprocess.Popen[str]]:
+    """A process in a group of its own, so that Ctrl-C is ours to handle; it is killed if it outlives the block."""
+    try:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.PIPE, text=True, errors="replace",
+            start_new_session=True,
+        )  # fmt: skip
+    except OSError as error:
+        raise MissingRuntimeError(f"cannot run {command[0]}: {error.strerror}") from error
+    try:
+        yield process
+    finally:
+        kill(process)
+        process.wait()
+        assert process.stderr is not None
+        process.stderr.close()
+
+
+def kill(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
+    """Kills a process and its group, if it still runs."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def printable(line: str) -> str:
+    """A line from somewhere else: no control characters, and of a bounded length."""
+    return "".join(character for character in line.strip() if character.isprintable())[:MOST_LINE]
