@@ -3,10 +3,10 @@
     python benchmarks/apple.py compile [--targets apple-ane apple-mlx]
     python benchmarks/apple.py weights [--mlx-only | --coreml-only]
 
-`compile` makes bundles of an RVC v2 40k voice with a content encoder of HuBERT base's size, one process each, and prints
-seconds, peak memory and the SNR of each component. `weights` compiles the same and the demo voice in float16 and with
-weights of 8 and 4 bits: bytes of the content encoder against float16's, and SECS of the demo voice's conversion against
-that of float32.
+`compile` makes bundles of an RVC v2 40k voice with a content encoder of HuBERT base's size, one process each, and
+prints seconds, peak memory and the SNR of each component. `weights` compiles the same and the demo voice in float16 and
+with weights of 8 and 4 bits: bytes of the content encoder against float16's, and SECS of the demo voice's conversion
+against that of float32.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def show_compiling(voice: list[str], targets: list[str], folder: Path) -> None:
 
 
 def show_weights(title: str, forms: dict[str, tuple[str, str]], voice: list[str], folder: Path) -> None:
-    table = Table("precision", "content bytes", "of float16", "content SNR dB", "demo SNR dB", "demo SECS", "to float32",
-                  title=title)  # fmt: skip
+    titles = ("precision", "content bytes", "of float16", "content SNR dB", "demo SNR dB", "demo SECS", "to float32")
+    table = Table(*titles, title=title)
     bytes_of: dict[str, int] = {}
     secs_of: dict[str, float] = {}
     for form, (target, precision) in forms.items():

@@ -1,4 +1,4 @@
-"""Full-size RVC voices and encoders with random weights: time and memory are those of real voices, the sound is noise."""
+"""Full-size voices and encoders with random weights: time and memory are those of real ones, the sound is noise."""
 
 from __future__ import annotations
 
