@@ -23,6 +23,7 @@ from voxc.passes.axis_order import Held, Order, normal, shape_of
 from voxc.passes.axis_rules import AXIS_RULES, meet
 from voxc.passes.axis_sweep import Rule, Sweep
 from voxc.passes.base import Pass, PassResult
+from voxc.passes.convolutions import is_rewritable, planar
 from voxc.passes.graph_editor import GraphEditor
 
 aten = torch.ops.aten
@@ -56,12 +57,6 @@ class ChannelsLast(Pass):
         return PassResult(rewritten, modified=True, notes=(note,))
 
 
-def is_rewritable(editor: GraphEditor, node: fx.Node) -> bool:
-    source, weight, bias, *_ = call_arguments(node)
-    constant = editor.weight(weight) is not None and (bias is None or editor.weight(bias) is not None)
-    return constant and source.meta["val"].dim() == weight.meta["val"].dim() in CHANNELS_LAST
-
-
 def spell_out_instance_norms(editor: GraphEditor) -> None:
     """Group norms with a group for each channel become arithmetic that any order of axes can follow."""
     for norm in editor.calls(aten.native_group_norm.default):
@@ -84,21 +79,16 @@ def spell_out_instance_norms(editor: GraphEditor) -> None:
 def convolve(sweep: Sweep, node: fx.Node) -> Held | None:
     if not is_rewritable(sweep.editor, node):
         return None
-    x, weight, bias, stride, padding, dilation, transposed, output_padding, groups = call_arguments(node)
-    rank = x.meta["val"].dim()
-    kernel = sweep.editor.weight(weight)
-    assert kernel is not None
+    x, weight, bias, *_ = call_arguments(node)
+    order = CHANNELS_LAST[x.meta["val"].dim()]
+    kernel, geometry = planar(sweep.editor, node)
+    *_, transposed, _, groups = geometry
     if transposed:
         kernel = torch.cat([part.transpose(0, 1) for part in kernel.chunk(groups)])
-    if rank == 3:
-        kernel = kernel.unsqueeze(2)
-        stride, dilation = [1, *stride], [1, *dilation]
-        padding, output_padding = [0, *padding], [0, *output_padding]
     laid = sweep.editor.add_weight(f"{sweep.editor.weight_key(weight)}_channels_last", kernel.permute(0, 2, 3, 1))
-    source = sweep.convert(x, normal(CHANNELS_LAST[rank], shape_of(x)))
-    geometry = (stride, padding, dilation, transposed, output_padding, groups)
+    source = sweep.convert(x, normal(order, shape_of(x)))
     result = sweep.editor.call(torch.ops.voxc.conv_channels_last.default, source, laid, bias, *geometry)
-    return Held(result, normal(CHANNELS_LAST[rank], shape_of(node)))
+    return Held(result, normal(order, shape_of(node)))
 
 
 RULES: dict[object, Rule] = {**AXIS_RULES, aten.convolution.default: convolve}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from voxc.compiler.target import Target
+from voxc.passes.ane_layout import AneLayout
 from voxc.passes.base import Pass
 from voxc.passes.channels_last import ChannelsLast
+from voxc.passes.chunk_attention import ChunkAttention
 from voxc.passes.clean_up import CleanUp
 from voxc.passes.drop_full_masks import DropFullMasks
 from voxc.passes.fold_flips import FoldFlips
+from voxc.passes.fold_heads import FoldHeads
 from voxc.passes.fold_time_into_rows import FoldTimeIntoRows
 from voxc.passes.fold_weight_norm import FoldWeightNorm
 from voxc.passes.frame_rate_source_phase import FrameRateSourcePhase
@@ -25,6 +28,9 @@ COMMON: tuple[Pass, ...] = (
     CleanUp(),
     ShareEqualNodes(),
     ChannelsLast(),
+    AneLayout(),
+    ChunkAttention(),
+    FoldHeads(),
     SubPixelUpsampling(),
 )
 

@@ -40,16 +40,25 @@ def test_every_pass_lives_in_the_file_of_its_name() -> None:
         assert module.replace("_", "") == each.__name__.lower()
 
 
-@pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
-@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize(
+    ("layout", "dynamic"),
+    [
+        ("channels_first", False),
+        ("channels_first", True),
+        ("channels_last", False),
+        ("channels_last", True),
+        ("ane", False),
+    ],
+)
 def test_the_whole_pipeline_on_rvc(synthesizer: Component, target: Target, dynamic: bool, layout: str) -> None:
     """Each pass that is meant for the target fires on RVC, once, and the numbers stay those of eager PyTorch."""
-    last = layout == "channels_last"
+    first = layout == "channels_first"
     target = target.model_copy(
-        update={"layout": layout, "sub_pixel": 2.0, "work_items": None if last else target.work_items}
+        update={"layout": layout, "sub_pixel": 2.0, "work_items": target.work_items if first else None}
     )
-    idle = {"fold_time_into_rows"} if dynamic or last else set()
-    idle |= set() if last else {"channels_last", "sub_pixel_upsampling"}
+    idle = {"fold_time_into_rows"} if dynamic or not first else set()
+    idle |= set() if layout == "channels_last" else {"channels_last", "sub_pixel_upsampling"}
+    idle |= set() if layout == "ane" else {"ane_layout", "chunk_attention"}
     program = export(synthesizer, 30, dynamic)
     for compiler_pass in pipeline(target):
         result = compiler_pass(program, target)
