@@ -23,7 +23,7 @@ class Here:
         return shutil.copy(agent, self.directory), str(bundle.absolute())
 
     def command(self, arguments: Sequence[str]) -> list[str]:
-        return list(arguments)
+        return ["env", f"TMPDIR={self.directory}", *arguments]  # runtimes leave things behind
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from voxc.compiler.device.agent import PROGRESS
 from voxc.compiler.errors import DeviceError, MissingRuntimeError
 
 MOST_OUTPUT = 1 << 25  # bytes of a document; that of a full-size voice has some 200 kB
+DRAINED_IN = 2.0  # seconds for what a process wrote to stderr to come in after it has ended
 TAIL = 20  # lines that are kept of what is said on stderr
 MOST_LINE = 300
 
@@ -71,21 +72,37 @@ def watch(command: Sequence[str], deadline: Deadline, tell: Callable[[str], None
         DeviceError: it took longer than the deadline.
         MissingRuntimeError: it cannot be started.
     """
-    step, said = "starting", deque[str](maxlen=TAIL)
     with tempfile.TemporaryFile() as output, running(command, output) as process:
-        assert process.stderr is not None
+        listener = Listener(process, tell)
         with deadline.ends(process) as over:
-            for line in process.stderr:
-                if line.startswith(PROGRESS):
-                    step = printable(line.removeprefix(PROGRESS))
-                    tell(step)
-                elif line.strip():
-                    said.append(printable(line))
             code = process.wait()
         if over.is_set():
-            raise DeviceError(f"took longer than {deadline.seconds:g} s (--limit), the last step was {step}")
+            raise DeviceError(f"took longer than {deadline.seconds:g} s (--limit), the last step was '{listener.step}'")
+        listener.join(DRAINED_IN)
         output.seek(0)
-        return Outcome(code, output.read(MOST_OUTPUT).decode(errors="replace"), step, tuple(said))
+        text = output.read(MOST_OUTPUT).decode(errors="replace")
+        return Outcome(code, text, listener.step, tuple(listener.said))
+
+
+class Listener(threading.Thread):
+    """Reads a process's stderr. A thread, since behind ssh the connection may hold that pipe open when the process is
+    long dead."""
+
+    def __init__(self, process: subprocess.Popen[str], tell: Callable[[str], None]) -> None:
+        super().__init__(daemon=True)
+        assert process.stderr is not None
+        self.stream, self.tell = process.stderr, tell
+        self.step, self.said = "starting", deque[str](maxlen=TAIL)
+        self.start()
+
+    def run(self) -> None:
+        with self.stream:
+            for line in self.stream:
+                if line.startswith(PROGRESS):
+                    self.step = printable(line.removeprefix(PROGRESS))
+                    self.tell(self.step)
+                elif line.strip():
+                    self.said.append(printable(line))
 
 
 @contextlib.contextmanager
@@ -103,8 +120,6 @@ def running(command: Sequence[str], output: IO[bytes]) -> Iterator[subprocess.Po
     finally:
         kill(process)
         process.wait()
-        assert process.stderr is not None
-        process.stderr.close()
 
 
 def kill(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
-from urllib.parse import urlsplit
 
 from voxc.compiler.device.process import Deadline, kill, printable
 from voxc.compiler.errors import DeviceError, MissingRuntimeError, RecipeError
@@ -37,9 +36,11 @@ printf "%s%s\\n" "$0" "$d"
 cat > /dev/null
 """
 
-#: Runs a program in the directory $0 and leaves its process id where KEEP finds it.
+#: Runs a program whose temporary files go to the directory $0, and leaves its process id where KEEP finds it.
 RUN = """
 d=$0
+TMPDIR=$d
+export TMPDIR
 case "$1" in "~/"*) program=$HOME/${1#"~/"} ;; *) program=$1 ;; esac
 shift
 "$program" "$@" < /dev/null &
@@ -64,6 +65,13 @@ REASONS: tuple[tuple[str, str], ...] = (
 )
 
 
+#: Names as ssh_config may have them, none that ssh would take as an option.
+ADDRESS = re.compile(
+    r"ssh://(?:(?P<user>\w[\w.+-]*)@)?(?:(?P<host>\w[\w.+-]*)|\[(?P<address>[0-9a-fA-F:.]+(?:%\w+)?)\])"
+    r"(?::(?P<port>\d{1,5}))?/?\Z"
+)
+
+
 @dataclass(frozen=True)
 class Address:
     """Where ssh connects to: `ssh://[user@]host[:port]`."""
@@ -75,19 +83,13 @@ class Address:
     @classmethod
     def parse(cls, text: str) -> Address:
         """Raises RecipeError for anything else, and for what ssh would take as an option."""
-        try:
-            url = urlsplit(text)
-            address = cls(url.hostname or "", url.username, url.port)
-            # urlsplit lowers the case of host names; an alias in ssh_config has one.
-            host = re.sub(r"^.*@|:\d*$", "", url.netloc)
-        except ValueError as error:
-            raise RecipeError(f"--on {text}: {error}") from error
-        plain = re.compile(r"[\w.][\w.+:%-]*$")
-        if url.scheme != "ssh" or url.path.strip("/") or url.query or url.fragment or url.password is not None:
+        match = ADDRESS.match(text)
+        if match is None:
             raise RecipeError(f"--on {text}: give ssh://[user@]host[:port]")
-        if not plain.match(host.strip("[]")) or (address.user is not None and not plain.match(address.user)):
-            raise RecipeError(f"--on {text}: not the name of a host, or of a user")
-        return cls(host.strip("[]"), address.user, address.port)
+        port = int(match["port"]) if match["port"] else None
+        if port is not None and not 0 < port < 1 << 16:
+            raise RecipeError(f"--on {text}: {port} is no port")
+        return cls(match["host"] or match["address"], match["user"], port)
 
     def __str__(self) -> str:
         return f"{self.user}@{self.host}" if self.user else self.host

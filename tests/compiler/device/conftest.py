@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.compiler.device.server import Server, ssh_server
 from voxc.compiler.manifest import MANIFEST_NAME
 
 
@@ -15,6 +16,12 @@ from voxc.compiler.manifest import MANIFEST_NAME
 def bundle(compiled: Path, tmp_path: Path) -> Path:
     """A bundle of one's own."""
     return Path(shutil.copytree(compiled, tmp_path / "voice"))
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with ssh_server(tmp_path_factory.mktemp("sshd")) as running:
+        yield running
 
 
 def edit_manifest(bundle: Path, change: Callable[[dict[str, Any]], object]) -> None:
