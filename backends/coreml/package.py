@@ -7,8 +7,6 @@ what is wrong is an error that names the file.
 from __future__ import annotations
 
 import json
-import logging
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -84,26 +82,15 @@ def inside(package: Path, folder: Path, path: str) -> Path:
     return place
 
 
-@cache
-def model_schema() -> Any:
-    """The protobuf class of a model; what coremltools says while it is imported is about other uses of it."""
-    logger = logging.getLogger("coremltools")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        from coremltools.proto import Model_pb2
-    finally:
-        logger.setLevel(level)
-    return Model_pb2.Model
-
-
 def parse_model(file: Path) -> Any:
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+    from voxc.backends.coreml.sdk import proto
 
     try:
         if file.stat().st_size > MAX_MODEL_BYTES:
             raise BundleError(f"{file}: larger than {MAX_MODEL_BYTES >> 20} MiB without its weights")
-        return model_schema().FromString(file.read_bytes())
+        return proto.Model_pb2.Model.FromString(file.read_bytes())
     except OSError as error:
         raise BundleError(f"{file}: cannot be read ({error.strerror or error})") from error
     except DecodeError as error:

@@ -96,8 +96,9 @@ def looked_up(call: Call, indices: Tensor, table: Tensor) -> Tensor:
         raise call.wrong(f"a table of rank {table.dim()} for indices of rank {rank}")
     lead, (entries, width) = list(table.shape[:rank]), table.shape[rank:]
     which = torch.arange(math.prod(lead)).reshape(lead)
-    flat = blocks(call, which, indices) * entries + indices.to(torch.int64)
-    if bool((indices >= entries).any()):
+    places = indices.to(torch.int64)
+    flat = blocks(call, which, indices) * entries + places
+    if bool((places >= entries).any()):
         raise call.wrong(f"an index beyond the {entries} entries of a table")
     found = table.reshape(-1, width)[flat]
     if width == 1:
