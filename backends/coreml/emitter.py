@@ -42,6 +42,7 @@ def emit(program: Program, target: Target, package: Path, lengths: Sequence[Prog
             program_of_functions.add_function(name, lower(each, system))
         program_of_functions.default_function_name = next(iter(functions))
         program_of_functions.export_as_multifunction = len(functions) > 1
+        sdk.drop_dead_code(program_of_functions)
 
         def make(weights: Path) -> sdk.proto.Model_pb2.Model:
             model = sdk.export(program_of_functions, str(weights), specification_version=system.value)

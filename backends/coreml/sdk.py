@@ -42,8 +42,22 @@ with quiet():
     from coremltools.converters.mil.backend.mil.load import load as export
     from coremltools.converters.mil.mil import Builder as mb
     from coremltools.converters.mil.mil import types
+    from coremltools.converters.mil.mil.passes.pass_registry import PASS_REGISTRY
 
-__all__ = ["Function", "Program", "Var", "ct", "export", "fresh_names", "mb", "opset", "proto", "quiet", "types"]
+__all__ = [
+    "Function",
+    "Program",
+    "Var",
+    "ct",
+    "drop_dead_code",
+    "export",
+    "fresh_names",
+    "mb",
+    "opset",
+    "proto",
+    "quiet",
+    "types",
+]
 
 Function, Program, Var = mil.Function, mil.Program, mil.Var
 
@@ -51,6 +65,11 @@ Function, Program, Var = mil.Function, mil.Program, mil.Var
 def opset(deployment: str) -> ct.target:
     """The operators that a system has: `iOS17` stands for macOS 14 and its like too."""
     return ct.target[deployment]
+
+
+def drop_dead_code(program: Program) -> None:
+    """Drops operators whose results nobody wants, the only pass of coremltools that runs."""
+    PASS_REGISTRY["common::dead_code_elimination"](program)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from torch import fx
 from voxc.backends.coreml.builder import CoreMLBuilder
 from voxc.backends.coreml.lowering import Lowering
 from voxc.backends.coreml.sdk import Var
+from voxc.backends.coreml.weight import Weight
 
 aten = torch.ops.aten
 
@@ -164,7 +165,15 @@ def spread(build: CoreMLBuilder, value: Any, kind: type[np.generic]) -> Var:
         return build.constant(np.full(build.shape, value, kind))
     if tuple(value.shape) == build.shape:
         return value
+    if value.val is not None:
+        return build.constant(np.broadcast_to(value.val, build.shape))
     return build.op("add", x=value, y=build.constant(np.zeros(build.shape, kind)))
+
+
+def full(build: CoreMLBuilder, node: fx.Node, *arguments: Any) -> Weight:
+    """A number as a tensor: `scalar_tensor(number)`, `full(shape, number)`."""
+    number = arguments[1] if node.target is aten.full.default else arguments[0]
+    return Weight(node.name, torch.full(build.shape, number, dtype=node.meta["val"].dtype).numpy())
 
 
 def cast(build: CoreMLBuilder, node: fx.Node, x: fx.Node, *_: object) -> object:
@@ -196,6 +205,8 @@ LOWERINGS: dict[object, Lowering] = {
     aten.gelu.default: gelu,
     aten.clamp.default: clamp,
     aten.where.self: where,
+    aten.scalar_tensor.default: full,
+    aten.full.default: full,
     aten._to_copy.default: cast,
     aten.clone.default: same,
     aten.alias.default: same,
