@@ -22,8 +22,10 @@ import os
 import platform
 import resource
 import socket
+import struct
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import IO, Any, Callable, ClassVar, Dict, Iterable, List, Optional, Sequence, Tuple, Type
@@ -201,13 +203,13 @@ class CoreMl(Runtime):
             raise SettingError(f"compute units {wanted}: Core ML has {listed(known)}")
         self.settings["compute_units"] = wanted
         self.compute_units: Any = self.library.ComputeUnit[wanted]
-        self.compiled: Dict[Path, str] = {}  # what the OS made of packages, by their main file
+        self.models: Dict[Path, Any] = {}
 
     def load(self, file: Path, component: Dict[str, Any]) -> Run:
         import numpy as np
 
         model = self.library.models.MLModel(str(file.parent), compute_units=self.compute_units)
-        self.compiled[file] = model.get_compiled_model_path()
+        self.models[file] = model
 
         def run(inputs: Arrays) -> Arrays:
             narrow = {name: x.astype(np.int32) if x.dtype == np.int64 else x for name, x in inputs.items()}
@@ -216,11 +218,12 @@ class CoreMl(Runtime):
         return run
 
     def placements(self, file: Path) -> Tuple[Dict[str, str], Dict[str, float]]:
+        model = self.models.pop(file)
         plan = importlib.import_module("coremltools.models.compute_plan").MLComputePlan.load_from_path(
-            self.compiled[file], compute_units=self.compute_units
+            model.get_compiled_model_path(), compute_units=self.compute_units
         )
-        functions = plan.model_structure.program.functions
-        block = functions.get("main", next(iter(functions.values()))).block
+        function = model.get_spec().description.defaultFunctionName or "main"
+        block = plan.model_structure.program.functions[function].block
         where: Dict[str, str] = {}
         costs: Dict[str, float] = {}
         for operation in block.operations:
@@ -236,37 +239,61 @@ class CoreMl(Runtime):
 
 
 class Mlx(Runtime):
-    """MLX: an exported function and the weights that it takes."""
+    """MLX: an exported function, and the weights that are among its arguments; on the GPU where there is one.
+
+    The file names the kind of device in a stream of every operation. voxc writes a GPU there, in a stream with a number
+    that nothing else has.
+    """
 
     name = "mlx"
     devices: ClassVar[Dict[str, str]] = {"CPU_ONLY": "cpu", "CPU_AND_GPU": "gpu"}
+    numbers: ClassVar[Dict[str, int]] = {"cpu": 0, "gpu": 1}
 
     def __init__(self, target: Dict[str, Any], threads: Optional[int], units: Optional[str]) -> None:
         super().__init__(target, threads, units)
         self.refuse_threads(threads)
         self.library = need(["mlx.core"], "pip install mlx (on Linux: 'mlx[cpu]')")
         self.versions["mlx"] = self.library.__version__
-        if units is not None:
-            if units not in self.devices:
-                raise SettingError(f"compute units {units}: MLX has {listed(self.devices)}")
-            self.library.set_default_device(self.library.Device(getattr(self.library, self.devices[units])))
-        self.settings["device"] = "gpu" if "gpu" in str(self.library.default_device()) else "cpu"
+        if units is not None and units not in self.devices:
+            raise SettingError(f"compute units {units}: MLX has {listed(self.devices)}")
+        there = "gpu" if self.library.is_available(self.library.gpu) else "cpu"
+        self.device = self.devices[units] if units else there
+        if self.device == "gpu" and there != "gpu":
+            raise SettingError(f"compute units {units}: MLX has no GPU on this machine")
+        self.library.set_default_device(getattr(self.library, self.device))
+        self.settings["device"] = self.device
 
     def load(self, file: Path, component: Dict[str, Any]) -> Run:
+        import numpy as np
+
         mx = self.library
         weights = mx.load(str(file.with_name("model.safetensors")))
-        function = mx.import_function(str(file))
-        names = [spec["name"] for spec in component["inputs"]]
+        function = self.imported(file.read_bytes())
         outputs = [spec["name"] for spec in component["outputs"]]
 
-        def run(inputs: Arrays) -> Arrays:
-            import numpy as np
+        def call(given: Arrays) -> Any:
+            return tuple(function(**given))
 
-            found = function(*[mx.array(inputs[name]) for name in names], **weights)
+        if self.device == "gpu":  # for CPUs it would call g++ for every few operations
+            call = mx.compile(call)
+
+        def run(inputs: Arrays) -> Arrays:
+            found = call(dict(weights, **{name: mx.array(array) for name, array in inputs.items()}))
             mx.eval(found)
             return {name: np.array(array) for name, array in zip(outputs, found)}
 
         return run
+
+    def imported(self, content: bytes) -> Any:
+        """The function of a file, moved to this runtime's device."""
+
+        def stream(device: str) -> bytes:
+            return b"voxc" + struct.pack("<2i", self.numbers[device], 0)
+
+        with tempfile.TemporaryDirectory() as directory:
+            place = Path(directory) / "model.mlxfn"
+            place.write_bytes(content.replace(stream("gpu"), stream(self.device)))
+            return self.library.import_function(str(place))
 
 
 RUNTIMES: Dict[str, Type[Runtime]] = {each.name: each for each in (OnnxRuntime, Tflite, CoreMl, Mlx)}

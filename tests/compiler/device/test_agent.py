@@ -204,6 +204,9 @@ def core_ml(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             calls.append(("predict", inputs))
             return {"y": inputs["x"] * 2}
 
+        def get_spec(self) -> Any:
+            return SimpleNamespace(description=SimpleNamespace(defaultFunctionName="frames_150"))
+
         def get_compiled_model_path(self) -> str:
             return "compiled.mlmodelc"
 
@@ -231,10 +234,12 @@ def core_ml(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         operation("sin", "MLCPUComputeDevice", 0.2),
         operation("cast", "MLCPUComputeDevice", None),
     ]
+    functions = {
+        name: SimpleNamespace(block=SimpleNamespace(operations=block))
+        for name, block in (("frames_100", []), ("frames_150", operations))
+    }
     plan = SimpleNamespace(
-        model_structure=SimpleNamespace(
-            program=SimpleNamespace(functions={"main": SimpleNamespace(block=SimpleNamespace(operations=operations))})
-        ),
+        model_structure=SimpleNamespace(program=SimpleNamespace(functions=functions)),
         get_compute_device_usage_for_mlprogram_operation=lambda operation: (
             operation.device and SimpleNamespace(preferred_compute_device=devices[operation.device])
         ),

@@ -1,0 +1,60 @@
+"""MLX bundles through the agent: here, and behind ssh."""
+
+from __future__ import annotations
+
+import sys
+from importlib import util
+from pathlib import Path
+
+import pytest
+
+from tests.compiler.device.server import Server
+from tests.conftest import Voxc
+from voxc.compiler.device import agent
+from voxc.compiler.manifest import read_manifest
+
+pytestmark = pytest.mark.skipif(util.find_spec("mlx") is None, reason="mlx is not installed (pip install 'mlx[cpu]')")
+
+TARGET = {"threads": None, "capabilities": {}}
+
+
+@pytest.fixture
+def bundle(voice_file: Path, tmp_path: Path) -> Path:
+    from voxc.compiler.driver import compile_voice
+    from voxc.compiler.request import Request
+    from voxc.compiler.target import load_targets
+
+    compile_voice(Request(voice_file, (load_targets()["apple-mlx"],), tmp_path / "voice", frames=10))
+    return tmp_path / "voice"
+
+
+def test_measures_an_mlx_bundle_behind_ssh(voxc: Voxc, server: Server, bundle: Path) -> None:
+    """The machine is no Mac: its figures are evidence of the host, and none of the device."""
+    before = read_manifest(bundle).measurements.components
+    result = voxc("measure", bundle, "--on", server.url, "--ssh-config", server.config, "--python", sys.executable,
+                  "--runs", 2)  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    measurements = read_manifest(bundle).measurements
+    (run,) = measurements.devices
+    assert run.runtime.keys() == {"mlx", "numpy"}
+    assert run.settings["device"] in ("cpu", "gpu")
+    figures = run.components["synthesizer"].figures
+    assert figures["snr"].value > 35
+    if "Mac" not in run.machine.model:
+        assert {figure.evidence for figure in figures.values()} == {"host"}
+        assert measurements.components == before
+    assert not list(server.temporary.iterdir())
+
+
+def test_settings_are_those_of_mlx() -> None:
+    assert agent.Mlx(TARGET, None, "CPU_ONLY").settings == {"device": "cpu"}
+    with pytest.raises(agent.SettingError, match="compute units ALL: MLX has CPU_ONLY, CPU_AND_GPU"):
+        agent.Mlx(TARGET, None, "ALL")
+    with pytest.raises(agent.SettingError, match="threads 2: mlx chooses its threads itself"):
+        agent.Mlx(TARGET, 2, None)
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="has a GPU")
+def test_a_gpu_that_is_not_there_is_refused() -> None:
+    with pytest.raises(agent.SettingError, match="MLX has no GPU on this machine"):
+        agent.Mlx(TARGET, None, "CPU_AND_GPU")
