@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -51,7 +52,7 @@ class CoreMLBuilder:
         self.given: list[Var] = []
         self.node: fx.Node | None = None
         self.real = "fp32"
-        self.made = 0
+        self.made: Counter[str] = Counter()
 
     # What a lowering reads.
 
@@ -201,7 +202,9 @@ class CoreMLBuilder:
         rank = max((each.dim() for each in tensors_of(node)), default=0)
         if rank > MAX_RANK:
             raise self.refuse(f"a tensor of {rank} axes; Core ML has {MAX_RANK} at most")
-        self.values[node] = lowering(self, node, *arguments)
+        value = self.values[node] = lowering(self, node, *arguments)
+        if isinstance(value, Var) and value.name.startswith(f"{self.base}__"):
+            value.op.name = value.name = self.base
 
     def feature_type(self, node: fx.Node) -> Any:
         """The type of an input or output: real numbers are float32 there, whatever computes on them."""
@@ -222,9 +225,14 @@ class CoreMLBuilder:
 
     def name(self) -> str:
         """A new name for something that the current node needs."""
-        self.made += 1
+        self.made[self.base] += 1
+        return f"{self.base}__{self.made[self.base]}"
+
+    @property
+    def base(self) -> str:
+        """The current node's own name in the package, made of characters that MIL takes."""
         where = re.sub(r"\W", "_", self.origin)
-        return f"{where}__{self.node.name if self.node else 'input'}__{self.made}"
+        return f"{where}__{self.node.name if self.node else 'input'}"
 
     @property
     def shape(self) -> tuple[int, ...]:

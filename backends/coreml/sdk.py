@@ -38,10 +38,9 @@ def quiet() -> Iterator[None]:
 with quiet():
     import coremltools as ct
     from coremltools import proto
-    from coremltools.converters.mil import mil
     from coremltools.converters.mil.backend.mil.load import load as export
     from coremltools.converters.mil.mil import Builder as mb
-    from coremltools.converters.mil.mil import types
+    from coremltools.converters.mil.mil import Function, Program, Var, types
     from coremltools.converters.mil.mil.passes.pass_registry import PASS_REGISTRY
 
 __all__ = [
@@ -58,8 +57,6 @@ __all__ = [
     "quiet",
     "types",
 ]
-
-Function, Program, Var = mil.Function, mil.Program, mil.Var
 
 
 def opset(deployment: str) -> ct.target:

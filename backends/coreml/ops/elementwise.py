@@ -171,8 +171,8 @@ def spread(build: CoreMLBuilder, value: Any, kind: type[np.generic]) -> Var:
 
 
 def full(build: CoreMLBuilder, node: fx.Node, *arguments: Any) -> Weight:
-    """A number as a tensor: `scalar_tensor(number)`, `full(shape, number)`."""
-    number = arguments[1] if node.target is aten.full.default else arguments[0]
+    """A number as a tensor: `scalar_tensor(number)`, `full(shape, number)`, `full_like(x, number)`."""
+    number = arguments[0] if node.target is aten.scalar_tensor.default else arguments[1]
     return Weight(node.name, torch.full(build.shape, number, dtype=node.meta["val"].dtype).numpy())
 
 
@@ -207,6 +207,7 @@ LOWERINGS: dict[object, Lowering] = {
     aten.where.self: where,
     aten.scalar_tensor.default: full,
     aten.full.default: full,
+    aten.full_like.default: full,
     aten._to_copy.default: cast,
     aten.clone.default: same,
     aten.alias.default: same,

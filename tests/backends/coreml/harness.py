@@ -44,8 +44,11 @@ def gpu(deployment: str = "iOS17") -> Target:
     return GPU.model_copy(update={"deployment": deployment})
 
 
-def component_for(module: nn.Module | Callable[..., Tensor], *shapes: Shape) -> Component:
-    return component_of(Function(module), *shapes)
+def component_for(module: nn.Module | Callable[..., Tensor], *shapes: Shape, output: Shape | None = None) -> Component:
+    """`output` is the shape of what it gives, for more lengths than one."""
+    component = component_of(Function(module), *shapes)
+    (spec,) = component.outputs
+    return component if output is None else replace(component, outputs=(spec.model_copy(update={"shape": output}),))
 
 
 def program_for(component: Component, plan: PrecisionPlan = FULL, frames: int = FRAMES) -> Program:
