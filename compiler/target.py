@@ -43,6 +43,7 @@ class Target(BaseModel):
     absent: Mapping[Policy, str]
     arithmetic: Literal["float32", "float16"] = "float32"
     weights: Literal["channels", "grouped"] = "channels"
+    batched_weights: bool = False
     segments: Literal["one", "several", "any"]
     threads: int | None = Field(ge=1)
     work_items: int | None = Field(ge=1)
