@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import prod
 from pathlib import Path
 
 from voxc.backends.mlx import function_file
-from voxc.backends.mlx.function_file import Function, Operation, Tensor
+from voxc.backends.mlx.function_file import Function, Operation
 from voxc.compiler.errors import BundleError
 
 #: What an operation computes in, by the type that it gives; other types are told as they are.
 PRECISIONS = {"float16": "fp16", "float32": "fp32"}
-#: Operations that give their input, or a part of it, seen otherwise.
-VIEWS = frozenset(
-    {"Broadcast", "ExpandDims", "Flatten", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unflatten"}
-)
+Shape = tuple[int, ...]
+#: For each axis, how many elements lie between neighbours.
+Strides = tuple[int, ...]
 RESHAPES = frozenset({"Flatten", "Reshape", "Unflatten"})
 
 
@@ -50,32 +49,80 @@ def precision_of(function: Function, operation: Operation) -> str:
 
 
 def layout_changes(function: Function) -> list[Operation]:
-    """The operations that do nothing but put elements into another order, or that copy them for it.
-
-    Those are transpositions, and reshapes of what does not lie in memory as its shape says: after a transposition, or
-    of a part of something that is no run of it. What is computed from such a thing is written in order again.
+    """The operations that do nothing but put elements into another order, or that copy them for it: transpositions,
+    and reshapes of what a transposition or a slice has left in memory so that the new axes cannot be steps through it.
     """
-    in_order = dict.fromkeys((*function.inputs, *function.constants), True)
+    strides: dict[int, Strides] = {}
     found = []
     for operation in function.operations:
-        source = operation.inputs[0] if operation.inputs else 0
-        ordered = in_order.get(source, True)
-        if operation.name in ("Transpose", "Copy") or (operation.name in RESHAPES and not ordered):
-            found.append(operation)
-        if operation.name == "Transpose":
-            ordered = False
-        elif operation.name == "Slice":
-            ordered = ordered and is_run(function.tensors[source], function.tensors[operation.outputs[0]])
-        elif operation.name in ("Split", "Broadcast"):
-            sizes = [function.tensors[each].shape for each in (source, *operation.outputs)]
-            ordered = ordered and len(set(map(prod, sizes))) == 1
-        elif operation.name not in VIEWS or operation.name in RESHAPES:
-            ordered = True
-        in_order.update(dict.fromkeys(operation.outputs, ordered))
+        tensors = [function.tensors[number] for number in operation.inputs]
+        now = [
+            strides.get(number) or contiguous(each.shape)
+            for number, each in zip(operation.inputs, tensors, strict=True)
+        ]
+        for output in operation.outputs:
+            shape = function.tensors[output].shape
+            seen = (
+                VIEWS[operation.name](operation, tensors[0].shape, now[0], shape) if operation.name in VIEWS else None
+            )
+            if operation.name in ("Transpose", "Copy") or (operation.name in RESHAPES and seen is None):
+                found.append(operation)
+            if seen is not None:
+                strides[output] = seen
     return found
 
 
-def is_run(whole: Tensor, part: Tensor) -> bool:
-    """Whether a part of a tensor is one stretch of its memory: cut along one axis, with only ones in front."""
-    cut = [axis for axis, (old, new) in enumerate(zip(whole.shape, part.shape, strict=True)) if old != new]
-    return not cut or all(size == 1 for size in part.shape[: cut[-1]])
+def contiguous(shape: Shape) -> Strides:
+    return tuple(prod(shape[axis + 1 :]) for axis in range(len(shape)))
+
+
+def transposed(operation: Operation, shape: Shape, strides: Strides, result: Shape) -> Strides:
+    return tuple(strides[axis] for axis in operation.state[0])
+
+
+def broadcast(operation: Operation, shape: Shape, strides: Strides, result: Shape) -> Strides:
+    lacking = len(result) - len(shape)
+    kept = [
+        stride if size == wanted else 0 for size, stride, wanted in zip(shape, strides, result[lacking:], strict=True)
+    ]
+    return (*[0] * lacking, *kept)
+
+
+def sliced(operation: Operation, shape: Shape, strides: Strides, result: Shape) -> Strides:
+    return tuple(stride * step for stride, step in zip(strides, operation.state[2], strict=True))
+
+
+def split(operation: Operation, shape: Shape, strides: Strides, result: Shape) -> Strides:
+    return strides
+
+
+def reshaped(operation: Operation, shape: Shape, strides: Strides, result: Shape) -> Strides | None:
+    """None where the new axes are no steps through the memory as it is.
+
+    Neighbouring axes that are one run of equal steps are one; each of these is then cut into new axes.
+    """
+    runs: list[tuple[int, int]] = []
+    for size, stride in zip(shape, strides, strict=True):
+        if size == 1:
+            continue
+        if runs and runs[-1][1] == size * stride:
+            runs[-1] = runs[-1][0] * size, stride
+        else:
+            runs.append((size, stride))
+    found = []
+    left, stride = runs.pop() if runs else (1, 1)
+    for size in reversed(result):
+        if left == 1 and size > 1 and runs:
+            left, stride = runs.pop()
+        if left % size:
+            return None
+        found.append(stride)
+        left, stride = left // size, stride * size
+    return tuple(reversed(found))
+
+
+#: Operations that give their input, or a part of it, seen otherwise, and the strides of what they give.
+VIEWS: Mapping[str, Callable[[Operation, Shape, Strides, Shape], Strides | None]] = {
+    "Broadcast": broadcast, "ExpandDims": reshaped, "Flatten": reshaped, "Reshape": reshaped, "Slice": sliced,
+    "Split": split, "Squeeze": reshaped, "Transpose": transposed, "Unflatten": reshaped,
+}  # fmt: skip
