@@ -7,7 +7,8 @@ from pathlib import Path
 from voxc.backends.base import Artifact
 from voxc.compiler.errors import CheckpointError
 from voxc.compiler.manifest import ComponentBuild, FileRecord, PassNote, Source, SourceFile, Voice, sha256_of_file
-from voxc.compiler.program import Program, VoiceModel, module_path
+from voxc.compiler.program import Component, Program, VoiceModel, module_path
+from voxc.compiler.tensor import TensorSpec
 from voxc.compiler.voice_files import VoiceFiles
 
 
@@ -37,14 +38,27 @@ def describe_voice(voice: VoiceModel) -> Voice:
 
 
 def describe_component(
-    planned: Program, program: Program, frame_rate: float, artifact: Artifact, staging: Path, bound: float
+    component: Component,
+    planned: Program,
+    program: Program,
+    artifact: Artifact,
+    staging: Path,
+    bound: float,
+    *,
+    several: bool,
 ) -> ComponentBuild:
-    """`planned` is the program before its plan became a part of the graph, `program` what was emitted."""
+    """`planned` is the program before its plan became a part of the graph, `program` what was emitted; `several` says
+    that the artifact takes other lengths too."""
+    open_specs = {spec.name: spec for spec in (*component.inputs, *component.noise, *component.outputs)}
+
+    def described(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+        return tuple(open_specs[spec.name] for spec in specs) if several else specs
+
     return ComponentBuild(
         name=program.name,
-        frame_rate=frame_rate,
-        inputs=program.inputs,
-        outputs=program.outputs,
+        frame_rate=component.frame_rate,
+        inputs=described(program.inputs),
+        outputs=described(program.outputs),
         passes=tuple(PassNote(name=done.name, modified=done.modified, notes=done.notes) for done in program.history),
         precisions=precisions(planned),
         format=artifact.format,

@@ -145,7 +145,7 @@ class Job:
 
     @property
     def decider(self) -> Decider:
-        here = "this machine" if self.is_the_target else f"this machine, which is not a {self.target.name}"
+        here = "this machine" if self.is_the_target else f"this machine, which is no {self.target.name}"
         timed = f"{self.runtime.description}, {self.threads} threads, on {here}"
         return Decider(self.target, self.request.precision, self.calibration.samples, self.load, timed, self.report)
 
@@ -175,7 +175,9 @@ class Job:
             passes={done.name: figure(done.seconds, "s", "wall clock") for done in program.history},
         )
         return Compiled(
-            describe_component(decision.program, program, part.component.frame_rate, artifact, staging, bound),
+            describe_component(
+                part.component, decision.program, program, artifact, staging, bound, several=bool(lengths)
+            ),
             decision.program.plan,
             tuple(FileRecord.of(staging, file) for file in decision.write(staging)),
             measurements,
@@ -228,7 +230,7 @@ class Job:
         """Why times taken on this machine are not the target's; empty if they are."""
         if self.runtime.evidence == "reference":
             return f"not measured: {self.runtime.description} is no runtime of {self.target.name}"
-        return "" if self.is_the_target else f"not measured: this machine is not a {self.target.name}"
+        return "" if self.is_the_target else f"not measured: this machine is no {self.target.name}"
 
     @property
     def gates(self) -> tuple[str, ...]:

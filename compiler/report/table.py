@@ -126,7 +126,7 @@ def real_time_factor(bundle: Bundle, cell: Cell) -> Cell:
     if cell.evidence != "host" or not elsewhere(bundle):
         return cell
     name = bundle.manifest.build.target.name
-    return Cell("-", f"not measured: the machine that compiled is not a {name}; it took {cell.text} there")
+    return Cell("-", f"not measured: the machine that compiled is no {name}; it took {cell.text} there")
 
 
 def elsewhere(bundle: Bundle) -> bool:
