@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from voxc.backends.coreml.interpret.call import Call, Kernel, Table
+from voxc.backends.coreml.interpret.call import Call, Table
 from voxc.backends.coreml.interpret.elementwise import unary
 
-#: What each mode of `gelu` is in torch.
+#: In the approximation of gelu by a sigmoid.
 SIGMOID_GELU = 1.702
 
 
@@ -79,14 +79,6 @@ def scaled_tanh(call: Call) -> Tensor:
 
 def sigmoid_hard(call: Call) -> Tensor:
     return (call.number("alpha") * call.tensor("x") + call.number("beta")).clamp(0, 1)
-
-
-def by_name(call: Call, parameter: str, default: str) -> Kernel:
-    """The activation that a recurrent layer names."""
-    name = call.text(parameter, default)
-    if name not in ("linear", "relu", "sigmoid", "tanh", "sigmoid_hard", "softplus", "softsign"):
-        raise call.unsupported(f"the activation {name}")
-    return TABLE[name]
 
 
 TABLE: Table = {

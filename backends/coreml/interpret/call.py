@@ -16,9 +16,17 @@ from torch import Tensor
 from voxc.backends.coreml.mil import Operation, TensorType
 from voxc.compiler.errors import BundleError, UnsupportedError
 
+
+@dataclass(frozen=True)
+class TensorList:
+    """A list of tensors; None where nothing has been written."""
+
+    elements: tuple[Tensor | None, ...]
+
+
 #: A text, as `"same"`, is held as itself.
-Value = Tensor | str
-Result = Tensor | Sequence[Tensor]
+Value = Tensor | TensorList | str
+Result = Tensor | TensorList | Sequence[Tensor]
 
 #: What holds the elements of each type.
 HELD = {
@@ -57,9 +65,16 @@ class Call:
         return self.tensor(name) if self.has(name) else None
 
     def checked(self, value: Value, name: str) -> Tensor:
-        if isinstance(value, str):
-            raise self.wrong(f"{name} is a text")
+        if not isinstance(value, Tensor):
+            raise self.wrong(f"{name} is a {'text' if isinstance(value, str) else 'list'}")
         return value
+
+    def elements(self, name: str) -> tuple[Tensor | None, ...]:
+        """The elements of a list of tensors."""
+        values = self.values.get(name, ())
+        if len(values) != 1 or not isinstance(values[0], TensorList):
+            raise self.wrong(f"{name} is not a list")
+        return values[0].elements
 
     def ints(self, name: str, default: Sequence[int] | None = None) -> list[int]:
         """A list of integers, as a shape."""

@@ -25,7 +25,7 @@ def while_loop(call: Call, blocks: Sequence[Run]) -> Sequence[Value]:
     if len(blocks) != 2:
         raise call.wrong(f"{len(blocks)} blocks instead of two")
     condition, body = blocks
-    values: Sequence[Value] = call.tensors("loop_vars")
+    values: Sequence[Value] = call.values.get("loop_vars", ())
     for _ in range(MAX_ROUNDS):
         (more,) = condition(values)
         if not isinstance(more, Tensor) or not bool(more):

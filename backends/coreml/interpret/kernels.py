@@ -6,11 +6,14 @@ from voxc.backends.coreml.interpret import (
     activation,
     elementwise,
     indexing,
+    lists,
     matrix,
     normalization,
     quantization,
+    recurrent,
     reduction,
     shape,
+    spatial,
     state,
 )
 from voxc.backends.coreml.interpret.call import Table
@@ -19,15 +22,18 @@ KERNELS: Table = {
     **activation.TABLE,
     **elementwise.TABLE,
     **indexing.TABLE,
+    **lists.TABLE,
     **matrix.TABLE,
     **normalization.TABLE,
     **quantization.TABLE,
+    **recurrent.TABLE,
     **reduction.TABLE,
     **shape.TABLE,
+    **spatial.TABLE,
     **state.TABLE,
 }
 
-FAMILIES = (activation, elementwise, indexing, quantization, reduction, shape, state)
-FAMILIES = (activation, elementwise, indexing, quantization, reduction, shape, state)
+FAMILIES = (activation, elementwise, indexing, lists, quantization, reduction, shape, spatial, state)
+FAMILIES = (activation, elementwise, indexing, lists, quantization, reduction, shape, spatial, state)
 #: Those whose results are in float16 when their inputs are.
 EXACT: frozenset[str] = frozenset().union(*(family.EXACT for family in FAMILIES))

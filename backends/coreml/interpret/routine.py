@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from voxc.backends.coreml.interpret.call import HELD, Call, Value
+from voxc.backends.coreml.interpret.call import HELD, Call, TensorList, Value
 from voxc.backends.coreml.interpret.control import CONTROL
 from voxc.backends.coreml.interpret.kernels import EXACT, KERNELS
 from voxc.backends.coreml.mil import Argument, Block, Constant, Named, Operation
@@ -91,7 +91,7 @@ def evaluate(call: Call, routines: Sequence[Routine], values: Values) -> list[Va
             results = list(CONTROL[kind](call, [partial(routine.run_within, values) for routine in routines]))
         else:
             given = KERNELS[kind](call)
-            results = [given] if isinstance(given, Tensor) else list(given)
+            results = [given] if isinstance(given, Tensor | TensorList) else list(given)
     except (RuntimeError, IndexError, ValueError, TypeError) as error:
         raise call.wrong(str(error).partition("\n")[0]) from error
     if len(results) != len(call.operation.outputs):
@@ -104,14 +104,16 @@ def evaluate(call: Call, routines: Sequence[Routine], values: Values) -> list[Va
 
 def rounded(value: Value) -> Value:
     """To the nearest number that float16 has, infinity beyond the largest."""
-    if isinstance(value, str) or not value.is_floating_point():
+    if not isinstance(value, Tensor) or not value.is_floating_point():
         return value
     return value.to(torch.float16).to(torch.float32)
 
 
 def checked(call: Call, named: Named, value: Value) -> Value:
-    if isinstance(value, str):
-        return value
+    if not isinstance(value, Tensor):
+        if isinstance(value, TensorList) and named.type.kind == "listType":
+            return value
+        raise call.wrong(f"gives no tensor, the program says {named.type}")
     dtype = named.type.dtype
     if value.is_floating_point() and HELD.get(dtype) == torch.float32:
         value = value.to(torch.float32)

@@ -21,6 +21,7 @@ if find_spec("coremltools") is None:
 
 from voxc.backends.coreml.interpreter import Interpreter
 from voxc.backends.coreml.sdk import ct, mb, quiet, types
+from voxc.compiler.tensor import Array
 
 #: A few examples each: what is tried are the attributes, and each example writes a package.
 few = settings(max_examples=12, deadline=None)
@@ -36,17 +37,18 @@ def save(build: Callable[..., Any], arrays: Sequence[Tensor], folder: Path, opse
     """
     names = "abcdefgh"[: len(arrays)]
     specs = [mb.TensorSpec(tuple(array.shape), DTYPES[str(array.dtype).removeprefix("torch.")]) for array in arrays]
-    with quiet(), mock.patch.object(gc, "collect"):  # which coremltools calls each time, and which is slow
-
-        def body(*values: Any) -> Any:
-            return build(*values)
-
-        # The builder names a program's inputs after the parameters of the function that makes it.
-        made = eval(f"lambda {', '.join(names)}: body({', '.join(names)})", {"body": body})  # noqa: S307
+    # The builder names a program's inputs after the parameters of the function that makes it.
+    made = eval(f"lambda {', '.join(names)}: build({', '.join(names)})", {"build": build})  # noqa: S307
+    with quiet():
         program = mb.program(input_specs=specs, opset_version=ct.target[opset])(made)
-        results = program.functions["main"].outputs
-        for place, result in enumerate(results):
-            result.name = f"y{place}" if len(results) > 1 else "y"
+    results = program.functions["main"].outputs
+    for place, result in enumerate(results):
+        result.name = f"y{place}" if len(results) > 1 else "y"
+    return save_program(program, folder, opset)
+
+
+def save_program(program: Any, folder: Path, opset: str) -> Path:
+    with quiet(), mock.patch.object(gc, "collect"):  # which coremltools calls each time, and which is slow
         model = ct.convert(
             program,
             convert_to="mlprogram",
@@ -57,6 +59,12 @@ def save(build: Callable[..., Any], arrays: Sequence[Tensor], folder: Path, opse
         package = folder / "test.mlpackage"
         model.save(str(package))
     return package
+
+
+def run_program(program: Any, inputs: dict[str, Tensor], opset: str) -> dict[str, Array]:
+    with tempfile.TemporaryDirectory() as folder:
+        runner = Interpreter(save_program(program, Path(folder), opset), 1)
+        return runner.run({name: tensor.numpy() for name, tensor in inputs.items()})
 
 
 def evaluate(build: Callable[..., Any], *arrays: Tensor, opset: str = "iOS17") -> list[Tensor]:
