@@ -13,6 +13,7 @@ from voxc.compiler.bundle import Bundle
 from voxc.compiler.errors import RecipeError, TensorError
 from voxc.compiler.manifest import read_manifest
 from voxc.compiler.runtime.component import load_component, run_component
+from voxc.compiler.tensor import Array, TensorSpec
 
 needs_coreml = pytest.mark.skipif(
     importlib.util.find_spec("coremltools") is None, reason="coremltools is not installed (pip install 'voxc[coreml]')"
@@ -33,12 +34,18 @@ def test_a_package_takes_each_length_and_no_other(voxc: Voxc, voice_file: Path, 
     assert component.inputs[0].shape[1] == "T"
     runner = load_component(Bundle.open(place), "synthesizer")
     for frames in (8, 12):
-        inputs = {spec.name: np.zeros(spec.bind(frames).shape, spec.dtype) for spec in component.inputs}
+        inputs = quiet(component.inputs, frames)
         found = run_component(runner, component, inputs)["audio"]
         assert found.shape == component.outputs[0].bind(frames).shape
-    other = {spec.name: np.zeros(spec.bind(9).shape, spec.dtype) for spec in component.inputs}
     with pytest.raises(TensorError):
-        run_component(runner, component, other)
+        run_component(runner, component, quiet(component.inputs, 9))
+
+
+def quiet(specs: tuple[TensorSpec, ...], frames: int) -> dict[str, Array]:
+    """The least that each input may hold."""
+    return {
+        spec.name: np.full(spec.bind(frames).shape, spec.bounds[0] if spec.bounds else 0, spec.dtype) for spec in specs
+    }
 
 
 def test_a_target_of_one_length_refuses_several(voxc: Voxc, voice_file: Path, tmp_path: Path) -> None:
