@@ -17,8 +17,6 @@ from voxc.backends.coreml.sdk import ct, quiet
 from voxc.compiler.errors import BundleError, TensorError
 from voxc.compiler.tensor import Array
 
-NARROW = {np.dtype(np.int64): np.int32}
-
 
 class CoreMLRunner(Runner):
     """One model for each function that has been asked for, on the compute units that the package names."""
@@ -32,7 +30,7 @@ class CoreMLRunner(Runner):
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         function = self.function_for(inputs)
-        given = {name: array.astype(NARROW.get(array.dtype, array.dtype)) for name, array in inputs.items()}
+        given = {name: narrowed(name, array) for name, array in inputs.items()}
         try:
             found = self.model(function).predict(given)
         except (RuntimeError, ValueError, TypeError) as error:
@@ -45,7 +43,10 @@ class CoreMLRunner(Runner):
         for function in self.program.functions.values():
             if {feature.name: feature.shape for feature in function.inputs} == shapes:
                 return function
-        told = ", ".join(f"{feature.name} {list(feature.shape)}" for feature in self.program.main.inputs)
+        told = " or ".join(
+            ", ".join(f"{feature.name} {list(feature.shape)}" for feature in function.inputs)
+            for function in sorted(self.program.functions.values(), key=lambda each: each.name)
+        )
         given = ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
         raise TensorError(f"Core ML takes {told}, not {given}")
 
@@ -58,3 +59,13 @@ class CoreMLRunner(Runner):
             except (RuntimeError, ValueError, OSError) as error:
                 raise BundleError(f"{self.package}: Core ML refuses it: {error}") from error
         return self.models[function.name]
+
+
+def narrowed(name: str, array: Array) -> Array:
+    """An input as Core ML takes it, which has no 64-bit integers."""
+    if array.dtype != np.int64:
+        return array
+    narrow = array.astype(np.int32)
+    if not np.array_equal(narrow, array):
+        raise TensorError(f"{name}: {array.min()} to {array.max()}, and Core ML takes 32 bits")
+    return narrow
