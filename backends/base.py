@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import ClassVar
@@ -59,7 +59,9 @@ class Runtime:
 @dataclass(frozen=True)
 class Placement:
     """One operator of an artifact: where it is expected to run, and where that is not the best place, why and what
-    would fix it. `macs` are its multiply-accumulates."""
+    would fix it. `macs` are its multiply-accumulates, `rule` is the key of the rule that says why. `generations` is
+    where it is expected to run by generation of the hardware, if rules tell them apart; `where` is that of the first.
+    """
 
     name: str
     op: str
@@ -67,6 +69,8 @@ class Placement:
     why: str
     fix: str
     macs: int
+    rule: str = ""
+    generations: Mapping[str, str] = field(default_factory=dict)
 
 
 class Runner(ABC):

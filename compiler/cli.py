@@ -399,6 +399,24 @@ def measure(
         raise QualityError(f"{bundle}: {'; '.join(measured.failures)}; the manifest is as it was")
 
 
+@command(epilog="Example: voxc explain voice-apple-ane --brief")
+def explain(
+    bundle: options.BundlePath,
+    brief: Annotated[bool, typer.Option("--brief", help="Only what is not where it should be, by kind.")] = False,
+    json: options.Json = False,
+) -> None:
+    """Show where the operators of a bundle run, and what would move those that are not where they should be."""
+    from voxc.compiler.explain import explain_bundle
+    from voxc.compiler.explain_report import document, report
+    from voxc.compiler.terminal import show
+
+    explanations = explain_bundle(bundle)
+    if json:
+        print_json({"bundle": str(bundle), "components": [document(each) for each in explanations]})
+    else:
+        show(*(part for each in explanations for part in report(each, brief)))
+
+
 def describe(facts: Any) -> str:
     return ", ".join(f"{name} {value}" for name, value in facts.items())
 

@@ -11,7 +11,8 @@ from typing import ClassVar
 import torch
 from torch import fx
 
-from voxc.backends.base import Artifact, Backend, Requirement, Runner, Runtime
+from voxc.backends.base import Artifact, Backend, Placement, Requirement, Runner, Runtime
+from voxc.compiler.manifest import TargetRecord
 from voxc.compiler.program import Program
 from voxc.compiler.target import Target
 
@@ -53,6 +54,16 @@ class CoreMLBackend(Backend):
         if self.has_core_ml():
             return Runtime(f"Core ML of macOS {platform.mac_ver()[0]}", "host")
         return Runtime(f"voxc's interpreter of ML programs, torch {torch.__version__}", "reference")
+
+    def explain(self, file: Path, target: TargetRecord) -> tuple[Placement, ...]:
+        """By the rules of residency.yaml: a prediction."""
+        self.require(self.run_needs, "read Core ML packages")
+        from voxc.backends.coreml.residency import placements
+
+        width, units = (target.capabilities.get(key) for key in ("max_width", "compute_units"))
+        return placements(
+            file.parent, width if isinstance(width, int) else None, units if isinstance(units, str) else None
+        )
 
     @staticmethod
     def has_core_ml() -> bool:

@@ -1,0 +1,89 @@
+"""Where the operators of a bundle run: as a backend's rules predict it, or as the device itself has said."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from voxc.backends import find_backend
+from voxc.backends.base import Placement
+from voxc.compiler.bundle import Bundle
+from voxc.compiler.errors import BundleError
+from voxc.compiler.manifest import ComponentBuild, DeviceRun
+
+PREDICTION = "prediction"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The operators of one component, in order. `basis` is `prediction`, or the device that has said where they run."""
+
+    component: str
+    basis: str
+    placements: tuple[Placement, ...]
+
+    @property
+    def predicted(self) -> bool:
+        return self.basis == PREDICTION
+
+
+def explain_bundle(directory: Path) -> tuple[Explanation, ...]:
+    """One explanation for each component.
+
+    Raises:
+        BundleError: not a bundle, or its files are not those of its manifest.
+        UnsupportedError: there are no rules for the target.
+    """
+    bundle = Bundle.open(directory)
+    return tuple(explain_component(bundle, component) for component in bundle.manifest.build.components)
+
+
+def explain_component(bundle: Bundle, component: ComponentBuild) -> Explanation:
+    complaints = [complaint for file in component.files if (complaint := bundle.complaint(file))]
+    if complaints:
+        raise BundleError(complaints[0])
+    target = bundle.manifest.build.target
+    predicted = find_backend(target.backend).explain(bundle.path(component.files[0]), target)
+    for run in sorted(bundle.manifest.measurements.devices, key=lambda run: run.created, reverse=True):
+        if run.evidence == "device" and component.name in run.components and run.components[component.name].placements:
+            return measured(component, predicted, run)
+    return Explanation(component.name, PREDICTION, predicted)
+
+
+def measured(component: ComponentBuild, predicted: tuple[Placement, ...], run: DeviceRun) -> Explanation:
+    """The operators where a device said it would run them; why it did is known only where the rules agree with it.
+
+    What it did not speak of keeps no place: it may have become a part of another operator.
+    """
+    told = run.components[component.name].placements
+
+    def placed(each: Placement) -> Placement:
+        where = told.get(each.name, "?")
+        agrees = where == each.where
+        return replace(
+            each, where=where, why=each.why if agrees else "", fix=each.fix if agrees else "", generations={}
+        )
+
+    return Explanation(component.name, f"{run.host}, {run.created}", tuple(map(placed, predicted)))
+
+
+def shares(placements: tuple[Placement, ...], place: Callable[[Placement], str]) -> dict[str, tuple[int, int]]:
+    """Operators and multiply-accumulates by where they run, the place with most of the latter first."""
+    operators, macs = Counter[str](), Counter[str]()
+    for each in placements:
+        operators[place(each)] += 1
+        macs[place(each)] += each.macs
+    return {where: (operators[where], count) for where, count in macs.most_common()}
+
+
+def generations(placements: tuple[Placement, ...]) -> dict[str, dict[str, tuple[int, int]]]:
+    """The same by generation of the hardware, where rules tell them apart."""
+    names = dict.fromkeys(name for each in placements for name in each.generations)
+    return {name: shares(placements, functools.partial(place_on, name)) for name in names}
+
+
+def place_on(generation: str, placement: Placement) -> str:
+    return placement.generations.get(generation, placement.where)

@@ -1,0 +1,86 @@
+"""What `voxc explain` prints: a table of operators, and shares of the work by where they run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from voxc.backends.base import Placement
+from voxc.compiler.explain import Explanation, generations, shares
+from voxc.compiler.terminal import table
+
+PREDICTED = "a prediction from rules and their sources, not a measurement; `voxc measure` on the device replaces it"
+
+
+def report(explanation: Explanation, brief: bool) -> list[object]:
+    """A component: all operators, or with `brief` only kinds of those that are elsewhere; then the shares."""
+    basis = PREDICTED if explanation.predicted else f"as measured on {explanation.basis}"
+    rows = kinds(explanation) if brief else everything(explanation)
+    return [f"\n{explanation.component}: {basis}", *columns(rows), "", share_table(explanation)]
+
+
+def everything(explanation: Explanation) -> list[tuple[str, ...]]:
+    return [
+        ("where", "operator", "name", "million MACs", "why not elsewhere"),
+        *((each.where, each.op, each.name, millions(each.macs), reason(each)) for each in explanation.placements),
+    ]
+
+
+def kinds(explanation: Explanation) -> list[tuple[str, ...]]:
+    """Operators that have a reason, those with the same one together."""
+    groups: dict[tuple[str, ...], list[Placement]] = {}
+    for each in explanation.placements:
+        if each.why:
+            groups.setdefault((each.where, each.op, reason(each)), []).append(each)
+    return [
+        ("where", "operator", "how many", "million MACs", "why not elsewhere"),
+        *(
+            (where, op, str(len(group)), millions(sum(each.macs for each in group)), why)
+            for (where, op, why), group in groups.items()
+        ),
+    ]
+
+
+def reason(placement: Placement) -> str:
+    return f"{placement.why} (would help: {placement.fix})" if placement.why else ""
+
+
+def columns(rows: list[tuple[str, ...]]) -> list[str]:
+    """Lines that keep their length, however wide they are: what people search for is whole."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
+def share_table(explanation: Explanation) -> object:
+    by_generation = generations(explanation.placements) or {"": shares(explanation.placements, lambda each: each.where)}
+    rows = [
+        (name, where, str(operators), f"{percent(macs, total)} of {total / 1e9:.3g} G")
+        for name, found in by_generation.items()
+        for total in [sum(macs for _, macs in found.values())]
+        for where, (operators, macs) in found.items()
+    ]
+    return table("", ("generation", "where", "operators", "MACs"), rows)
+
+
+def document(explanation: Explanation) -> dict[str, Any]:
+    """The same for programs."""
+
+    def told(found: Mapping[str, tuple[int, int]]) -> dict[str, dict[str, int]]:
+        return {where: {"operators": operators, "macs": macs} for where, (operators, macs) in found.items()}
+
+    return {
+        "component": explanation.component,
+        "basis": explanation.basis,
+        "shares": told(shares(explanation.placements, lambda each: each.where)),
+        "generations": {name: told(found) for name, found in generations(explanation.placements).items()},
+        "operators": [asdict(each) for each in explanation.placements],
+    }
+
+
+def millions(macs: int) -> str:
+    return f"{macs / 1e6:.3g}" if macs else ""
+
+
+def percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %" if whole else "-"
