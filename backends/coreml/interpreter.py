@@ -53,9 +53,7 @@ class Interpreter(Runner):
         """The function made ready, when it is first needed."""
         if function.name not in self.routines:
             try:
-                self.routines[function.name] = self.preparer.routine(
-                    function.block, dict.fromkeys(named.name for named in function.arguments)
-                )
+                self.routines[function.name] = self.preparer.routine(function.block, function.arguments, {})
             except (BundleError, UnsupportedError) as error:
                 raise type(error)(f"{self.package}: {error}") from error
         return self.routines[function.name]

@@ -30,7 +30,7 @@ def gather(call: Call) -> Tensor:
     batch = batch % places.dim() if batch < 0 else batch
     if batch == 0:
         taken = x.index_select(axis, places.reshape(-1))
-        return taken.reshape(*x.shape[:axis], *places.shape, *x.shape[axis + 1 :])
+        return taken.reshape([*x.shape[:axis], *places.shape, *x.shape[axis + 1 :]])
     lead = list(x.shape[:batch])
     if list(places.shape[:batch]) != lead or axis < batch:
         raise call.wrong(f"{batch} shared axes of {list(x.shape)} and {list(places.shape)}")
@@ -41,7 +41,7 @@ def gather(call: Call) -> Tensor:
             x.reshape(rows, *x.shape[batch:]), places.reshape(rows, *places.shape[batch:]), strict=True
         )
     ]
-    return torch.stack(parts).reshape(*x.shape[:axis], *places.shape[batch:], *x.shape[axis + 1 :])
+    return torch.stack(parts).reshape([*x.shape[:axis], *places.shape[batch:], *x.shape[axis + 1 :]])
 
 
 def gather_along_axis(call: Call) -> Tensor:
@@ -100,7 +100,7 @@ def scatter(call: Call) -> Tensor:
     places = places_in(call, data.shape[axis])
     numbers = torch.arange(data.numel()).reshape(data.shape)
     targets = numbers.index_select(axis, places.reshape(-1))
-    return scattered(call, data, targets.reshape(*data.shape[:axis], *places.shape, *data.shape[axis + 1 :]), updates)
+    return scattered(call, data, targets.reshape([*data.shape[:axis], *places.shape, *data.shape[axis + 1 :]]), updates)
 
 
 def scatter_along_axis(call: Call) -> Tensor:

@@ -128,15 +128,16 @@ class Preparer:
     def __init__(self) -> None:
         self.read: dict[Any, Value] = {}
 
-    def routine(self, block: Block, outer: Mapping[str, Value | None]) -> Routine:
-        """A block made ready; `outer` has the names that it may read, with their values where these are known.
+    def routine(self, block: Block, arguments: Sequence[Named], outer: Mapping[str, Value | None]) -> Routine:
+        """A block made ready, whose inputs are `arguments`; `outer` has the names that it may read as well, with their
+        values where these are known.
 
         Raises:
             BundleError: a name that nothing defines, or that two define.
             UnsupportedError: an operation that there is no kernel for.
         """
         known: dict[str, Value | None] = dict(outer)
-        own = {named.name for named in block.inputs}
+        own = {named.name for named in arguments}
         known.update(dict.fromkeys(own))
         steps: list[Step] = []
         for operation in block.operations:
@@ -152,7 +153,7 @@ class Preparer:
                 own.add(named.name)
                 known[named.name] = value
         outputs = tuple(self.reference(name, known, "a block's result") for name in block.outputs)
-        return Routine(block.inputs, tuple(with_frees(steps, own, outputs)), outputs)
+        return Routine(tuple(arguments), tuple(with_frees(steps, own, outputs)), outputs)
 
     def step(self, operation: Operation, known: Mapping[str, Value | None]) -> Step:
         if operation.type != "const" and operation.type not in KERNELS and operation.type not in CONTROL:
@@ -162,7 +163,7 @@ class Preparer:
         }
         for parameter, given in operation.inputs.items():
             arguments[parameter] = tuple(self.argument(one, known, operation) for one in given)
-        return Step(operation, arguments, tuple(self.routine(block, known) for block in operation.blocks))
+        return Step(operation, arguments, tuple(self.routine(block, block.inputs, known) for block in operation.blocks))
 
     def argument(
         self, argument: Argument, known: Mapping[str, Value | None], operation: Operation

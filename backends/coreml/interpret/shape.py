@@ -151,8 +151,8 @@ def split(call: Call) -> list[Tensor]:
 
 
 def concat(call: Call) -> Tensor:
-    """Tensors one after the other along an axis, or, interleaved, an element of each in turn."""
-    values = call.tensors("values")
+    """Tensors one after the other along an axis, or, interleaved, an element of each in turn; numbers as they come."""
+    values = [value.reshape(1) if value.dim() == 0 else value for value in call.tensors("values")]
     if not values:
         raise call.wrong("nothing to join")
     axis = call.axis("axis", values[0].dim())

@@ -22,6 +22,11 @@ def test_slices_are_gathered(seed: int, axis: int) -> None:
     check(lambda a, b: mb.gather(x=a, indices=b, axis=axis, validate_indices=False), expected, x, places)
 
 
+def test_one_slice_is_gathered_by_one_place() -> None:
+    x, place = normal(0, 4, 5), torch.tensor([2], dtype=torch.int32)
+    check(lambda a, b: mb.gather(x=a, indices=mb.squeeze(x=b), validate_indices=False), x[2], x, place)
+
+
 def test_slices_are_gathered_row_by_row() -> None:
     x, places = normal(0, 2, 5, 3), integers(1, 0, 5, 2, 4)
     expected = torch.stack([x[row, places[row].long()] for row in range(2)])

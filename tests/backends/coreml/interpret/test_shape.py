@@ -156,6 +156,8 @@ def test_values_are_joined_element_by_element() -> None:
     x, y = normal(0, 2, 3, 4, 5), normal(1, 2, 3, 4, 5)
     expected = torch.stack([x, y], 2).flatten(1, 2)
     check(lambda a, b: mb.concat(values=[a, b], axis=1, interleave=True), expected, x, y)
+    one, two = torch.tensor([3], dtype=torch.int32), torch.tensor([4], dtype=torch.int32)
+    check(lambda a, b: mb.concat(values=[mb.squeeze(x=a), mb.squeeze(x=b)], axis=0), torch.cat([one, two]), one, two)
     check(lambda a, b: mb.stack(values=[a, b], axis=1), torch.stack([x, y], 1), x, y)
 
 
