@@ -68,8 +68,8 @@ def test_golden_pairs(golden: Path, tmp_path: Path, name: str) -> None:
 
 
 def test_the_phase_is_worth_its_float32(tmp_path: Path) -> None:
-    """On a voice that was trained. In those of random weights the source is 45 to 72 dB below the sound, so that all
-    that may happen to it is below what float16 does to the rest."""
+    """On a voice that was trained. In the golden ones, of random weights, hardly anything of the source is heard: without
+    it the audio is 31 to 47 dB from the reference, so that no harm to its phase can cost 20 dB."""
     folder = Path(demo.__file__).parent / "voice"
     component = load_voice(VoiceFiles(folder / "voice.pth")).components[-1]
     program = lowered(component, DEMO_FRAMES)
