@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -25,6 +25,22 @@ class Scheme(BaseModel):
 
     activations: Literal["int8", "uint8"]
     symmetric: bool
+
+
+class Peaks(BaseModel):
+    """What a device can do at most, for estimates where it cannot be measured.
+
+    `rates` are operations a second by what they compute in, in units of 1e9; a multiply-accumulate is two. `bandwidth`
+    is that of its memory in 1e9 bytes a second, `launch` what each operator takes beside its work, in microseconds.
+    `source` says where the numbers are from.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rates: Mapping[Literal["float32", "float16", "int8"], Annotated[float, Field(gt=0)]] = Field(min_length=1)
+    bandwidth: float = Field(gt=0)
+    launch: float = Field(ge=0)
+    source: str
 
 
 class Target(BaseModel):
@@ -52,6 +68,7 @@ class Target(BaseModel):
     deployment: str | None = None
     compute_units: Literal["CPU_AND_NE", "CPU_AND_GPU", "ALL"] | None = None
     gates: tuple[GateText, ...]
+    peaks: Peaks | None = None
 
     @property
     def default_precision(self) -> Policy:

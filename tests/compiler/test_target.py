@@ -23,6 +23,7 @@ box:
   sub_pixel: null
   gates: [snr>=25]
 """
+PEAKS = "  peaks: {rates: {float32: 10}, bandwidth: 25.6, launch: 5, source: a book}\n"
 
 
 def load(tmp_path: Path, text: str) -> dict[str, object]:
@@ -37,6 +38,7 @@ def test_the_shipped_file_is_good() -> None:
 
 def test_a_good_file(tmp_path: Path) -> None:
     assert list(load(tmp_path, GOOD)) == ["box"]
+    assert list(load(tmp_path, GOOD + PEAKS)) == ["box"]
 
 
 @pytest.mark.parametrize(
@@ -50,6 +52,10 @@ def test_a_good_file(tmp_path: Path) -> None:
         (GOOD.replace("[fp32]", "[]"), "precisions"),
         (GOOD.replace("opset: 20", "opset: 9"), "opset"),
         (GOOD.replace("null", "0"), "threads"),
+        (GOOD + PEAKS.replace("float32", "float64"), "peaks.rates.float64"),
+        (GOOD + PEAKS.replace("10", "0"), "peaks.rates.float32"),
+        (GOOD + PEAKS.replace("25.6", "-1"), "peaks.bandwidth"),
+        (GOOD + PEAKS.replace(", source: a book", ""), "peaks.source"),
         ("box: [1]", "properties must be a mapping"),
         ("- box", "must map target names"),
         ("box: {", "not readable as YAML"),
