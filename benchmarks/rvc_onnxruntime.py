@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 from full_size import write_voice
 
-from voxc.backends.onnxruntime.runner import OnnxRuntimeRunner
+from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.compiler.bundle import Bundle
 from voxc.compiler.families import load_voice
 from voxc.compiler.measure.figures import torch_threads

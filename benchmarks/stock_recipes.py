@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from voxc.backends.onnxruntime.runner import OnnxRuntimeRunner
+from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.compiler.program import Component, Program, export
 from voxc.compiler.target import Target
 from voxc.compiler.tensor import Array

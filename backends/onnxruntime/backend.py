@@ -34,6 +34,6 @@ class OnnxRuntimeBackend(Backend):
         return Artifact("onnx", tuple(files), reader.count_operators(files[0]))
 
     def load(self, file: Path, threads: int) -> Runner:
-        from voxc.backends.onnxruntime.runner import OnnxRuntimeRunner
+        from voxc.backends.onnx.runner import OnnxRuntimeRunner
 
         return OnnxRuntimeRunner(file, threads)

@@ -13,7 +13,7 @@ from tests.voices import write_voice
 from voxc.backends import BACKENDS
 from voxc.backends.base import Requirement
 from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
-from voxc.backends.onnxruntime.runner import OnnxRuntimeRunner
+from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.compiler import driver
 from voxc.compiler.bundle import Bundle
 from voxc.compiler.driver import compile_voice
@@ -170,7 +170,7 @@ class NoisyRunner(OnnxRuntimeRunner):
 def test_wrong_numbers_mark_the_bundle_as_failed(
     voice_file: Path, tmp_path: Path, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("voxc.backends.onnxruntime.runner.OnnxRuntimeRunner", NoisyRunner)
+    monkeypatch.setattr("voxc.backends.onnx.runner.OnnxRuntimeRunner", NoisyRunner)
     ((place, manifest),) = compile_voice(Request(voice_file, (target,), tmp_path / "bundle", frames=5))
     assert manifest.status == "failed"
     assert "below 60 dB" in manifest.failures[0]

@@ -11,7 +11,7 @@ from tests.backends.test_blackbox import NETWORKS
 from tests.passes.harness import FRAMES, component_of, program_of
 from voxc.backends.onnx import emitter
 from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
-from voxc.backends.onnxruntime.runner import OnnxRuntimeRunner
+from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.compiler.errors import UnsupportedError
 from voxc.compiler.program import Component, export
 from voxc.compiler.target import Target

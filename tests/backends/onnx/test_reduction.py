@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tests.passes.harness import FRAMES, component_of
 from voxc.backends.onnx import emitter
-from voxc.backends.onnxruntime.runner import OnnxRuntimeRunner
+from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.compiler.program import export
 from voxc.compiler.target import Target
 from voxc.passes.clean_up import CleanUp

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from voxc.backends.onnxruntime.runner import OnnxRuntimeRunner
+from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.compiler.errors import BundleError, TensorError
 
 

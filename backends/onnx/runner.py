@@ -1,4 +1,4 @@
-"""Runs an ONNX file on the CPU."""
+"""Runs an ONNX file on the CPU with ONNX Runtime. The backends whose artifacts are ONNX share it."""
 
 from __future__ import annotations
 
