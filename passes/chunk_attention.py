@@ -71,15 +71,29 @@ class ChunkAttention(Pass):
 
 @dataclass
 class Constants:
-    """The matrices of zeros and ones that layers share, by their name, distances and length."""
+    """The matrices that layers and heads share: those of zeros and ones, and tables of relative positions."""
 
     editor: GraphEditor
-    made: dict[tuple[str, int, int], fx.Node] = field(default_factory=dict)
+    made: dict[tuple[str, int, int] | tuple[str, int, bool], fx.Node] = field(default_factory=dict)
 
     def get(self, name: str, distances: int, length: int) -> fx.Node:
         key = name, distances, length
         if key not in self.made:
-            self.made[key] = self.editor.add_weight(f"relative_{name}", self.make(*key))
+            self.made[key] = self.editor.add_weight(f"relative_{name}", self.make(name, distances, length))
+        return self.made[key]
+
+    def table(self, offsets: Offsets, head: int, turned: bool) -> fx.Node:
+        """The rotated table of a head as the weight of a convolution, [R * R, D, 1, 1], or `turned` [D, R * R, 1, 1].
+
+        Heads that have the same table, as those of VITS do, share it.
+        """
+        tables = offsets.table
+        first = next(each for each in range(head + 1) if torch.equal(tables[each], tables[head]))
+        key = offsets.key, first, turned
+        if key not in self.made:
+            weight = rotated(tables[first])
+            weight = weight.t() if turned else weight
+            self.made[key] = self.editor.add_weight(f"{offsets.key}_rotated", weight[:, :, None, None])
         return self.made[key]
 
     def make(self, name: str, distances: int, length: int) -> Tensor:
@@ -146,8 +160,7 @@ class Chunking:
         return result
 
     def relative_scores(self, offsets: Offsets, head: int, query: fx.Node) -> fx.Node:
-        table = rotated(offsets.table[head])
-        every = self.product(self.editor.add_weight(f"{offsets.key}_rotated_{head}", table[:, :, None, None]), query)
+        every = self.product(self.constants.table(offsets, head, turned=False), query)
         own = self.editor.call(aten.mul.Tensor, every, self.constant("own", offsets))
         by_key = self.product(self.constant("spread", offsets), own)
         return self.editor.call(aten.mul.Tensor, by_key, self.constant("near", offsets))
@@ -156,8 +169,7 @@ class Chunking:
         near = self.editor.call(aten.mul.Tensor, weights, self.constant("near", offsets))
         every = self.product(self.constant("gather", offsets), near)
         own = self.editor.call(aten.mul.Tensor, every, self.constant("own", offsets))
-        table = rotated(offsets.table[head]).t()
-        return self.product(self.editor.add_weight(f"{offsets.key}_rotated_{head}", table[:, :, None, None]), own)
+        return self.product(self.constants.table(offsets, head, turned=True), own)
 
     def constant(self, name: str, offsets: Offsets) -> fx.Node:
         return self.constants.get(name, offsets.table.shape[2], self.length)

@@ -80,6 +80,8 @@ def test_relative_positions(heads: int, depth: int, length: int, scale: float) -
     assert calls(result.program, MATMUL) == 2 * heads
     assert calls(result.program, aten.permute.default) == 1
     assert calls(result.program, aten.bmm.default) + calls(result.program, aten.constant_pad_nd.default) == 0
+    tables = [name for name in result.program.weight_keys.values() if "rotated" in name]
+    assert len(tables) == 2, "heads share theirs"
     for node in result.program.graph.nodes:
         value = node.meta.get("val")
         assert not isinstance(value, Tensor) or max(value.shape) <= DISTANCES**2, "no axis of all pairs"
