@@ -211,6 +211,9 @@ def inspect(
         show(f"{path}: {manifest.status}, build {manifest.build_digest}")
         names = ", ".join(file.name for file in build.source.files.values())
         show(f"{names} ({build.source.family} {describe(build.source.facts)}) for {build.target.name}")
+        recipe = build.recipe
+        lengths = ", ".join(str(length) for length in (recipe.frames, *recipe.lengths))
+        show(f"segments of {lengths} frames{recipe.why_frames and f': {recipe.why_frames}'}")
         for component in build.components:
             show(table(f"\n{component.name}: {component.format}, {describe(component.precision_histogram)}", (
                 "tensor", "shape", "dtype", "unit", "meaning"), [

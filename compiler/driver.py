@@ -74,7 +74,7 @@ def compile_voice(request: Request, report: Report = lambda message: None) -> li
     source = describe_source(files, voice)
     default = DEFAULT_SEGMENT_SECONDS if files.content is None else CONVERTING_SEGMENT_SECONDS
     frames, why = segment_of(request, voice, default)
-    report(f"exporting {frames} frames ({frames / voice.frame_rate:g} s)")
+    report(f"exporting {frames} frames ({frames / voice.frame_rate:g} s){why and f': {why}'}")
     parts = [Part.of(component, voice, frames, request) for component in voice.components]
     calibration = Calibration(request.precision.calibration, files, voice, frames, request.speaker, report)
     trial = prepare_trial(request, files, voice, frames, report)

@@ -10,9 +10,12 @@ import pytest
 
 from tests.conftest import Voxc
 from voxc.compiler.bundle import Bundle
+from voxc.compiler.driver import compile_voice
 from voxc.compiler.errors import RecipeError, TensorError
 from voxc.compiler.manifest import read_manifest
+from voxc.compiler.request import Request
 from voxc.compiler.runtime.component import load_component, run_component
+from voxc.compiler.target import Target
 from voxc.compiler.tensor import Array, TensorSpec
 
 needs_coreml = pytest.mark.skipif(
@@ -52,3 +55,25 @@ def test_a_target_of_one_length_refuses_several(voxc: Voxc, voice_file: Path, tm
     done = voxc("compile", voice_file, "--target", "tflite-float32", "--frames", "12,8", "-o", tmp_path / "bundle")
     assert done.exit_code == RecipeError.exit_code
     assert "tflite-float32 needs one segment length; give one number of --frames" in done.stderr
+
+
+def test_a_row_that_the_target_takes_decides_the_length_and_is_told(
+    voxc: Voxc, voice_file: Path, tmp_path: Path, target: Target
+) -> None:
+    narrow = target.model_copy(update={"name": "narrow", "max_width": 4100})
+    said: list[str] = []
+    ((place, manifest),) = compile_voice(
+        Request(voice_file, (narrow,), tmp_path / "bundle", convert=False), said.append
+    )
+    frames = 4100 // manifest.build.voice.hop
+    why = f"{frames * manifest.build.voice.hop} samples in a row, of which narrow takes 4100"
+    assert (manifest.build.recipe.frames, manifest.build.recipe.why_frames) == (frames, why)
+    assert any(why in line for line in said)
+    assert f"segments of {frames} frames: {why}" in voxc("inspect", place).stdout
+
+
+def test_nothing_is_converted_unless_asked(voxc: Voxc, speaking_voice: Path, tmp_path: Path) -> None:
+    place = tmp_path / "bundle"
+    done = voxc("compile", speaking_voice, "-t", "raspberry-pi", "--frames", 50, "--no-sample", "-o", place)
+    assert done.exit_code == 0, done.stderr
+    assert read_manifest(place).measurements.conversion is None
