@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from collections import Counter
@@ -13,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
+from voxc.backends.coreml.constants import NUMPY, Constants
 from voxc.backends.coreml.lowering import Lowering
-from voxc.backends.coreml.palette import pack, palette
 from voxc.backends.coreml.sdk import Var, mb, types
 from voxc.backends.coreml.weight import Weight
 from voxc.compiler import ops  # noqa: F401, registers voxc's operators
@@ -24,14 +23,6 @@ from voxc.compiler.tensor import Array
 
 #: MIL's names of types, by PyTorch's. Real numbers are what the plan says; Core ML has no 64-bit integers.
 TYPES = {torch.int64: "int32", torch.int32: "int32", torch.int8: "int8", torch.uint8: "uint8", torch.bool: "bool"}
-NUMPY = {
-    "fp16": np.float16,
-    "fp32": np.float32,
-    "int32": np.int32,
-    "int8": np.int8,
-    "uint8": np.uint8,
-    "bool": np.bool_,
-}
 SMALLEST_HALF, LARGEST_HALF = 2.0**-24, 65504.0
 MAX_RANK = 5
 
@@ -44,11 +35,9 @@ class CoreMLBuilder:
 
     def __init__(self, program: Program, grouped: bool) -> None:
         self.program = program
-        #: Whether the runtime takes a palette for each group of channels, which came with iOS 18.
-        self.grouped = grouped
+        self.constants = Constants(lambda: f"{self.name()}_constant", grouped)
         self.values: dict[fx.Node, Any] = {}
         self.casts: dict[tuple[Var, str], Var] = {}
-        self.constants: dict[tuple[str, str, tuple[int, ...]], Var] = {}
         self.given: list[Var] = []
         self.node: fx.Node | None = None
         self.real = "fp32"
@@ -141,55 +130,13 @@ class CoreMLBuilder:
         return self.op("pad", x=x, pad=flat, mode="constant", constant_val=NUMPY[kind](filler))
 
     def store(self, weight: Weight, wanted: str, bits: int = 8) -> Var:
-        """The weight in the package: its integers as they are, decompressed into `wanted`; with 4 `bits` as places
-        in a palette."""
-        if weight.scale is not None and weight.array.dtype == np.int8:
-            return self.affine(weight, wanted)
-        array = weight.real if weight.scale is not None else weight.array
-        if array.dtype == np.int64:
-            array = self.narrowed(weight)
-        if bits == 4:
-            return self.four_bits(array, wanted)
-        return self.constant(array.astype(NUMPY[wanted]))
-
-    def narrowed(self, weight: Weight) -> Array:
-        limits = np.iinfo(np.int32)
-        if weight.array.size and not limits.min <= weight.array.min() <= weight.array.max() <= limits.max:
-            raise self.refuse(f"{weight.name} holds indices of more than 32 bits")
-        return weight.array.astype(np.int32)
-
-    def affine(self, weight: Weight, wanted: str) -> Var:
-        assert weight.scale is not None
-        stored = self.constant(weight.array)
-        scale: Array = weight.scale.astype(NUMPY[wanted])
-        return self.op(
-            "constexpr_affine_dequantize", quantized_data=stored, zero_point=np.int8(0), scale=self.constant(scale),
-            axis=weight.axis,
-        )  # fmt: skip
-
-    def four_bits(self, array: Array, wanted: str) -> Var:
-        """A palette of 16 for the whole tensor."""
-        table, places = palette(array)
-        table = table.astype(NUMPY[wanted])
-        if self.grouped:
-            lut = table.reshape(*([1] * array.ndim), -1, 1)
-            indices = places.reshape(array.shape).astype(types.np_uint4_dtype)
-            return self.op("constexpr_lut_to_dense", indices=self.constant(indices), lut=self.constant(lut))
-        return self.op(
-            "constexpr_lut_to_dense", indices=self.constant(pack(places)), lut=self.constant(table),
-            shape=np.array(array.shape, np.uint32),
-        )  # fmt: skip
+        try:
+            return self.constants.store(weight, wanted, bits)
+        except OverflowError as error:
+            raise self.refuse(str(error)) from error
 
     def constant(self, array: Array) -> Var:
-        """A constant; equal ones are one, also between the functions of a program."""
-        array = np.ascontiguousarray(array)
-        digest = hashlib.blake2b(array.tobytes(), digest_size=16).hexdigest()
-        key = (digest, str(array.dtype), array.shape)
-        if key not in self.constants:
-            made = mb.const(val=array, name=f"{self.name()}_constant")
-            made.op.weight_id = "/".join(map(str, key))
-            self.constants[key] = made
-        return self.constants[key]
+        return self.constants.put(array)
 
     # What the emitter calls.
 
@@ -197,7 +144,7 @@ class CoreMLBuilder:
         """Runs the lowering of `node` in what the plan says that it computes in."""
         self.node = node
         arguments = call_arguments(node)
-        half = self.program.plan.computes_in_half(node.name) and all(map(fits_half, numbers_in(arguments)))
+        half = self.program.plan.computes_in_half(node.name) and all(map(fits_half, numbers_in(node, arguments)))
         self.real = "fp16" if half else "fp32"
         rank = max((each.dim() for each in tensors_of(node)), default=0)
         if rank > MAX_RANK:
@@ -257,13 +204,12 @@ def tensors_of(node: fx.Node) -> list[Tensor]:
     return [each for each in (value if isinstance(value, list | tuple) else [value]) if isinstance(each, Tensor)]
 
 
-def numbers_in(arguments: Sequence[object]) -> Iterator[float]:
-    """The real numbers among the arguments of a call."""
-    for argument in arguments:
-        if isinstance(argument, float):
-            yield argument
-        elif isinstance(argument, list | tuple):
-            yield from numbers_in(argument)
+def numbers_in(node: fx.Node, arguments: Sequence[object]) -> Iterator[float]:
+    """The numbers that a call computes with: those of its arguments that are not sizes, axes or indices."""
+    if isinstance(node.target, torch._ops.OpOverload):
+        for argument, value in zip(node.target._schema.arguments, arguments, strict=True):
+            if isinstance(value, int | float) and not any(kind in str(argument.type) for kind in ("int", "bool")):
+                yield value
 
 
 def fits_half(number: float) -> bool:

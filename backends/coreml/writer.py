@@ -24,7 +24,9 @@ def write_package(package: Path, make: Callable[[Path], Any]) -> tuple[Path, ...
     weights.mkdir(parents=True)
     model = package / "Data" / MODEL
     model.write_bytes(make(weights).SerializeToString(deterministic=True))
-    items = {MODEL: "CoreML Model Specification", WEIGHTS: "CoreML Model Weights"}
+    items = {MODEL: "CoreML Model Specification"}
+    if any(weights.iterdir()):
+        items[WEIGHTS] = "CoreML Model Weights"
     entries = {
         identifier(path): {"author": AUTHOR, "description": told, "name": Path(path).name, "path": path}
         for path, told in items.items()

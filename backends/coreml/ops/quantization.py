@@ -1,4 +1,7 @@
-"""Integers that stand for real numbers: pairs of quantize and dequantize, which Core ML fuses with what is between."""
+"""Integers that stand for real numbers: pairs of quantize and dequantize, which Core ML fuses with what is between.
+
+A zero point of zero is left out, as runtimes look for it.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +19,16 @@ INTEGERS = {torch.int8: np.int8, torch.uint8: np.uint8}
 
 
 def quantize(build: CoreMLBuilder, node: fx.Node, x: fx.Node, scale: float, zero_point: int, dtype: torch.dtype) -> Var:
-    integer = INTEGERS[dtype]
+    zero = INTEGERS[dtype](zero_point) if zero_point else None
     return build.op(
-        "quantize", input=build.operand(x), scale=build.scalar(scale), zero_point=integer(zero_point),
-        output_dtype=integer.__name__,
+        "quantize", input=build.operand(x), scale=build.scalar(scale), zero_point=zero,
+        output_dtype=INTEGERS[dtype].__name__,
     )  # fmt: skip
 
 
 def dequantize(build: CoreMLBuilder, node: fx.Node, x: fx.Node, scale: float, zero_point: int) -> Var:
-    value = build.operand(x)
-    integer = INTEGERS[x.meta["val"].dtype]
-    return build.op("dequantize", input=value, scale=build.scalar(scale), zero_point=integer(zero_point))
+    zero = INTEGERS[x.meta["val"].dtype](zero_point) if zero_point else None
+    return build.op("dequantize", input=build.operand(x), scale=build.scalar(scale), zero_point=zero)
 
 
 def dequantize_channels(build: CoreMLBuilder, node: fx.Node, x: fx.Node, scale: fx.Node, axis: int) -> Weight:

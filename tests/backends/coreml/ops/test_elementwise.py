@@ -105,8 +105,13 @@ def test_choices(tmp_path: Path, choice: str) -> None:
 
 
 def test_a_number_that_float16_cannot_hold_keeps_its_node_in_float32(tmp_path: Path) -> None:
-    found = check(tmp_path, lambda x: x * 1e-9 * 1e9, SHAPE, plan=HALF, tolerance=1e-2)
+    found = check(tmp_path, lambda x: x * 1e-9 * 1_000_000_000, SHAPE, plan=HALF, tolerance=1e-2)
     assert found["mul"] == {"fp32": 2}
+
+
+def test_a_place_is_no_such_number(tmp_path: Path) -> None:
+    found = check(tmp_path, lambda x: x[:, :, 2:99_999], SHAPE, plan=HALF, tolerance=1e-2)
+    assert found["slice_by_index"] == {"fp16": 1}
 
 
 def test_a_copy_is_the_value_itself(tmp_path: Path) -> None:
