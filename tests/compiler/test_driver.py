@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.voices import write_voice
 from voxc.backends import BACKENDS
 from voxc.backends.base import Requirement
-from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
+from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
 from voxc.compiler import driver
 from voxc.compiler.bundle import Bundle
 from voxc.compiler.driver import compile_voice

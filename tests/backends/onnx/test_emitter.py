@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from tests.backends.test_blackbox import NETWORKS
 from tests.passes.harness import FRAMES, component_of, program_of
 from voxc.backends.onnx import emitter
-from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
+from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
 from voxc.compiler.errors import UnsupportedError
 from voxc.compiler.program import Component, export
 from voxc.compiler.target import Target
