@@ -253,12 +253,14 @@ def run(
     json: options.Json = False,
 ) -> None:
     """Run one component on raw tensors."""
+    from voxc.compiler.bundle import Bundle
     from voxc.compiler.runtime.component import run_file
 
+    runtime = tell_runtime(Bundle.open(bundle))
     found = run_file(bundle, component, inputs, outputs, threads)
     if json:
         shapes = {name: {"shape": list(array.shape), "dtype": str(array.dtype)} for name, array in found.items()}
-        print_json({"outputs": str(outputs), "tensors": shapes})
+        print_json({"outputs": str(outputs), "tensors": shapes, "runtime": runtime})
     else:
         for name, array in found.items():
             print(f"{name}  {list(array.shape)}  {array.dtype}")
@@ -295,13 +297,16 @@ def convert(
     from voxc.compiler.terminal import audio_progress, show
 
     asked = ConvertOptions(speaker, transpose, index_rate, protect, rms_mix, f0, seed)
-    pipeline = load_pipeline(Bundle.open(bundle), threads)
+    opened = Bundle.open(bundle)
+    runtime = tell_runtime(opened)
+    pipeline = load_pipeline(opened, threads)
     with audio_progress() as tick:
         report = convert_file(source, output, pipeline, asked, tick)
     for warning in report.warnings:
         print(f"voxc: warning: {warning}", file=sys.stderr)
     if json:
-        print_json({"output": str(output), "real_time_factor": report.real_time_factor, **asdict(report)})
+        print_json({"output": str(output), "runtime": runtime, "real_time_factor": report.real_time_factor,
+                    **asdict(report)})  # fmt: skip
     else:
         split = ", ".join(f"{step} {seconds:.2f} s" for step, seconds in report.steps.items())
         show(f"{output}: {report.seconds:.2f} s of audio, real-time factor {report.real_time_factor:.3g} ({split})")
@@ -418,6 +423,17 @@ def explain(
         print_json({"bundle": str(bundle), "components": [document(each) for each in explanations]})
     else:
         show(*(part for each in explanations for part in report(each, brief)))
+
+
+def tell_runtime(bundle: Any) -> str:
+    """What runs a bundle here; said on stderr where it is not the target's own runtime."""
+    from voxc.compiler.runtime.component import runtime_of
+
+    runtime = runtime_of(bundle)
+    if runtime.evidence == "reference":
+        print(f"voxc: note: run by {runtime.description}, not by a runtime of {bundle.manifest.build.target.name}",
+              file=sys.stderr)  # fmt: skip
+    return runtime.description
 
 
 def describe(facts: Any) -> str:

@@ -10,7 +10,7 @@ from voxc.compiler.bundle import Bundle
 from voxc.compiler.errors import BundleError, TensorError
 from voxc.compiler.manifest import ComponentBuild
 from voxc.compiler.measure.fidelity import max_abs_error, snr_db
-from voxc.compiler.runtime.component import load_component, run_component
+from voxc.compiler.runtime.component import load_component, run_component, runtime_of
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,12 @@ def verify_bundle(
     """
     bundle = Bundle.open(directory)
     files = list(file_checks(bundle, report))
-    checks = [*manifest_checks(bundle), *files]
+    runtime = runtime_of(bundle)
+    checks = [
+        *manifest_checks(bundle),
+        Check("runtime", True, f"{runtime.description} (evidence: {runtime.evidence})"),
+        *files,
+    ]
     for component in bundle.manifest.build.components:
         if all(check.passed for check in files):
             report(f"running {component.name}")

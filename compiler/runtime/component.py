@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from voxc.backends import find_backend
-from voxc.backends.base import Runner
+from voxc.backends.base import Runner, Runtime
 from voxc.compiler.bundle import Bundle, component_tensors
 from voxc.compiler.errors import BundleError
 from voxc.compiler.manifest import ComponentBuild
@@ -29,6 +29,11 @@ def load_component(bundle: Bundle, name: str, threads: int | None = None) -> Run
     backend = find_backend(target.backend)
     backend.require(backend.run_needs, f"run {component.format} files")
     return backend.load(bundle.path(component.files[0]), threads or target.threads or usable_cores())
+
+
+def runtime_of(bundle: Bundle) -> Runtime:
+    """What runs a bundle's components on this machine."""
+    return find_backend(bundle.manifest.build.target.backend).runtime()
 
 
 def run_component(runner: Runner, component: ComponentBuild, tensors: Mapping[str, Array]) -> dict[str, Array]:

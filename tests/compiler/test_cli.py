@@ -14,6 +14,8 @@ from safetensors.numpy import load_file
 
 from tests.compiler.families.rvc.test_synthesizer import NOISE, VOICES
 from tests.conftest import Voxc
+from voxc.backends.base import Runtime
+from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
 from voxc.compiler.tensor import read_npz
 
 
@@ -251,3 +253,15 @@ def test_segments_with_an_encoder_are_even(voxc: Voxc, speaking_voice: Path, tmp
 
 def test_version(voxc: Voxc) -> None:
     assert re.fullmatch(r"voxc \d+\.\d+\.\d+\n", voxc("--version").stdout)
+
+
+def test_what_is_not_the_targets_own_runtime_is_told(
+    voxc: Voxc, compiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ("run", compiled, "--component", "synthesizer", "--inputs", compiled / "reference.npz", "--outputs")
+    assert "note" not in voxc(*asked, tmp_path / "own.npz").stderr
+    monkeypatch.setattr(OnnxRuntimeBackend, "runtime", lambda self: Runtime("an interpreter", "reference"))
+    done = voxc(*asked, tmp_path / "other.npz", "--json")
+    assert "run by an interpreter, not by a runtime of onnxruntime-cpu" in done.stderr
+    assert json.loads(done.stdout)["runtime"] == "an interpreter"
+    assert "an interpreter (evidence: reference)" in voxc("verify", compiled).stdout
