@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import os
 import shutil
@@ -122,10 +123,25 @@ def test_what_comparing_says(found: np.ndarray, expected: dict[str, Any]) -> Non
 
 
 def test_the_worst_output_counts() -> None:
-    expected = {"a": np.array([0.0, 1.0]), "b": np.array([0.0, 1.0])}
-    found = agent.compare(expected, {"a": np.array([0.0, 1.0]), "b": np.array([0.0, 1.5])}, bound=25.0)
+    expected = {name: np.array([0.0, 1.0]) for name in ("equal", "bad", "good")}
+    given = {"equal": np.array([0.0, 1.0]), "bad": np.array([0.0, 1.5]), "good": np.array([0.0, 1.001])}
+    found = agent.compare(expected, given, bound=25.0)
     assert found["snr_db"] == pytest.approx(3.01, abs=0.01)
+    assert found["max_abs_error"] == 0.5
     assert not found["passed"]
+
+
+def test_pickles_are_not_opened(bundle: Path, tmp_path: Path) -> None:
+    reference = bundle / "reference.npz"
+    with np.load(reference) as archive:
+        arrays: dict[str, Any] = dict(archive)
+    arrays["synthesizer/phone"] = np.array([{"a": 1}], dtype=object)
+    np.savez(reference, **arrays)
+    digest = hashlib.sha256(reference.read_bytes()).hexdigest()
+    edit_manifest(bundle, lambda document: document["measurements"]["reference"].update(sha256=digest))
+    answer = ask(tmp_path, "run", bundle)
+    assert answer.code == 2
+    assert "not the reference tensors of the manifest (Object arrays" in answer.document["error"]["message"]
 
 
 def test_a_damaged_file_is_not_run(bundle: Path, tmp_path: Path) -> None:
