@@ -11,6 +11,7 @@ import torch
 from onnx import TensorProto, helper
 from torch import Tensor, fx
 
+from voxc.backends.onnx.dialect import PLAIN, Dialect
 from voxc.backends.onnx.lowering import Lowering
 from voxc.compiler.errors import UnsupportedError
 from voxc.compiler.program import call_arguments, module_path
@@ -31,18 +32,20 @@ DTYPES: dict[torch.dtype, int] = {
 
 
 class OnnxBuilder:
-    """An ONNX graph under construction at one opset.
+    """An ONNX graph under construction at one opset, in one dialect.
 
     Values are named after the FX nodes they come from (outputs after their specs), nodes after the module path in the
-    user's model, so that a name in the file can be traced back.
+    user's model, so that a name in the file can be traced back; `origins` has the FX node of each name.
     """
 
-    def __init__(self, opset: int, names: dict[fx.Node, str]) -> None:
+    def __init__(self, opset: int, names: dict[fx.Node, str], dialect: Dialect = PLAIN) -> None:
         self.opset = opset
+        self.dialect = dialect
         self.names = names
         self.nodes: list[onnx.NodeProto] = []
         self.weights: dict[str, Array] = {}
         self.values: dict[fx.Node, str | list[str]] = {}
+        self.origins: dict[str, fx.Node] = {}
         self.node: fx.Node | None = None
         self.constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self.temporaries = 0
@@ -120,7 +123,12 @@ class OnnxBuilder:
             result = self.names.get(node, node.name)
             self.nodes[-1].output[0] = result
             self.nodes[-1].name = f"{self.origin}/{result}"
+        self.origins.update((each.name, node) for each in self.nodes[first:])
         self.values[node] = result
+
+    def has(self, op_type: str, first_opset: int = 1) -> bool:
+        """Whether the reader knows an operator, which came with `first_opset`."""
+        return self.opset >= first_opset and op_type not in self.dialect.lacks
 
     def give(self, node: fx.Node, name: str) -> None:
         """Makes sure that `node` has a value called `name`, also where it is an input or another output too."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
@@ -12,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import fx
 
 from voxc.backends.onnx.builder import DTYPES, OnnxBuilder
+from voxc.backends.onnx.dialect import PLAIN, Dialect
 from voxc.backends.onnx.ops import LOWERINGS
 from voxc.compiler.errors import CompileError
 from voxc.compiler.program import Program
@@ -33,6 +35,14 @@ def unsupported(program: Program) -> list[fx.Node]:
     return [node for node in program.graph.nodes if node.op == "call_function" and node.target not in LOWERINGS]
 
 
+@dataclass(frozen=True)
+class Emitted:
+    """The files of an ONNX model, the main one first, and the FX node that each of its nodes came from, by name."""
+
+    files: list[Path]
+    origins: Mapping[str, fx.Node]
+
+
 def emit(program: Program, opset: int, path: Path) -> list[Path]:
     """Writes the program as a checked ONNX file; gives that file and, if one message cannot hold the weights, theirs.
 
@@ -40,7 +50,16 @@ def emit(program: Program, opset: int, path: Path) -> list[Path]:
         UnsupportedError: a node has no lowering; names it, its module and its source line.
         CompileError: what came out is not a valid model.
     """
-    build = lower(program, opset)
+    return write(program, opset, path).files
+
+
+def write(program: Program, opset: int, path: Path, dialect: Dialect = PLAIN) -> Emitted:
+    """The same in a dialect, telling where its nodes came from."""
+    build = lower(program, opset, dialect)
+    return Emitted(write_files(program, build, path), build.origins)
+
+
+def write_files(program: Program, build: OnnxBuilder, path: Path) -> list[Path]:
     used = {name for node in build.nodes for name in node.input}
     weights = {name: array for name, array in build.weights.items() if name in used}
     try:
@@ -48,7 +67,8 @@ def emit(program: Program, opset: int, path: Path) -> list[Path]:
             return write_external(program, build, weights, path)
         model = make_model(program, build, [numpy_helper.from_array(array, name) for name, array in weights.items()])
         onnx.checker.check_model(model, full_check=True)
-        model, _ = onnxsim.simplify(model, certify=False, skip_constant_folding=are_packed(weights.values()))
+        packed = are_packed(weights.values()) or are_rounded(build)
+        model, _ = onnxsim.simplify(model, certify=False, skip_constant_folding=packed)
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, RuntimeError) as error:
         raise CompileError(f"{program.name}: the ONNX graph is not valid: {error}") from error
@@ -61,10 +81,15 @@ def are_packed(weights: Iterable[Array]) -> bool:
     return any(array.dtype in PACKED for array in weights)
 
 
-def lower(program: Program, opset: int) -> OnnxBuilder:
+def are_rounded(build: OnnxBuilder) -> bool:
+    """Whether weights go through integers, which folding them would undo as well."""
+    return any(node.op_type == "QuantizeLinear" and node.input[0] in build.weights for node in build.nodes)
+
+
+def lower(program: Program, opset: int, dialect: Dialect = PLAIN) -> OnnxBuilder:
     """The nodes and weights of the program in ONNX."""
     names = [spec.name for spec in program.outputs]
-    build = OnnxBuilder(opset, dict(zip(program.results, names, strict=True)))
+    build = OnnxBuilder(opset, dict(zip(program.results, names, strict=True)), dialect)
     inputs = iter(program.inputs)
     for node in program.graph.nodes:
         build.node = node

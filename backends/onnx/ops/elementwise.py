@@ -23,7 +23,6 @@ UNARY = {
     aten.log.default: "Log",
     aten.logical_not.default: "Not",
     aten.neg.default: "Neg",
-    aten.reciprocal.default: "Reciprocal",
     aten.relu.default: "Relu",
     aten.sigmoid.default: "Sigmoid",
     aten.sin.default: "Sin",
@@ -79,13 +78,19 @@ def remainder(build: OnnxBuilder, node: fx.Node, x: fx.Node, divisor: float) -> 
     return build.op("Sub", x, build.op("Mul", whole, by))
 
 
+def reciprocal(build: OnnxBuilder, node: fx.Node, x: fx.Node) -> str:
+    if build.has("Reciprocal"):
+        return build.op("Reciprocal", x)
+    return build.op("Div", build.scalar(1, node.meta["val"].dtype), x)
+
+
 def leaky_relu(build: OnnxBuilder, node: fx.Node, x: fx.Node, slope: float) -> str:
     return build.op("LeakyRelu", x, alpha=float(slope))
 
 
 def gelu(build: OnnxBuilder, node: fx.Node, x: fx.Node, approximate: str) -> str:
     """x * (1 + erf(x / sqrt(2))) / 2: the operator of its own came with opset 20."""
-    if build.opset >= FIRST_GELU_OPSET:
+    if build.has("Gelu", FIRST_GELU_OPSET):
         return build.op("Gelu", x, approximate=approximate)
     if approximate != "none":
         raise build.refuse(f"approximate={approximate} needs opset {FIRST_GELU_OPSET}")
@@ -118,6 +123,7 @@ LOWERINGS: dict[object, Lowering] = {
     **{target: unary(op_type) for target, op_type in UNARY.items()},
     **{target: arithmetic(op_type) for target, op_type in ARITHMETIC.items()},
     **{target: comparison(op_type) for target, op_type in COMPARISON.items()},
+    aten.reciprocal.default: reciprocal,
     aten.remainder.Scalar: remainder,
     aten.leaky_relu.default: leaky_relu,
     aten.gelu.default: gelu,

@@ -7,6 +7,7 @@ from torch import fx
 
 from voxc.backends.onnx.builder import OnnxBuilder, Size
 from voxc.backends.onnx.lowering import Lowering
+from voxc.backends.onnx.ops.reduction import reduce
 
 aten = torch.ops.aten
 FIRST_LAYER_NORM_OPSET = 17
@@ -36,13 +37,13 @@ def layer_norm(
     build: OnnxBuilder, node: fx.Node, x: fx.Node, shape: list[int], weight: fx.Node, bias: fx.Node, epsilon: float
 ) -> list[str]:
     """Only the normalised output: the mean and deviation that ATen also gives serve training."""
-    if build.opset >= FIRST_LAYER_NORM_OPSET:
+    if build.has("LayerNormalization", FIRST_LAYER_NORM_OPSET):
         return [build.op("LayerNormalization", x, weight, bias, axis=-len(shape), epsilon=float(epsilon))]
     if len(shape) != 1:
         raise build.refuse(f"layer norm over {len(shape)} axes needs opset {FIRST_LAYER_NORM_OPSET}")
     dtype = x.meta["val"].dtype
-    centred = build.op("Sub", x, build.op("ReduceMean", x, axes=[-1], keepdims=1))
-    variance = build.op("ReduceMean", build.op("Mul", centred, centred), axes=[-1], keepdims=1)
+    centred = build.op("Sub", x, reduce(build, "ReduceMean", build.value(x), [-1], keep=True))
+    variance = reduce(build, "ReduceMean", build.op("Mul", centred, centred), [-1], keep=True)
     deviation = build.op("Sqrt", build.op("Add", variance, build.scalar(epsilon, dtype)))
     return [build.op("Add", build.op("Mul", build.op("Div", centred, deviation), weight), bias)]
 

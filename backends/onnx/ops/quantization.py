@@ -26,7 +26,17 @@ def dequantize_channels(build: OnnxBuilder, node: fx.Node, x: fx.Node, scale: fx
     """Runtimes look for a zero point also where it is zero."""
     given = x.meta["val"]
     zeros = build.constant(np.zeros(given.shape[axis], INTEGERS[given.dtype]))
-    return build.op("DequantizeLinear", x, scale, zeros, axis=axis)
+    stored = build.weights.get(build.value(x))
+    if stored is None or build.dialect.integer_weights:
+        return build.op("DequantizeLinear", x, scale, zeros, axis=axis)
+    steps = build.weights[build.value(scale)]
+    floats = stored * steps.reshape([-1 if place == axis else 1 for place in range(stored.ndim)])
+    named = f"{build.value(x)}_float"
+    build.weights[named] = floats.astype(np.float32)
+    if given.dtype is not torch.int8:
+        return named  # a bias
+    rounded = build.op("QuantizeLinear", named, scale, zeros, axis=axis)
+    return build.op("DequantizeLinear", rounded, scale, zeros, axis=axis)
 
 
 def parameters(build: OnnxBuilder, scale: float, zero_point: int, dtype: torch.dtype) -> tuple[str, str]:
