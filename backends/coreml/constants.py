@@ -19,8 +19,8 @@ NUMPY: dict[str, type[np.generic]] = {
 
 
 class Constants:
-    """Those of one function. `name` gives a new name; `grouped` is whether the system takes palettes with a rank, which
-    came with iOS 18.
+    """Those of one function. `name` gives a new name; `grouped` is whether the system takes scales and palettes by
+    groups, as iOS 18 and later do.
     """
 
     def __init__(self, name: Callable[[], str], grouped: bool) -> None:
@@ -56,11 +56,19 @@ class Constants:
         return self.put(weight.array.astype(NUMPY[wanted]))
 
     def affine(self, weight: Weight, wanted: str) -> Var:
+        """With a scale for each index of an axis, which iOS 18 and later take in the rank of the weight."""
         assert weight.scale is not None
+        scale: Array = weight.scale.astype(NUMPY[wanted])
+        stored = self.put(weight.array)
+        if self.grouped:
+            along = [1] * weight.array.ndim
+            along[weight.axis] = -1
+            return mb.constexpr_blockwise_shift_scale(
+                data=stored, scale=self.put(scale.reshape(along)), name=self.name()
+            )
         return mb.constexpr_affine_dequantize(
-            quantized_data=self.put(weight.array), zero_point=np.int8(0), axis=weight.axis,
-            scale=self.put(weight.scale.astype(NUMPY[wanted])), name=self.name(),
-        )  # fmt: skip
+            quantized_data=stored, zero_point=np.int8(0), axis=weight.axis, scale=self.put(scale), name=self.name()
+        )
 
     def palettized(self, array: Array, wanted: str) -> Var:
         """With one palette of 16 for the whole tensor."""

@@ -76,6 +76,8 @@ def test_equal_constants_are_stored_once(tmp_path: Path) -> None:
     package = emit(tmp_path, program_for(component_for(lambda x: (x + table) * (table - x), (4, 1))))
     (weights,) = package.rglob("weight.bin")
     assert 16_000 < weights.stat().st_size < 17_000
+    operations = read_program(package).main.block.operations
+    assert sum(each.type == "const" and each.attributes["val"].stored > 0 for each in operations) == 1
 
 
 def test_equal_programs_give_equal_bytes(tmp_path: Path) -> None:

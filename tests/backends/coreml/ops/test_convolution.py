@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tests.backends.coreml.harness import HALF, check
@@ -38,6 +40,21 @@ def test_along_one_axis(tmp_path: Path, geometry: str) -> None:
 @pytest.mark.parametrize("geometry", PLANES)
 def test_along_two_axes(tmp_path: Path, geometry: str) -> None:
     check(tmp_path, PLANES[geometry], (1, 2, 7, "T"))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 5), st.integers(1, 3), st.integers(0, 4), st.integers(1, 3), st.integers(0, 2), st.booleans())
+def test_any_geometry(
+    tmp_path_factory: pytest.TempPathFactory, taps: int, stride: int, padding: int, dilation: int, extra: int, up: bool
+) -> None:
+    if up:
+        assume(extra < max(stride, dilation) and 11 * stride + dilation * (taps - 1) + extra + 1 > 2 * padding)
+        layer: nn.Module = nn.ConvTranspose1d(
+            2, 3, taps, stride=stride, padding=padding, dilation=dilation, output_padding=extra
+        )
+    else:
+        layer = nn.Conv1d(2, 3, taps, stride=stride, padding=padding, dilation=dilation)
+    check(tmp_path_factory.mktemp("geometry"), layer, (1, 2, "T"))
 
 
 def test_in_float16_between_casts(tmp_path: Path) -> None:

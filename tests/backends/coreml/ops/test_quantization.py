@@ -39,10 +39,11 @@ class Layer(nn.Module):
         return integers(convolve(integers(x), weight, bias), 0.06)
 
 
+@pytest.mark.parametrize("deployment", ["iOS17", "iOS18"])
 @pytest.mark.parametrize("up", [False, True])
 @pytest.mark.parametrize(("plan", "tolerance"), [(FULL, 1e-5), (HALF, 1e-2)])
-def test_weights_of_int8(tmp_path: Path, up: bool, plan: PrecisionPlan, tolerance: float) -> None:
-    found = check(tmp_path, Layer(False, up), SHAPE, plan=plan, tolerance=tolerance)
+def test_weights_of_int8(tmp_path: Path, up: bool, plan: PrecisionPlan, tolerance: float, deployment: str) -> None:
+    found = check(tmp_path, Layer(False, up), SHAPE, plan=plan, tolerance=tolerance, deployment=deployment)
     assert found["conv_transpose" if up else "conv"] == {"w8": 1}
 
 
