@@ -15,7 +15,7 @@ from voxc.compiler.target import Target
 
 class MlxBackend(Backend):
     name: ClassVar[str] = "mlx"
-    emit_needs: ClassVar[tuple[Requirement, ...]] = (Requirement("mlx", "pip install 'voxc[apple]'"),)
+    emit_needs: ClassVar[tuple[Requirement, ...]] = (Requirement("mlx", "pip install 'voxc[mlx]'"),)
     run_needs: ClassVar[tuple[Requirement, ...]] = emit_needs
 
     def unsupported(self, program: Program) -> list[fx.Node]:

@@ -79,10 +79,10 @@ def channels_last(
     shape: Sequence[int],
 ) -> Value:  # fmt: skip
     """x [B, *S, I], weight [O, *K, I / groups]; gives `shape` [B, *S', O]."""
-    added = None if bias is None else build.value(bias)
-    if not transposed and is_pointwise(weight, geometry):
+    if not transposed and is_pointwise(weight, geometry) and (bias is None or build.constant_of(bias) is not None):
         matrix = Weight(weight.name, weight.array.reshape(weight.shape[0], -1))
-        return project(build, x, matrix, added)
+        return project(build, x, matrix, build.constant_of(bias))
+    added = None if bias is None else build.value(bias)
     if transposed:
         return deconvolve(build, x, weight, added, geometry, shape)
     if is_along_time(x, weight, geometry, shape):

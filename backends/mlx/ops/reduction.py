@@ -13,13 +13,14 @@ aten = torch.ops.aten
 
 
 def reduction(function: str) -> Lowering:
-    """No axes at all means every axis."""
+    """No axes at all means every axis. In float32 also where the result is float16: a sum need not fit into that."""
 
     def lower(build: MlxBuilder, node: fx.Node, x: fx.Node, axes: list[int] | None, keep: bool, _: object) -> Value:
-        value = build.value(x, build.dtype)
+        inside = "float32" if build.dtype == "float16" else build.dtype
+        value = build.value(x, inside)
         rank = len(value.shape)
         places = tuple(axis % rank for axis in axes or range(rank))
-        return build.call(function, value, axis=places, keepdims=keep)
+        return build.cast(build.call(function, value, axis=places, keepdims=keep, dtype=inside), build.dtype)
 
     return lower
 
