@@ -33,7 +33,8 @@ FIELDS = {
 }
 #: What stands for the model's own folder in the name of a file.
 MODEL_FOLDER = "@model_path/"
-MAX_ELEMENTS = 1 << 33
+#: Of a constant.
+MAX_ELEMENTS = 1 << 31
 
 
 class ProgramReader:

@@ -37,7 +37,8 @@ HELD = {
 }  # fmt: skip
 #: Types by the names that `cast` and its kind take.
 NAMES = {"fp16": "float16", "fp32": "float32", "fp64": "float64"}
-MAX_ELEMENTS = 1 << 31
+#: A tensor of a GiB; the largest in a voice's network has some 10 MiB.
+MAX_ELEMENTS = 1 << 28
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from voxc.backends.coreml.interpret.call import HELD, Call, TensorList, Value
+from voxc.backends.coreml.interpret.call import HELD, MAX_ELEMENTS, Call, TensorList, Value
 from voxc.backends.coreml.interpret.control import CONTROL
 from voxc.backends.coreml.interpret.kernels import EXACT, KERNELS
 from voxc.backends.coreml.mil import Argument, Block, Constant, Named, Operation
@@ -158,6 +158,9 @@ class Preparer:
     def step(self, operation: Operation, known: Mapping[str, Value | None]) -> Step:
         if operation.type != "const" and operation.type not in KERNELS and operation.type not in CONTROL:
             raise UnsupportedError(f"{operation.type} {operation.name}: the interpreter has no such operation")
+        for named in operation.outputs:
+            if (named.type.count or 0) > MAX_ELEMENTS:
+                raise BundleError(f"{operation.type} {operation.name}: gives {named.type}, larger than any tensor")
         arguments: dict[str, tuple[Value | Reference, ...]] = {
             key: (self.constant(value),) for key, value in operation.attributes.items() if key != "name"
         }

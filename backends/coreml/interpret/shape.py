@@ -227,11 +227,11 @@ def shape(call: Call) -> Tensor:
 
 def fill(call: Call) -> Tensor:
     sizes = call.bounded(call.ints("shape"))
-    return torch.full(sizes, call.number("value", 0.0), dtype=torch.float64).to(call.held())
+    return torch.full(sizes, call.number("value", 0.0), dtype=call.held())
 
 
 def fill_like(call: Call) -> Tensor:
-    return torch.full(call.tensor("ref_tensor").shape, call.number("value", 0.0)).to(call.held())
+    return torch.full(call.tensor("ref_tensor").shape, call.number("value", 0.0), dtype=call.held())
 
 
 def range_1d(call: Call) -> Tensor:

@@ -294,6 +294,15 @@ def test_a_result_that_is_not_what_the_program_says_is_refused(package: Path) ->
         run(package)
 
 
+def test_a_result_that_is_larger_than_any_is_refused_before_it_is_made(package: Path) -> None:
+    def change(model: Any) -> None:
+        operation_of(model, "conv").outputs[0].type.tensorType.dimensions[2].constant.size = 2**40
+
+    rewrite(package, change)
+    with pytest.raises(BundleError, match="conv mixed: gives .*, larger than any tensor"):
+        run(package)
+
+
 def test_a_block_that_gives_nothing_known_is_refused(package: Path) -> None:
     def change(model: Any) -> None:
         block_of(model).outputs[0] = "nobody"

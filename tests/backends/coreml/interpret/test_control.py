@@ -62,6 +62,27 @@ def test_lists_are_filled_in_loops() -> None:
     check(build, [2 * x[[3, 0, 1]], 2 * x[2]], x)
 
 
+def test_lists_grow_to_hold_what_is_scattered() -> None:
+    x = normal(0, 2, 3)
+
+    def build(a: object) -> object:
+        empty = mb.make_list(init_length=1, dynamic_length=True, elem_shape=(3,), dtype="fp32")
+        full = mb.list_scatter(ls=empty, indices=[3, 1], value=a)
+        return mb.list_gather(ls=full, indices=[0, 1, 3]), mb.expand_dims(x=mb.list_length(ls=full), axes=[0])
+
+    check(build, [torch.stack([torch.zeros(3), x[1], x[0]]), torch.tensor([4], dtype=torch.int32)], x)
+
+
+@pytest.mark.parametrize("index", [1, 4])
+def test_an_element_that_was_never_written_is_refused(index: int) -> None:
+    def build(a: object) -> object:
+        empty = mb.make_list(init_length=1, dynamic_length=True, elem_shape=(3,), dtype="fp32")
+        return mb.list_read(ls=mb.list_write(ls=empty, index=2, value=a), index=index)
+
+    with pytest.raises(BundleError, match="list_read .*: element .* (is read before it is written|of 3)"):
+        evaluate(build, normal(0, 3))
+
+
 def test_states_are_read_and_written_and_are_zero_at_first() -> None:
     @mb.program(
         input_specs=[mb.TensorSpec((3,), types.fp16), mb.StateTensorSpec((3,), types.fp16)],
