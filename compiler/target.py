@@ -65,6 +65,7 @@ class Target(BaseModel):
     work_items: int | None = Field(ge=1)
     sub_pixel: float | None = Field(ge=1)
     max_width: int | None = Field(default=None, ge=1)
+    fold_width: int | None = Field(default=None, ge=1)
     deployment: str | None = None
     compute_units: Literal["CPU_AND_NE", "CPU_AND_GPU", "ALL"] | None = None
     gates: tuple[GateText, ...]

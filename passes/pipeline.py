@@ -13,6 +13,7 @@ from voxc.passes.fold_flips import FoldFlips
 from voxc.passes.fold_heads import FoldHeads
 from voxc.passes.fold_time_into_rows import FoldTimeIntoRows
 from voxc.passes.fold_weight_norm import FoldWeightNorm
+from voxc.passes.fold_width import FoldWidth
 from voxc.passes.frame_rate_source_phase import FrameRateSourcePhase
 from voxc.passes.hoist_noise import HoistNoise
 from voxc.passes.share_equal_nodes import ShareEqualNodes
@@ -30,6 +31,7 @@ COMMON: tuple[Pass, ...] = (
     ChannelsLast(),
     AneLayout(),
     ChunkAttention(),
+    FoldWidth(),
     FoldHeads(),
     SubPixelUpsampling(),
 )

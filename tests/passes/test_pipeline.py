@@ -59,12 +59,13 @@ def test_the_whole_pipeline_on_rvc(synthesizer: Component, target: Target, dynam
             "sub_pixel": 2.0,
             "work_items": target.work_items if first else None,
             "batched_weights": True,
+            "fold_width": 600,
         }
     )
     idle = {"fold_time_into_rows"} if dynamic or not first else set()
     idle |= set() if layout == "channels_last" else {"channels_last", "sub_pixel_upsampling"}
     idle |= set() if layout == "channels_last" and not dynamic else {"fold_heads"}
-    idle |= set() if layout == "ane" else {"ane_layout", "chunk_attention"}
+    idle |= set() if layout == "ane" else {"ane_layout", "chunk_attention", "fold_width"}
     program = export(synthesizer, 30, dynamic)
     for compiler_pass in pipeline(target):
         result = compiler_pass(program, target)
