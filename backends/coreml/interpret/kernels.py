@@ -13,6 +13,7 @@ from voxc.backends.coreml.interpret import (
     recurrent,
     reduction,
     shape,
+    slices,
     spatial,
     state,
 )
@@ -29,11 +30,12 @@ KERNELS: Table = {
     **recurrent.TABLE,
     **reduction.TABLE,
     **shape.TABLE,
+    **slices.TABLE,
     **spatial.TABLE,
     **state.TABLE,
 }
 
-FAMILIES = (activation, elementwise, indexing, lists, quantization, reduction, shape, spatial, state)
-FAMILIES = (activation, elementwise, indexing, lists, quantization, reduction, shape, spatial, state)
+FAMILIES = (activation, elementwise, indexing, lists, quantization, reduction, shape, slices, spatial, state)
+FAMILIES = (activation, elementwise, indexing, lists, quantization, reduction, shape, slices, spatial, state)
 #: Those whose results are in float16 when their inputs are.
 EXACT: frozenset[str] = frozenset().union(*(family.EXACT for family in FAMILIES))
