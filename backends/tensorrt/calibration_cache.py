@@ -20,6 +20,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from voxc.backends.onnx.dialect import PLAIN, Dialect
 from voxc.backends.onnx.emitter import lower
 from voxc.compiler.calibration.ranges import calibrate, gives_floats, is_weight
 from voxc.compiler.errors import BundleError, CompileError, OutputError
@@ -118,7 +119,9 @@ def read_cache(path: Path) -> CalibrationCache:
     return CalibrationCache.parse(text, str(path))
 
 
-def calibrate_scales(program: Program, opset: int, samples: Iterable[Mapping[str, Array]]) -> dict[str, float]:
+def calibrate_scales(
+    program: Program, opset: int, samples: Iterable[Mapping[str, Array]], dialect: Dialect = PLAIN
+) -> dict[str, float]:
     """The scale of every float32 activation of the ONNX file that the program becomes, by its name there.
 
     `program` is in float32: a network with scales of its own (QuantizeLinear) has no use for a cache.
@@ -127,14 +130,14 @@ def calibrate_scales(program: Program, opset: int, samples: Iterable[Mapping[str
         QualityError: a node gives what is not a number.
         UnsupportedError: a node has no lowering.
     """
-    names = tensor_names(program, opset)
+    names = tensor_names(program, opset, dialect)
     ranges = calibrate(program, samples, "entropy", names)
     return {names[node]: scale_of(bounds) for node, bounds in ranges.items()}
 
 
-def tensor_names(program: Program, opset: int) -> dict[str, str]:
+def tensor_names(program: Program, opset: int, dialect: Dialect = PLAIN) -> dict[str, str]:
     """What float32 activations are called in the ONNX file, by node; of several nodes for one tensor, the first."""
-    values = lower(program, opset).values
+    values = lower(program, opset, dialect).values
     names: dict[str, str] = {}
     for node in program.graph.nodes:
         name = values.get(node)
