@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import fx
 
@@ -17,18 +19,19 @@ WIDE = "float32"
 
 def project(build: MlxBuilder, x: Value, weight: Weight, bias: Weight | None) -> Value:
     """x [..., I] times weights [..., O, I], and a bias. In groups they are stored like this, else as [..., I, O]."""
+    shape = (*x.shape[:-1], weight.shape[-2])
     packed = build.pack(weight)
     if packed is not None:
-        return project_packed(build, x, packed, bias)
+        return project_packed(build, x, packed, bias, shape)
     turned = build.store(Weight(weight.name, weight.array.swapaxes(-1, -2)))
     added = None if bias is None else build.store(bias)
     if added is not None and len(turned.shape) == 2:
-        return build.call("mx.addmm", added, x, turned)
+        return build.call("mx.addmm", added, x, turned, shape=shape)
     product = Call("@", (x, turned))
-    return build.result(product if added is None else Call("+", (product, added)))
+    return build.result(product if added is None else Call("+", (product, added)), shape)
 
 
-def project_packed(build: MlxBuilder, x: Value, packed: Packed, bias: Weight | None) -> Value:
+def project_packed(build: MlxBuilder, x: Value, packed: Packed, bias: Weight | None, shape: Sequence[int]) -> Value:
     """The product itself in float32, whatever comes and goes: MLX's kernel for CPUs adds up in the type that it is
     given, and takes forty times as long for float16."""
     scales, offsets = (Call(".astype", (each, Dtype(WIDE))) for each in (packed.scales, packed.offsets))
@@ -36,7 +39,7 @@ def project_packed(build: MlxBuilder, x: Value, packed: Packed, bias: Weight | N
     call = Call("mx.quantized_matmul", (build.cast(x, WIDE), packed.integers, scales, offsets), options)
     if bias is not None:
         call = Call("+", (call, build.store(bias, WIDE)))
-    return build.cast(build.result(call, dtype=WIDE), build.dtype)
+    return build.cast(build.result(call, shape, WIDE), build.dtype)
 
 
 def matmul(build: MlxBuilder, node: fx.Node, left: fx.Node, right: fx.Node) -> Value:
