@@ -53,13 +53,14 @@ class Target(BaseModel):
     backend: str
     machine: str | None
     opset: int | None = Field(ge=13)
-    layout: Literal["channels_first", "channels_last", "ane"]
+    layout: Literal["channels_first", "channels_last", "planar", "ane"]
     precisions: tuple[Policy, ...] = Field(min_length=1)
     scheme: Scheme | None
     absent: Mapping[Policy, str]
     arithmetic: Literal["float32", "float16"] = "float32"
     weights: Literal["channels", "grouped"] = "channels"
     batched_weights: bool = False
+    scans: bool = True
     segments: Literal["one", "several", "any"]
     threads: int | None = Field(ge=1)
     work_items: int | None = Field(ge=1)
@@ -68,6 +69,8 @@ class Target(BaseModel):
     fold_width: int | None = Field(default=None, ge=1)
     deployment: str | None = None
     compute_units: Literal["CPU_AND_NE", "CPU_AND_GPU", "ALL"] | None = None
+    tensorrt: str | None = Field(default=None, pattern=r"^\d+\.\d+(\.\d+)*$")
+    memory_mib: int | None = Field(default=None, ge=1)
     gates: tuple[GateText, ...]
     peaks: Peaks | None = None
 

@@ -16,8 +16,10 @@ from voxc.passes.fold_weight_norm import FoldWeightNorm
 from voxc.passes.fold_width import FoldWidth
 from voxc.passes.frame_rate_source_phase import FrameRateSourcePhase
 from voxc.passes.hoist_noise import HoistNoise
+from voxc.passes.planar_convolutions import PlanarConvolutions
 from voxc.passes.share_equal_nodes import ShareEqualNodes
 from voxc.passes.sub_pixel_upsampling import SubPixelUpsampling
+from voxc.passes.sums_as_products import SumsAsProducts
 
 COMMON: tuple[Pass, ...] = (
     HoistNoise(),
@@ -27,7 +29,9 @@ COMMON: tuple[Pass, ...] = (
     FrameRateSourcePhase(),
     FoldTimeIntoRows(),
     CleanUp(),
+    SumsAsProducts(),
     ShareEqualNodes(),
+    PlanarConvolutions(),
     ChannelsLast(),
     AneLayout(),
     ChunkAttention(),

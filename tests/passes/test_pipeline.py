@@ -48,6 +48,7 @@ def test_every_pass_lives_in_the_file_of_its_name() -> None:
         ("channels_last", False),
         ("channels_last", True),
         ("ane", False),
+        ("planar", False),
     ],
 )
 def test_the_whole_pipeline_on_rvc(synthesizer: Component, target: Target, dynamic: bool, layout: str) -> None:
@@ -60,12 +61,14 @@ def test_the_whole_pipeline_on_rvc(synthesizer: Component, target: Target, dynam
             "work_items": target.work_items if first else None,
             "batched_weights": True,
             "fold_width": 600,
+            "scans": layout != "planar",
         }
     )
     idle = {"fold_time_into_rows"} if dynamic or not first else set()
     idle |= set() if layout == "channels_last" else {"channels_last", "sub_pixel_upsampling"}
     idle |= set() if layout == "channels_last" and not dynamic else {"fold_heads"}
     idle |= set() if layout == "ane" else {"ane_layout", "chunk_attention", "fold_width"}
+    idle |= set() if layout == "planar" else {"planar_convolutions", "sums_as_products"}
     program = export(synthesizer, 30, dynamic)
     for compiler_pass in pipeline(target):
         result = compiler_pass(program, target)
