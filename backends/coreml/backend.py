@@ -33,11 +33,14 @@ class CoreMLBackend(Backend):
 
     def emit(self, program: Program, target: Target, directory: Path, lengths: Sequence[Program] = ()) -> Artifact:
         from voxc.backends.coreml import emitter, reader
+        from voxc.backends.coreml.package import read_program
 
         package = directory / f"{program.name}.mlpackage"
         files = emitter.emit(program, target, package, lengths)
-        system = reader.deployment_of(package)
-        return Artifact("mlpackage", files, reader.count_operators(package), f"{system}, {SYSTEMS[system]}")
+        program = read_program(package)
+        system = reader.deployment_of(program)
+        oldest = None if system is None else f"{system}, {SYSTEMS[system]}"
+        return Artifact("mlpackage", files, reader.count_operators(program), oldest)
 
     def load(self, file: Path, threads: int) -> Runner:
         """Core ML itself where it is, else the interpreter."""

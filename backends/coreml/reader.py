@@ -1,15 +1,12 @@
-"""What a package holds, read back from its files."""
+"""What a package holds, once it has been read back from its files."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from pathlib import Path
 
 from voxc.backends.coreml.metadata import DEPLOYMENT
-from voxc.backends.coreml.mil import Function, Operation
-from voxc.backends.coreml.package import read_program
-from voxc.compiler.errors import BundleError
+from voxc.backends.coreml.mil import Function, MilProgram, Operation
 
 QUANTIZE, DEQUANTIZE, CONSTANT, DECOMPRESSION = "quantize", "dequantize", "const", "constexpr_"
 #: What a weight that is decompressed so is called.
@@ -21,13 +18,13 @@ STORED = {
 SHORT = {"float16": "fp16", "float32": "fp32"}
 
 
-def count_operators(package: Path) -> Mapping[str, Mapping[str, int]]:
+def count_operators(program: MilProgram) -> Mapping[str, Mapping[str, int]]:
     """How many operators of each type in the default function compute in what: `{"conv": {"fp16": 72, "w8": 3}}`.
 
     `int8` stands between integers: all that it takes is dequantized, and what it gives is quantized. `w8` and `int4`
     take real activations and a weight of so many bits; operators on indices and truth values count as what these are.
     """
-    values = Values(read_program(package).main)
+    values = Values(program.main)
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for operation in values.operations:
         if operation.type != CONSTANT and not operation.type.startswith(DECOMPRESSION):
@@ -35,16 +32,9 @@ def count_operators(package: Path) -> Mapping[str, Mapping[str, int]]:
     return {name: dict(sorted(counts[name].items())) for name in sorted(counts)}
 
 
-def deployment_of(package: Path) -> str:
-    """The oldest system that runs the package, as `iOS17`; what the package itself says.
-
-    Raises:
-        BundleError: it does not say.
-    """
-    try:
-        return read_program(package).metadata[DEPLOYMENT]
-    except KeyError:
-        raise BundleError(f"{package}: does not say which system it needs; compile the voice again") from None
+def deployment_of(program: MilProgram) -> str | None:
+    """The oldest system that runs the package, as `iOS17`, where the package says it."""
+    return program.metadata.get(DEPLOYMENT)
 
 
 class Values:

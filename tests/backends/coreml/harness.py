@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tests.passes.harness import FRAMES, Shape, component_of
 from voxc.backends.coreml import emitter
 from voxc.backends.coreml.interpreter import Interpreter
+from voxc.backends.coreml.package import read_program
 from voxc.backends.coreml.reader import count_operators
 from voxc.compiler import ops  # noqa: F401, registers voxc's operators
 from voxc.compiler.plan import PrecisionPlan
@@ -80,4 +81,4 @@ def check(
     package = emit(folder, program, deployment)
     error = error_of(program, package, component.reference_inputs(FRAMES))
     assert error <= tolerance, f"off by {error:.3g}"
-    return {name: dict(counts) for name, counts in count_operators(package).items()}
+    return {name: dict(counts) for name, counts in count_operators(read_program(package)).items()}

@@ -39,7 +39,7 @@ def test_each_operator_computes_in_what_the_plan_says(tmp_path: Path) -> None:
     component = component_for(Layers(), SHAPE)
     program = program_for(component, PrecisionPlan(default="fp16", nodes={"mul": "fp32", "sin": "fp32"}))
     package = emit(tmp_path, program)
-    assert count_operators(package) == {
+    assert count_operators(read_program(package)) == {
         "add": {"fp16": 1},
         "cast": {"fp16": 2, "fp32": 1},  # the input and the sine become float16, the output float32
         "conv": {"fp16": 2},
@@ -48,6 +48,11 @@ def test_each_operator_computes_in_what_the_plan_says(tmp_path: Path) -> None:
         "sin": {"fp32": 1},
     }
     assert error_of(program, package, component.reference_inputs(FRAMES)) < 5e-3
+
+
+def test_a_value_is_cast_once(tmp_path: Path) -> None:
+    program = program_for(component_for(lambda x: torch.exp(x) + torch.tanh(x), SHAPE), HALF)
+    assert count_operators(read_program(emit(tmp_path, program)))["cast"] == {"fp16": 1, "fp32": 1}
 
 
 def test_an_island_is_worth_its_float32(tmp_path: Path) -> None:
