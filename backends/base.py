@@ -61,6 +61,7 @@ class Placement:
     """One operator of an artifact: where it is expected to run, and where that is not the best place, why and what
     would fix it. `macs` are its multiply-accumulates, `rule` is the key of the rule that says why. `generations` is
     where it is expected to run by generation of the hardware, if rules tell them apart; `where` is that of the first.
+    `sources` say what the rule rests on, for people.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Placement:
     macs: int
     rule: str = ""
     generations: Mapping[str, str] = field(default_factory=dict)
+    sources: tuple[str, ...] = ()
 
 
 class Runner(ABC):

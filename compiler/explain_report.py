@@ -17,12 +17,17 @@ def report(explanation: Explanation, brief: bool) -> list[object]:
     """A component: all operators, or with `brief` only kinds of those that are elsewhere; then the shares."""
     basis = PREDICTED if explanation.predicted else f"as measured on {explanation.basis}"
     rows = kinds(explanation) if brief else everything(explanation)
-    return [f"\n{explanation.component}: {basis}", *columns(rows), "", share_table(explanation)]
+    return [f"\n{explanation.component}: {basis}", *columns(rows), *sources(explanation), "", share_table(explanation)]
+
+
+def sources(explanation: Explanation) -> list[str]:
+    found = sorted({source for each in explanation.placements for source in each.sources})
+    return ["\nwhat the rules rest on:", *(f"  {source}" for source in found)] if found else []
 
 
 def everything(explanation: Explanation) -> list[tuple[str, ...]]:
     return [
-        ("where", "operator", "name", "million MACs", "why not elsewhere"),
+        ("where", "operator", "name", "million MACs", "why"),
         *((each.where, each.op, each.name, millions(each.macs), reason(each)) for each in explanation.placements),
     ]
 
@@ -34,7 +39,7 @@ def kinds(explanation: Explanation) -> list[tuple[str, ...]]:
         if each.why:
             groups.setdefault((each.where, each.op, reason(each)), []).append(each)
     return [
-        ("where", "operator", "how many", "million MACs", "why not elsewhere"),
+        ("where", "operator", "how many", "million MACs", "why"),
         *(
             (where, op, str(len(group)), millions(sum(each.macs for each in group)), why)
             for (where, op, why), group in groups.items()

@@ -83,11 +83,12 @@ class Rules(Record):
 
 @dataclass(frozen=True)
 class Verdict:
-    """Why an operation is not on the engine; `rule` is the key of the rule in residency.yaml."""
+    """Why an operation is not on the engine; `rule` and `sources` are keys of residency.yaml."""
 
     rule: str
     why: str
     fix: str
+    sources: tuple[str, ...]
 
 
 @functools.cache
@@ -117,11 +118,12 @@ def placements(package: Path, max_width: int | None, compute_units: str | None) 
     for operation in values.operations:
         verdicts = {each.name: judge(rules, each, operation, values) for each in rules.generations}
         where = {name: FALLBACK[compute_units] if found else ENGINE for name, found in verdicts.items()}
-        told = verdicts[first.name] or Verdict("", "", "")
+        told = verdicts[first.name] or Verdict("", "", "", rules.native.sources)
         places.append(
             Placement(
                 operation.name, operation.type, where[first.name], told.why, told.fix,
                 multiplications(operation, values), told.rule, where,
+                tuple(rules.sources[name] for name in told.sources),
             )
         )  # fmt: skip
     return tuple(places)
@@ -172,7 +174,7 @@ def judge(rules: Rules, generation: Generation, operation: Operation, values: Va
     """Why an operation is not expected on the engine, None if it is."""
     for rule in rules.elsewhere:
         if operation.type in rule.operations:
-            return Verdict("elsewhere", rule.why, rule.fix)
+            return Verdict("elsewhere", rule.why, rule.fix, rule.sources)
     if operation.type not in rules.native.operations:
         return verdict("unknown", rules.unknown)
     for value in values.activations(operation):
@@ -200,7 +202,7 @@ def too_large(rules: Rules, generation: Generation, operation: Operation, values
 
 
 def verdict(rule: str, reason: Reason, **numbers: object) -> Verdict:
-    return Verdict(rule, reason.why.format(**numbers), reason.fix)
+    return Verdict(rule, reason.why.format(**numbers), reason.fix, reason.sources)
 
 
 def multiplications(operation: Operation, values: Values) -> int:

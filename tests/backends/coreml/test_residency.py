@@ -146,6 +146,7 @@ def test_float32_is_elsewhere_and_constants_are_not_listed(tmp_path: Path) -> No
     (full,) = (each for each in explain(tmp_path / "full", module, (1, 2, 9), plan=FULL) if each.op == "conv")
     assert (half.where, half.why, half.fix) == ("ANE", "", "")
     assert (full.where, full.rule) == ("CPU", "types")
+    assert full.sources == tuple(load_rules().sources[name] for name in load_rules().types.sources)
     assert half.macs == full.macs == 2 * 7 * 2 * 3
     assert half.generations == {LATEST.name: "ANE", OLDEST.name: "ANE"}
 
