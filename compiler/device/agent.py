@@ -35,6 +35,7 @@ PROGRESS = "voxc-agent: "
 PASSED, FAILED = 0, 1
 TOLD_EVERY = 0.2  # seconds between two progress lines of one step
 HASHED_AT_ONCE = 1 << 20
+SYSFS = Path("/sys")
 
 Arrays = Dict[str, Any]
 Run = Callable[[Arrays], Arrays]
@@ -475,25 +476,43 @@ def system_name() -> str:
 
 
 def conditions() -> Dict[str, str]:
-    """What the OS tells of power mode, clocks and temperature right now."""
-    found = {}
-    if sys.platform == "darwin":
-        for line in said(["pmset", "-g"]).splitlines():
-            words = line.split()
-            if len(words) >= 2 and words[0] in ("lowpowermode", "powermode"):
-                found[words[0]] = words[1]
-        source = said(["pmset", "-g", "batt"]).split("'")
-        if len(source) > 1:
-            found["power_source"] = source[1]
-        return found
-    cpu = "/sys/devices/system/cpu/cpu0/cpufreq/"
-    found["governor"] = read(cpu + "scaling_governor")
-    found["cpu_clock_mhz"] = thousandths(read(cpu + "scaling_cur_freq"))
-    found["cpu_clock_max_mhz"] = thousandths(read(cpu + "scaling_max_freq"))
-    found["temperature_c"] = thousandths(read("/sys/class/thermal/thermal_zone0/temp"))
-    found["nvpmodel"] = " ".join(said(["nvpmodel", "-q"]).split())  # Jetson
-    found["throttled"] = said(["vcgencmd", "get_throttled"])  # Raspberry Pi
+    """What the OS tells of power mode, clocks and temperature right now; several values are those of several parts."""
+    found = mac_conditions() if sys.platform == "darwin" else linux_conditions()
     return {name: value for name, value in found.items() if value}
+
+
+def mac_conditions() -> Dict[str, str]:
+    found = {}
+    for line in said(["pmset", "-g"]).splitlines():
+        words = line.split()
+        if len(words) >= 2 and words[0] in ("lowpowermode", "powermode"):
+            found[words[0]] = words[1]
+    source = said(["pmset", "-g", "batt"]).split("'")
+    if len(source) > 1:
+        found["power_source"] = source[1]
+    return found
+
+
+def linux_conditions() -> Dict[str, str]:
+    cpu = "devices/system/cpu/cpufreq/policy*/scaling_"
+    return {
+        "governor": " ".join(tell_all(cpu + "governor")),
+        "cpu_clock_mhz": scaled(tell_all(cpu + "cur_freq"), 1e3),
+        "cpu_clock_max_mhz": scaled(tell_all(cpu + "max_freq"), 1e3),
+        "gpu_clock_mhz": scaled(tell_all("class/devfreq/*.g*/cur_freq"), 1e6),  # 57000000.gpu, 17000000.ga10b
+        "temperature_c": scaled(tell_all("class/thermal/thermal_zone*/temp"), 1e3),
+        "nvpmodel": " ".join(said(["nvpmodel", "-q"]).split()),  # Jetson
+        "throttled": said(["vcgencmd", "get_throttled"]),  # Raspberry Pi
+    }
+
+
+def tell_all(pattern: str) -> List[str]:
+    """What the files of sysfs that match say."""
+    return [text for text in (read(str(path)) for path in sorted(SYSFS.glob(pattern))) if text]
+
+
+def scaled(numbers: List[str], unit: float) -> str:
+    return " ".join(f"{int(number) / unit:g}" for number in numbers if number.isdigit())
 
 
 def read(path: str) -> str:
@@ -511,10 +530,6 @@ def said(command: List[str]) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.decode("utf-8", "replace").strip() if done.returncode == 0 else ""
-
-
-def thousandths(text: str) -> str:
-    return f"{int(text) / 1000.0:g}" if text.isdigit() else ""
 
 
 # The command ----------------------------------------------------------------------------------------------------------

@@ -76,12 +76,14 @@ class MeasureOptions:
     @property
     def arguments(self) -> list[str]:
         """The agent's options."""
-        given = {"--threads": self.threads, "--compute-units": self.compute_units}
+        given = {
+            "--threads": self.threads, "--compute-units": self.compute_units, "--runs": self.runs,
+            "--seconds": self.seconds,
+        }  # fmt: skip
         return [
-            *(part for name in self.components for part in ("--component", name)),
-            *(part for name, value in given.items() if value is not None for part in (name, str(value))),
-            "--runs", str(self.runs), "--seconds", str(self.seconds),
-        ]  # fmt: skip
+            *(f"--component={name}" for name in self.components),
+            *(f"{name}={value}" for name, value in given.items() if value is not None),
+        ]
 
 
 @dataclass(frozen=True)

@@ -130,5 +130,7 @@ def kill(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
 
 
 def printable(line: str) -> str:
-    """A line from somewhere else: no control characters, and of a bounded length."""
-    return "".join(character for character in line.strip() if character.isprintable())[:MOST_LINE]
+    """A line from somewhere else: no control characters, and of a bounded length. What runtimes say begins with who
+    says it and ends with what is wrong."""
+    plain = "".join(character for character in line.strip() if character.isprintable())
+    return plain if len(plain) <= MOST_LINE else f"{plain[: MOST_LINE // 2]} ... {plain[-MOST_LINE // 2 :]}"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -16,8 +18,9 @@ from typer.testing import Result
 from tests.compiler.device.conftest import edit_manifest, module_that
 from tests.compiler.device.server import Server
 from tests.conftest import Voxc
-from voxc.compiler.device.ssh import Address
-from voxc.compiler.errors import RecipeError
+from voxc.compiler.device.measure import MeasureOptions, measure_bundle
+from voxc.compiler.device.ssh import READY, Address
+from voxc.compiler.errors import DeviceError, RecipeError
 from voxc.compiler.manifest import MANIFEST_NAME, read_manifest
 
 Measure = Callable[..., Result]
@@ -171,23 +174,47 @@ def test_the_agent_fails(measure: Measure, bundle: Path, server: Server, script:
     assert check()
 
 
-# From the agent upwards to the process of sshd that serves the connection; without it the line is dead.
+# When the host has seen the progress: from the agent upwards to the process of sshd that serves the connection; without
+# it the line is dead.
 LOSE_LINE = """
 echo 'voxc-agent: synthesizer: timing, run 7' >&2
+read seen < {fifo}
 p=$$
-while [ "$(cat /proc/$p/comm)" != sshd ]; do p=$(awk '$1 == "PPid:" {print $2}' /proc/$p/status); done
+while [ "$(cat /proc/$p/comm)" != sshd ]; do p=$(awk '$1 == "PPid:" {{print $2}}' /proc/$p/status); done
 kill -9 $p
 sleep 60
 """
 
 
 @pytest.mark.skipif(not Path("/proc/self/comm").exists(), reason="finds sshd in /proc")
-def test_the_connection_breaks(measure: Measure, bundle: Path, server: Server, script: Callable[[str], Path]) -> None:
+def test_the_connection_breaks(bundle: Path, server: Server, script: Callable[[str], Path], tmp_path: Path) -> None:
     check = unharmed(bundle, server)
-    result = measure(python=script(LOSE_LINE))
-    assert result.exit_code == 3
-    assert "the connection broke at 'synthesizer: timing, run 7'" in complaint(result)
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    options = MeasureOptions(on=server.url, ssh_config=server.config, python=str(script(LOSE_LINE.format(fifo=fifo))))
+
+    keepers: list[int] = []
+
+    def report(message: str) -> None:
+        if message.endswith("timing, run 7"):
+            keepers.append(os.pidfd_open(keeper_of(server)))
+            fifo.write_text("seen")
+
+    with pytest.raises(DeviceError, match="the connection broke at 'synthesizer: timing, run 7'"):
+        measure_bundle(bundle, options, report)
+    assert select.select(keepers, [], [], 60)[0], "the device did not clean up"
     assert check()
+
+
+def keeper_of(server: Server) -> int:
+    """The shell on the device that holds the temporary directory."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            theirs = f"TMPDIR={server.temporary}".encode() in (process / "environ").read_bytes().split(b"\0")
+            command = (process / "cmdline").read_bytes()
+            if theirs and command.startswith(b"sh\0") and READY.encode() in command:
+                return int(process.name)
+    raise AssertionError("no keeper")
 
 
 @pytest.mark.parametrize("said", ["{", "hello", '{"agent": 2}', '{"agent": 1, "components": {}}'])

@@ -1,4 +1,4 @@
-"""MLX bundles through the agent: here, and behind ssh."""
+"""MLX and TFLite bundles through the agent: here, and behind ssh."""
 
 from __future__ import annotations
 
@@ -13,23 +13,36 @@ from tests.conftest import Voxc
 from voxc.compiler.device import agent
 from voxc.compiler.manifest import read_manifest
 
-pytestmark = pytest.mark.skipif(util.find_spec("mlx") is None, reason="mlx is not installed (pip install 'mlx[cpu]')")
+needs_mlx = pytest.mark.skipif(util.find_spec("mlx") is None, reason="mlx is not installed (pip install 'mlx[cpu]')")
+needs_tflite = pytest.mark.skipif(util.find_spec("ai_edge_litert") is None, reason="ai-edge-litert is not installed")
 
 TARGET = {"threads": None, "capabilities": {}}
 
 
-@pytest.fixture
-def bundle(voice_file: Path, tmp_path: Path) -> Path:
+def compiled_for(name: str, voice: Path, place: Path) -> Path:
     from voxc.compiler.driver import compile_voice
     from voxc.compiler.request import Request
     from voxc.compiler.target import load_targets
 
-    compile_voice(Request(voice_file, (load_targets()["apple-mlx"],), tmp_path / "voice", frames=10))
-    return tmp_path / "voice"
+    compile_voice(Request(voice, (load_targets()[name],), place, frames=10))
+    return place
 
 
-def test_measures_an_mlx_bundle_behind_ssh(voxc: Voxc, server: Server, bundle: Path) -> None:
+@needs_tflite
+def test_measures_a_tflite_bundle(voxc: Voxc, voice_file: Path, tmp_path: Path) -> None:
+    bundle = compiled_for("tflite-float32", voice_file, tmp_path / "voice")
+    result = voxc("measure", bundle, "--runs", 2, "--threads", 1)
+    assert result.exit_code == 0, result.stderr
+    (run,) = read_manifest(bundle).measurements.devices
+    assert run.runtime.keys() == {"ai_edge_litert", "numpy"}
+    assert run.settings == {"threads": 1}
+    assert run.components["synthesizer"].figures["snr"].value > 100
+
+
+@needs_mlx
+def test_measures_an_mlx_bundle_behind_ssh(voxc: Voxc, server: Server, voice_file: Path, tmp_path: Path) -> None:
     """The machine is no Mac: its figures are evidence of the host, and none of the device."""
+    bundle = compiled_for("apple-mlx", voice_file, tmp_path / "voice")
     before = read_manifest(bundle).measurements.components
     result = voxc("measure", bundle, "--on", server.url, "--ssh-config", server.config, "--python", sys.executable,
                   "--runs", 2)  # fmt: skip
@@ -46,6 +59,7 @@ def test_measures_an_mlx_bundle_behind_ssh(voxc: Voxc, server: Server, bundle: P
     assert not list(server.temporary.iterdir())
 
 
+@needs_mlx
 def test_settings_are_those_of_mlx() -> None:
     assert agent.Mlx(TARGET, None, "CPU_ONLY").settings == {"device": "cpu"}
     with pytest.raises(agent.SettingError, match="compute units ALL: MLX has CPU_ONLY, CPU_AND_GPU"):
@@ -54,6 +68,7 @@ def test_settings_are_those_of_mlx() -> None:
         agent.Mlx(TARGET, 2, None)
 
 
+@needs_mlx
 @pytest.mark.skipif(sys.platform == "darwin", reason="has a GPU")
 def test_a_gpu_that_is_not_there_is_refused() -> None:
     with pytest.raises(agent.SettingError, match="MLX has no GPU on this machine"):
