@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from voxc.backends.coreml.interpret.call import HELD, MAX_ELEMENTS, Call, TensorList, Value
+from voxc.backends.coreml.interpret.call import HELD, MAX_ELEMENTS, Call, Kernel, TensorList, Value
 from voxc.backends.coreml.interpret.control import CONTROL
+from voxc.backends.coreml.interpret.integers import DEQUANTIZERS, Dequantized, on_integers, product
 from voxc.backends.coreml.interpret.kernels import EXACT, KERNELS
 from voxc.backends.coreml.mil import Argument, Block, Constant, Named, Operation
 from voxc.compiler.errors import BundleError, UnsupportedError
@@ -34,13 +35,14 @@ class Reference:
 @dataclass(frozen=True)
 class Step:
     """One operation that is left to run, its constant arguments in place. `frees` are the values that nothing reads
-    afterwards.
+    afterwards. `kernel` is there if it is not the operation's usual one.
     """
 
     operation: Operation
     arguments: Mapping[str, tuple[Value | Reference, ...]]
     routines: tuple[Routine, ...] = ()
     frees: tuple[str, ...] = ()
+    kernel: Kernel | None = None
 
     def run(self, values: Values) -> None:
         """Puts the results beside what is in `values`."""
@@ -51,7 +53,8 @@ class Step:
                 for parameter, arguments in self.arguments.items()
             },
         )
-        for named, result in zip(self.operation.outputs, evaluate(call, self.routines, values), strict=True):
+        results = evaluate(call, self.kernel, self.routines, values)
+        for named, result in zip(self.operation.outputs, results, strict=True):
             values[named.name] = result
         for name in self.frees:
             values.pop(name, None)
@@ -79,7 +82,7 @@ class Routine:
         return self.run(ChainMap(own, outer))
 
 
-def evaluate(call: Call, routines: Sequence[Routine], values: Values) -> list[Value]:
+def evaluate(call: Call, kernel: Kernel | None, routines: Sequence[Routine], values: Values) -> list[Value]:
     """The results of an operation, rounded to float16 where they are of that type.
 
     Raises:
@@ -90,7 +93,7 @@ def evaluate(call: Call, routines: Sequence[Routine], values: Values) -> list[Va
         if kind in CONTROL:
             results = list(CONTROL[kind](call, [partial(routine.run_within, values) for routine in routines]))
         else:
-            given = KERNELS[kind](call)
+            given = (kernel or KERNELS[kind])(call)
             results = [given] if isinstance(given, Tensor | TensorList) else list(given)
     except (RuntimeError, IndexError, ValueError, TypeError) as error:
         raise call.wrong(str(error).partition("\n")[0]) from error
@@ -140,8 +143,13 @@ class Preparer:
         own = {named.name for named in arguments}
         known.update(dict.fromkeys(own))
         steps: list[Step] = []
+        made: dict[str, Dequantized] = {}
         for operation in block.operations:
             step = self.step(operation, known)
+            if operation.type in DEQUANTIZERS:
+                made[operation.name] = Dequantized(operation, step.arguments)
+            if (whole := on_integers(operation, step.arguments, made)) is not None:
+                step = Step(operation, whole, kernel=product)
             results: Sequence[Value | None] = [None] * len(operation.outputs)
             if operation.type.startswith(FOLDED) and not references(step.arguments):
                 results = self.folded(step)
@@ -227,11 +235,14 @@ def read_by(step: Step) -> Iterator[str]:
 
 
 def with_frees(steps: list[Step], own: set[str], outputs: Sequence[Value | Reference]) -> list[Step]:
-    """The steps, each freeing the block's own values that no later one reads."""
+    """The steps that something needs, each freeing the block's own values that no later one reads."""
     needed = {one.name for one in outputs if isinstance(one, Reference)}
     ready: list[Step] = []
     for step in reversed(steps):
-        touched = {*read_by(step), *(named.name for named in step.operation.outputs)}
-        ready.append(Step(step.operation, step.arguments, step.routines, tuple(sorted((touched & own) - needed))))
+        gives = {named.name for named in step.operation.outputs}
+        if gives and not gives & needed and not step.routines:
+            continue
+        touched = {*read_by(step), *gives}
+        ready.append(replace(step, frees=tuple(sorted((touched & own) - needed))))
         needed |= touched
     return ready[::-1]
