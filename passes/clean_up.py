@@ -94,11 +94,20 @@ def fold_constants(editor: GraphEditor, most_bytes: int) -> int:
         value = values[node]
         used = any(user not in values for user in node.users)
         if isinstance(value, Tensor) and used:
-            editor.replace(node, editor.add_weight(f"folded_{node.name}", value.clone()))
+            editor.replace(node, editor.add_weight(folded_key(editor, node), value.clone()))
     for node in reversed(folded):
         if not node.users:
             editor.graph.erase_node(node)
     return sum(node._erased for node in folded)
+
+
+def folded_key(editor: GraphEditor, node: fx.Node) -> str:
+    """What to call the value of a node: after the weight that it is made of, if that is a single one."""
+    sources, left = set(), [node]
+    while left:
+        for source in left.pop().all_input_nodes:
+            (sources.add if source.op == "placeholder" else left.append)(source)
+    return f"{editor.weight_key(sources.pop())}_folded" if len(sources) == 1 else f"folded_{node.name}"
 
 
 def is_foldable(node: fx.Node, values: dict[fx.Node, Any], most_bytes: int) -> bool:

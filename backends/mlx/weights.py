@@ -14,7 +14,7 @@ from voxc.compiler.tensor import Array
 #: Sizes of the groups that share a scale, in order of preference: MLX's own default, and what narrower layers allow.
 GROUP_SIZES = (64, 32)
 #: Marks of voxc's own passes in the names of weights, of which people need not know.
-MARKS = ("_channels_last", "_reordered", "_rows", "_float16")
+MARKS = ("_channels_last", "_reordered", "_rows", "_float16", "_folded", "_heads")
 
 
 @dataclass(frozen=True)
