@@ -48,9 +48,7 @@ class Weight:
         front = int(np.prod(self.shape[: self.axis]))
         fronts = np.cumprod([1, *moved.shape[:-1]]).tolist()
         places = [
-            axis
-            for axis, size in enumerate(moved.shape)
-            if fronts[axis] == front and size == self.shape[self.axis] and (size > 1 or axis == self.axis)
+            axis for axis, size in enumerate(moved.shape) if fronts[axis] == front and size == self.shape[self.axis]
         ]
         if places:
             return replace(self, array=moved, axis=places[0])
