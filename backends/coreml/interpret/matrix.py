@@ -42,10 +42,10 @@ def conv_transpose(call: Call) -> Tensor:
         0 <= amount < max(stride, dilation) for amount, stride, dilation in zip(extra, strides, dilations, strict=True)
     ):
         return TRANSPOSED[axes](x, weight, call.optional("bias"), strides, before, extra, groups, dilations)
-    full = TRANSPOSED[axes](x, weight, call.optional("bias"), strides, 0, 0, groups, dilations)
-    for axis, (low, high) in enumerate(zip(before, after, strict=True)):
-        full = full.narrow(2 + axis, low, full.shape[2 + axis] - low - high)
-    return full
+    full = TRANSPOSED[axes](x, weight, None, strides, 0, 0, groups, dilations)
+    full = F.pad(full, [-cut for axis in reversed(range(axes)) for cut in cuts[2 * axis : 2 * axis + 2]])
+    bias = call.optional("bias")
+    return full if bias is None else full + bias.reshape(-1, *[1] * axes)
 
 
 def transposed_cuts(call: Call, x: Tensor, sizes: list[int], strides: list[int]) -> list[int]:
@@ -58,7 +58,7 @@ def transposed_cuts(call: Call, x: Tensor, sizes: list[int], strides: list[int])
     if kind == "same":
         target = wanted or [x.shape[2 + axis] * strides[axis] for axis in range(axes)]
         totals = [size - kept for size, kept in zip(sizes, target, strict=True)]
-        return [cut for total in totals for cut in (total // 2, total - total // 2)]
+        return [cut for total in totals for cut in (max(0, total) // 2, total - max(0, total) // 2)]
     cuts = call.ints("pad", [0] * 2 * axes) if kind == "custom" else [0] * 2 * axes
     if len(cuts) != 2 * axes or kind not in ("custom", "valid"):
         raise call.wrong(f"padding {kind} {cuts}")

@@ -102,6 +102,39 @@ def test_a_transposed_convolution_keeps_to_its_output_shape(seed: int, stride: i
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("axes", [1, 2])
+@pytest.mark.parametrize(("kernel", "stride"), [(4, 2), (5, 2), (3, 1), (2, 3)])
+def test_a_transposed_convolution_of_the_same_size_is_cut_in_the_middle(axes: int, kernel: int, stride: int) -> None:
+    x, weight = signals(0, axes, 5), normal(1, 4, 3, *[kernel] * axes)
+    if kernel < stride:
+        expected = TRANSPOSED[axes](x, weight, None, stride, 0, stride - kernel)
+    else:
+        expected = TRANSPOSED[axes](x, weight, None, stride)
+        for axis in range(2, 2 + axes):
+            expected = expected.narrow(axis, (kernel - stride) // 2, 5 * stride)
+    check(
+        lambda a: mb.conv_transpose(x=a, weight=weight.numpy(), strides=[stride] * axes, pad_type="same"),
+        expected,
+        x,
+        tolerance=1e-4,
+    )
+
+
+def test_an_output_shape_is_for_every_axis() -> None:
+    x, weight, bias = signals(0, 2, 5), normal(1, 4, 3, 4, 4), normal(2, 3)
+    whole = F.conv_transpose2d(x, weight, None, (2, 3))  # 12 by 16
+    expected = F.pad(whole[:, :, 1:], (0, 4)) + bias[:, None, None]
+    check(
+        lambda a: mb.conv_transpose(
+            x=a, weight=weight.numpy(), bias=bias.numpy(), strides=[2, 3], pad_type="custom", pad=[1, 0, 0, 0],
+            output_shape=list(expected.shape),
+        ),
+        expected,
+        x,
+        tolerance=1e-4,
+    )  # fmt: skip
+
+
 def test_products_in_float16_are_summed_in_float32() -> None:
     x, weight = normal(0, 1, 64, 20).half(), normal(1, 8, 64, 3).half()
     expected = F.conv1d(x.float(), weight.float()).half()
