@@ -220,8 +220,9 @@ class DeviceComponent(Record):
 
 class DeviceRun(Record):
     """One run of `voxc measure`. `host` is what the machine calls itself, `runtime` the packages and their versions,
-    `settings` threads or compute units, `conditions` what the OS told of power and clocks after the last run. The
-    evidence is `device` where the machine is one of the target's, and else `host`."""
+    `settings` threads or compute units, `conditions` what the OS told of power and clocks after the last run,
+    `peak_memory` the most that the agent held. The evidence is `device` where the machine is one of the target's, and
+    else `host`."""
 
     created: str
     host: str
@@ -230,6 +231,7 @@ class DeviceRun(Record):
     conditions: Mapping[str, str]
     runtime: Mapping[str, str]
     settings: Mapping[str, str | int]
+    peak_memory: Figure
     components: Mapping[str, DeviceComponent]
 
 

@@ -144,10 +144,10 @@ def device_summary(run: DeviceRun) -> list[object]:
     """What `voxc measure` found."""
     machine = run.machine
     what = ", ".join(part for part in (machine.model, machine.cpu, f"{machine.cores} cores", machine.system) if part)
-    said = ", ".join(f"{name} {value}" for name, value in run.conditions.items())
+    said = ", ".join([f"peak memory {told(run.peak_memory)}", *map(" ".join, run.conditions.items())])
     return [
         f"{run.host}: {what}",
-        *([said] if said else []),
+        said,
         table("", ("component", "figure", "value", "evidence", "how"), device_rows(run)),
     ]
 
@@ -200,7 +200,8 @@ def rated(name: str, figure: Figure) -> str:
 def speed(figures: Mapping[str, Figure]) -> str:
     latency = figures["latency_median"]
     if latency.value is None:
-        return f"latency {latency.how}"
+        estimate = figures.get("latency_estimate")
+        return f"latency {latency.how}" + (f"; {told(estimate)} by its peaks, an estimate" if estimate else "")
     rate = figures["real_time_factor"].value
     return f"{told(latency)}, real-time factor {rate:.3g}, {told(figures['speedup'])} PyTorch eager"
 

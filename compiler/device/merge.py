@@ -41,6 +41,12 @@ def device_run(manifest: Manifest, report: AgentReport, created: str) -> DeviceR
         conditions=report.conditions,
         runtime=report.runtime,
         settings=report.settings,
+        peak_memory=Figure(
+            value=float(f"{report.peak_memory_mib:.6g}"),
+            unit="MiB",
+            evidence=evidence,
+            how=f"{how}; largest resident set of the agent, one component at a time",
+        ),
         components={
             name: DeviceComponent(
                 figures=figures(manifest.component(name), found, seconds, how, evidence), placements=found.placements

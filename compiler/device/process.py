@@ -108,18 +108,41 @@ class Listener(threading.Thread):
 @contextlib.contextmanager
 def running(command: Sequence[str], output: IO[bytes]) -> Iterator[subprocess.Popen[str]]:
     """A process in a group of its own, so that Ctrl-C is ours to handle; it is killed if it outlives the block."""
+    process = None
     try:
-        process = subprocess.Popen(
+        with interrupts_later():
+            process = start(command, output)
+        yield process
+    finally:
+        if process is not None:
+            kill(process)
+            process.wait()
+
+
+def start(command: Sequence[str], output: IO[bytes]) -> subprocess.Popen[str]:
+    try:
+        return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.PIPE, text=True, errors="replace",
             start_new_session=True,
         )  # fmt: skip
     except OSError as error:
         raise MissingRuntimeError(f"cannot run {command[0]}: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def interrupts_later() -> Iterator[None]:
+    """Ctrl-C within the block is Ctrl-C at its end: a process that is half started has nobody yet who would end it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: caught.append(number))
     try:
-        yield process
+        yield
     finally:
-        kill(process)
-        process.wait()
+        signal.signal(signal.SIGINT, before)
+    if caught:
+        raise KeyboardInterrupt
 
 
 def kill(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:

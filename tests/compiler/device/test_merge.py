@@ -64,6 +64,7 @@ def test_figures_say_how_they_were_obtained(compiled: Path) -> None:
     assert figures["real_time_factor"].value == pytest.approx(0.1)  # 30 ms for 30 frames of 100 a second
     assert figures["max_abs_error"].unit == "full scale"
     assert run.conditions == {"governor": "performance"}
+    assert (run.peak_memory.value, run.peak_memory.unit) == (100.0, "MiB")
 
 
 def test_placements_and_cost_shares_are_kept(compiled: Path) -> None:

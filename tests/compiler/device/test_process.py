@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import signal
 import sys
 
 import pytest
 
-from voxc.compiler.device.process import MOST_LINE, Deadline, Outcome, printable, watch
+from voxc.compiler.device.process import MOST_LINE, Deadline, Outcome, interrupts_later, printable, watch
 from voxc.compiler.device.report import read_answer
 from voxc.compiler.errors import DeviceError, MissingRuntimeError
 
@@ -36,6 +37,16 @@ def test_a_deadline_covers_all_that_is_done_in_it() -> None:
     assert deadline.left == 0
     with pytest.raises(DeviceError, match="took longer"):
         watch(["sleep", "60"], deadline, print)
+
+
+def test_an_interrupt_waits_until_there_is_something_to_end() -> None:
+    done = []
+    with pytest.raises(KeyboardInterrupt), interrupts_later():
+        signal.raise_signal(signal.SIGINT)
+        done.append("started")
+    assert done == ["started"]
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
 
 
 def test_what_comes_from_elsewhere_does_not_steer_the_terminal() -> None:
