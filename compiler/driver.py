@@ -48,6 +48,7 @@ from voxc.compiler.target import Target
 from voxc.compiler.tensor import Array, write_npz
 from voxc.compiler.voice_files import VoiceFiles, demo_sample, find_voice
 from voxc.passes.pipeline import pipeline
+from voxc.passes.quantizable import moves
 
 # What a correct lowering reaches with room to spare, and a wrong one does not: in float32, with weights in fp16, with
 # arithmetic in float16, and with weights of four bits, whose worth only the gates on a conversion tell.
@@ -192,7 +193,7 @@ class Job:
             CompileError: the passes leave another graph at that length.
         """
         program = self.run_passes(part)
-        if program.compute_nodes() != planned.compute_nodes():
+        if layers(program) != layers(planned):
             raise CompileError(
                 f"{self.target.name}: {program.name} at {program.frames} frames is another graph than at "
                 f"{planned.frames}; compile the two by themselves"
@@ -349,6 +350,12 @@ class Job:
             seconds_of_audio=part.program.frames / part.component.frame_rate,
             tick=lambda detail: self.report(f"{step}, {detail}"),
         )  # fmt: skip
+
+
+def layers(program: Program) -> list[str]:
+    """The nodes that compute something, by name: what a plan is for. What moves values about may differ by length."""
+    computing = set(program.compute_nodes())
+    return [node.name for node in program.graph.nodes if node.name in computing and not moves(node)]
 
 
 def segment_of(request: Request, voice: VoiceModel, default: float) -> tuple[int, str]:

@@ -59,9 +59,10 @@ class FoldWidth(Pass):
                 f"{told} stay one row: rows of {target.fold_width} would overlap by more than {self.most_overlap:.0%}"
             )
             return PassResult(program, False, (note,))
+        shape = f"{rows.count} rows of {rows.width * tail.longest // tail.base}"
         Folding(editor, tail, rows).rewrite()
-        note = f"{told} as {rows.count} rows of {rows.width * tail.longest // tail.base}, overlapping by {rows.halo} of"
-        return PassResult(editor.finish(), True, (f"{note} {tail.base} samples",))
+        note = f"{told} as {shape}, overlapping by {rows.halo} of {tail.base} samples"
+        return PassResult(editor.finish(), True, (note,))
 
     def choose_rows(self, tail: Tail, most: int) -> Rows | None:
         """As few rows as are short enough; None if the overlap would cost too much before they are."""
@@ -188,7 +189,8 @@ def reach_of(node: fx.Node, before: int) -> int:
 
 
 class Folding:
-    """The rewriting of a tail into rows."""
+    """The rewriting of a tail into rows. Its calls stay the nodes that they are, by whose names a plan knows them: at
+    another length there are more rows or fewer, and the same calls."""
 
     def __init__(self, editor: GraphEditor, tail: Tail, rows: Rows) -> None:
         self.editor = editor
@@ -198,21 +200,23 @@ class Folding:
 
     def rewrite(self) -> None:
         inside = set(self.tail.nodes)
+        lengths = {node: length_of(node) for node in self.tail.nodes}
+        entering = {node: [each for each in signals(node) if each not in inside] for node in self.tail.nodes}
         for node in self.tail.nodes:
             with self.editor.before(node):
-                for signal in signals(node):
+                for signal in entering[node]:
                     if signal not in self.folded:
                         self.folded[signal] = self.fold(signal)
-                args, kwargs = fx.map_arg((node.args, node.kwargs), lambda each: self.folded.get(each, each))
-                assert callable(node.target)
-                self.folded[node] = self.editor.call(node.target, *args, **kwargs)
+            for signal in entering[node]:
+                node.replace_input_with(signal, self.folded[signal])
+            self.editor.infer(node)
         for node in self.tail.nodes:
-            if any(user not in inside for user in node.users):
+            leaving = [user for user in node.users if user not in inside]
+            if leaving:
                 with self.editor.before(node.next):
-                    joined = self.unfold(self.folded[node], length_of(node))
-                node.replace_all_uses_with(joined, delete_user_cb=lambda user: user not in inside)
-        for node in reversed(self.tail.nodes):
-            self.editor.graph.erase_node(node)
+                    joined = self.unfold(node, lengths[node])
+                for user in leaving:
+                    user.replace_input_with(node, joined)
         self.editor.modified = True
 
     def fold(self, signal: fx.Node) -> fx.Node:

@@ -80,10 +80,15 @@ class GraphEditor:
         assert self.place is not None, "call() needs an enclosing before()"
         node = self.graph.call_function(target, args, kwargs)
         node.meta.update({key: self.place.meta[key] for key in ORIGIN if key in self.place.meta})
-        fake_args, fake_kwargs = fx.map_arg((args, kwargs), lambda argument: argument.meta["val"])
-        with self.fake_mode, enable_python_dispatcher():  # which keeps symbolic sizes symbolic
-            node.meta["val"] = target(*fake_args, **fake_kwargs)
+        self.infer(node)
         return node
+
+    def infer(self, node: fx.Node) -> None:
+        """Gives a call the fake value that follows from its operands."""
+        assert callable(node.target)
+        args, kwargs = fx.map_arg((node.args, node.kwargs), lambda argument: argument.meta["val"])
+        with self.fake_mode, enable_python_dispatcher():  # which keeps symbolic sizes symbolic
+            node.meta["val"] = node.target(*args, **kwargs)
 
     def replace(self, node: fx.Node, replacement: fx.Node) -> None:
         node.replace_all_uses_with(replacement)

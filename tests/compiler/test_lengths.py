@@ -15,7 +15,7 @@ from voxc.compiler.errors import RecipeError, TensorError
 from voxc.compiler.manifest import read_manifest
 from voxc.compiler.request import Request
 from voxc.compiler.runtime.component import load_component, run_component
-from voxc.compiler.target import Target
+from voxc.compiler.target import Target, load_targets
 from voxc.compiler.tensor import Array, TensorSpec
 
 needs_coreml = pytest.mark.skipif(
@@ -42,6 +42,19 @@ def test_a_package_takes_each_length_and_no_other(voxc: Voxc, voice_file: Path, 
         assert found.shape == component.outputs[0].bind(frames).shape
     with pytest.raises(TensorError):
         run_component(runner, component, quiet(component.inputs, 9))
+
+
+@needs_coreml
+def test_rows_of_each_length_are_a_package(voice_file: Path, tmp_path: Path) -> None:
+    """Signals fold into more rows where segments are longer, or into none; the plan is one."""
+    narrow = load_targets()["apple-ane"].model_copy(update={"fold_width": 650})
+    request = Request(voice_file, (narrow,), tmp_path / "bundle", frames=40, lengths=(24, 12), convert=False)
+    ((_, manifest),) = compile_voice(request)
+    (component,) = manifest.build.components
+    folded = next(done for done in component.passes if done.name == "fold_width")
+    assert "1600 samples as 3 rows" in folded.notes[0]
+    figures = manifest.measurements.components["synthesizer"].figures
+    assert min(figures[name].value for name in ("snr", "snr_24_frames", "snr_12_frames")) > 30
 
 
 def quiet(specs: tuple[TensorSpec, ...], frames: int) -> dict[str, Array]:
