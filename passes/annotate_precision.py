@@ -21,7 +21,7 @@ from voxc.compiler.plan import Policy, Precision, PrecisionPlan
 from voxc.compiler.program import Program, call_arguments, module_path
 from voxc.compiler.target import Target
 from voxc.passes.base import Pass, PassResult
-from voxc.passes.precision_rules import attention, choices, complete, has_weight, is_weight, phases, protected
+from voxc.passes.precision_rules import attention, choices, complete, has_weight, is_weight, islands, protected
 from voxc.passes.quantizable import Operands, follows, has_kernel, is_pointwise, operands
 
 #: What a search decides starts as.
@@ -81,7 +81,7 @@ class Layers:
         self.halves = target.arithmetic == "float16"
         self.rest: Precision = "fp16" if self.halves and policy != "fp32" else "fp32"
         self.protected = protected(program)
-        self.islands = phases(program) if self.halves else {}
+        self.islands = islands(program) if self.halves else {}
         self.floats: dict[str, Precision] = dict.fromkeys(self.islands, "fp32")
         calls = [node for node in program.graph.nodes if node.op == "call_function"]
         self.calls = {node.name: node for node in calls}

@@ -103,7 +103,8 @@ def fold_constants(editor: GraphEditor, most_bytes: int) -> int:
 
 def folded_key(editor: GraphEditor, node: fx.Node) -> str:
     """What to call the value of a node: after the weight that it is made of, if that is a single one."""
-    sources, left = set(), [node]
+    sources: set[fx.Node] = set()
+    left = [node]
     while left:
         for source in left.pop().all_input_nodes:
             (sources.add if source.op == "placeholder" else left.append)(source)

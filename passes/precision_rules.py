@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 import torch
 from torch import fx
 
 from voxc.compiler.plan import Precision
-from voxc.compiler.program import Program
-from voxc.passes.quantizable import aten, follows, has_kernel, is_add, moves, operands, sources, uses
+from voxc.compiler.program import Program, call_arguments
+from voxc.passes.quantizable import aten, follows, has_kernel, is_add, is_float, moves, operands, sources, uses
 
 #: What they are given must be exact to a small part of a cycle, or of a whole number, however large it is.
 PHASE = {
@@ -26,6 +28,7 @@ STATISTICS = {
         "computes the statistics of a normalisation",
     ),
 }  # fmt: skip
+GOES_ON = frozenset({aten.sum.dim_IntList, aten.topk.default, operator.getitem})
 PROJECTIONS = frozenset(
     {aten.convolution.default, torch.ops.voxc.conv_channels_last.default, aten.addmm.default, aten.mm.default,
      aten.linear.default}
@@ -51,6 +54,36 @@ def phases(program: Program) -> dict[str, str]:
             for source in closure([node], lambda each: each.all_input_nodes):
                 reasons.setdefault(source.name, f"leads to a {kind}, which needs float32")
     return calls_among(program, reasons)
+
+
+def islands(program: Program) -> dict[str, str]:
+    """The calls that compute in float32 where all others do in float16, each with the reason: phases, and what goes
+    with numbers that float16 does not have, from the layers before it to those behind it.
+
+    Where such a number keeps something away from zero, float16 would divide by that zero.
+    """
+    reasons = phases(program)
+    for node in program.graph.nodes:
+        if not is_float(node) or not any(map(is_beyond_half, call_arguments(node))):
+            continue
+        around = closure([node], lambda each: [source for source in each.all_input_nodes if passes_on(source)])
+        behind = closure([node], lambda each: [user for user in each.users if not has_weight(program, user)])
+        for each in (node, *around, *behind):
+            reasons.setdefault(each.name, "goes with a number that float16 does not have")
+    return calls_among(program, reasons)
+
+
+def is_beyond_half(argument: object) -> bool:
+    """Whether an argument is a number that would be zero or infinite in float16, and is neither."""
+    if not isinstance(argument, float) or argument == 0 or not math.isfinite(argument):
+        return False
+    return not torch.finfo(torch.float16).smallest_normal / 1024 <= abs(argument) <= torch.finfo(torch.float16).max
+
+
+def passes_on(node: fx.Node) -> bool:
+    """Whether a node only goes on with what it is given: element by element, summed up, ranked or moved."""
+    pointwise = isinstance(node.target, torch._ops.OpOverload) and torch.Tag.pointwise in node.target.tags
+    return pointwise or moves(node) or node.target in GOES_ON
 
 
 def protected(program: Program) -> dict[str, str]:
