@@ -33,6 +33,7 @@ from voxc.compiler.manifest import (
     write_manifest,
 )
 from voxc.compiler.measure.conversion import Trial
+from voxc.compiler.measure.estimate import estimate_figures
 from voxc.compiler.measure.fidelity import max_abs_error
 from voxc.compiler.measure.figures import fidelity_figures, figure, latency_figures, missing_latency
 from voxc.compiler.measure.machine import machine_model, peak_memory_mib, this_machine, tool_versions, usable_cores
@@ -170,6 +171,8 @@ class Job:
         self.backend.require(self.backend.run_needs, f"check what was emitted for {self.target.name}")
         runner = self.backend.load(artifact.files[0], self.threads)
         figures = self.measure(part, runner)
+        if figures["latency_median"].value is None:
+            figures |= estimate_figures(decision.program, self.target)
         bound = least_snr(decision.program.plan, self.target, self.request.precision)
         measurements = ComponentMeasurements(
             figures={**figures, **part.component.figures},

@@ -21,8 +21,9 @@ from voxc.compiler.errors import CheckpointError, MissingRuntimeError, PassError
 from voxc.compiler.manifest import read_manifest
 from voxc.compiler.request import Request
 from voxc.compiler.runtime.component import load_component, run_component
-from voxc.compiler.target import Target, load_targets
+from voxc.compiler.target import Peaks, Target, load_targets
 from voxc.compiler.tensor import Array
+from voxc.compiler.terminal import speed
 from voxc.compiler.verify import verify_bundle
 from voxc.passes.frame_rate_source_phase import FrameRateSourcePhase
 
@@ -83,10 +84,16 @@ def test_several_targets_share_a_directory(voice_file: Path, tmp_path: Path) -> 
 
 
 def test_a_device_that_this_machine_is_not_gets_no_latency(voice_file: Path, tmp_path: Path, target: Target) -> None:
-    board = target.model_copy(update={"machine": "board", "name": "board"})
+    peaks = Peaks(rates={"float32": 100}, bandwidth=10, launch=5, source="a book")
+    board = target.model_copy(update={"machine": "board", "name": "board", "peaks": peaks})
     ((_, manifest),) = compile_voice(Request(voice_file, (board,), tmp_path / "board", frames=5))
     figures = manifest.measurements.components["synthesizer"].figures
+    assert figures["latency_estimate"].evidence == "estimate"
+    assert "by its peaks, an estimate" in speed(figures)
     assert figures["latency_median"].value is None
+    here = target.model_copy(update={"peaks": peaks})
+    ((_, measured),) = compile_voice(Request(voice_file, (here,), tmp_path / "here", frames=5))
+    assert "latency_estimate" not in measured.measurements.components["synthesizer"].figures
     assert "no board" in figures["latency_median"].how
     assert figures["snr"].evidence == "host"
 
