@@ -75,7 +75,7 @@ def test_logarithm_and_root_without_the_small_number_that_MIL_adds(tmp_path: Pat
 
 
 def test_integers_compare_with_fractions(tmp_path: Path) -> None:
-    check(tmp_path, lambda x: ((x * 3).to(torch.int32) > 0.5).float(), SHAPE)
+    check(tmp_path, lambda x: ((x * 3).to(torch.int32) > -0.5).float(), SHAPE)
 
 
 def test_logic(tmp_path: Path) -> None:
