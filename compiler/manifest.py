@@ -293,12 +293,15 @@ def write_manifest(directory: Path, manifest: Manifest) -> None:
     """Writes `manifest.json`, whole or not at all, after validating it against the published schema.
 
     Raises:
+        BundleError: it would be larger than what is read.
         OSError: the place cannot be written.
     """
     path = directory / MANIFEST_NAME
     document = manifest.model_dump(mode="json")
     validate(document, path)
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    if len(text.encode()) >= MAX_MANIFEST_BYTES:
+        raise BundleError(f"{path}: would be larger than {MAX_MANIFEST_BYTES >> 20} MiB")
     partial = path.with_name(f".{path.name}.voxc-partial")
     try:
         partial.write_text(text + "\n", encoding="utf-8")

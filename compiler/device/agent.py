@@ -48,6 +48,10 @@ class AgentError(Exception):
     exit_code = 2
 
 
+class PlacementError(Exception):
+    """The OS should say where operations run, and does not."""
+
+
 class BundleError(AgentError):
     kind = "bundle"
 
@@ -106,7 +110,11 @@ class Runtime:
 
     def placements(self, file: Path) -> Tuple[Dict[str, str], Dict[str, float]]:
         """Where the OS says it runs the operations of a file, by their first output, and the share of the estimated
-        cost by place; nothing where the OS does not tell."""
+        cost by place; nothing where there is but one place.
+
+        Raises:
+            PlacementError: it does not say.
+        """
         return {}, {}
 
     def refuse_units(self, units: Optional[str]) -> None:
@@ -219,15 +227,16 @@ class CoreMl(Runtime):
         return run
 
     def placements(self, file: Path) -> Tuple[Dict[str, str], Dict[str, float]]:
-        model = self.models.pop(file)
-        plan = importlib.import_module("coremltools.models.compute_plan").MLComputePlan.load_from_path(
-            model.get_compiled_model_path(), compute_units=self.compute_units
-        )
-        function = model.get_spec().description.defaultFunctionName or "main"
-        block = plan.model_structure.program.functions[function].block
+        model = self.models.pop(file)  # what it was compiled to vanishes with it
+        try:
+            plan = importlib.import_module("coremltools.models.compute_plan").MLComputePlan.load_from_path(
+                model.get_compiled_model_path(), compute_units=self.compute_units
+            )
+        except (ImportError, RuntimeError, ValueError) as error:  # coremltools before 8, macOS before 14.4
+            raise PlacementError(f"MLComputePlan is not to be had: {error}") from error
         where: Dict[str, str] = {}
         costs: Dict[str, float] = {}
-        for operation in block.operations:
+        for operation in plan.model_structure.program.functions[model.function_name or "main"].block.operations:
             usage = plan.get_compute_device_usage_for_mlprogram_operation(operation)
             if usage is None:  # constants have none
                 continue
@@ -428,9 +437,10 @@ def measure_component(bundle: Bundle, runtime: Runtime, component: Dict[str, Any
         result.update(compare(bundle.tensors(component, "outputs"), run(inputs), component["min_snr_db"]))
     if asked.command in ("measure", "bench"):
         result.update(time_runs(run, inputs, asked.runs, asked.seconds, asked.warm_up, tell))
-    places, costs = runtime.placements(main)
-    if places:
-        result["placements"], result["cost_shares"] = places, costs
+    try:
+        result["placements"], result["cost_shares"] = runtime.placements(main)
+    except PlacementError as error:
+        result["no_placements"] = str(error)
     return result
 
 

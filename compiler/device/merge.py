@@ -79,6 +79,9 @@ def figures(
             return Figure(value=None, unit=unit, evidence=None, how=f"{how}: {otherwise}")
         return Figure(value=float(f"{value:.6g}"), unit=unit, evidence=evidence, how=how)
 
+    shares: dict[str, float | None] = {place.lower(): share * 100 for place, share in found.cost_shares.items()}
+    if found.no_placements:
+        shares = {"ane": None}
     equal = "the outputs are equal" if found.passed else "the output is not finite"
     ratio = f"latency_median / {seconds:g} s of audio; below 1 is faster than real time"
     return {
@@ -88,8 +91,8 @@ def figures(
         "real_time_factor": figure(found.latency_ms.median / 1e3 / seconds, "x", ratio),
         "load_time": figure(found.load_s, "s", f"{how}; from the file to the first run"),
         **{
-            f"cost_on_{place.lower()}": figure(share * 100, "%", f"{how}; MLComputePlan's estimate")
-            for place, share in found.cost_shares.items()
+            f"cost_on_{place}": figure(share, "%", f"{how}; MLComputePlan's estimate", found.no_placements)
+            for place, share in shares.items()
         },
     }
 

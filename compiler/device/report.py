@@ -41,7 +41,8 @@ class Latency(Answer):
 
 
 class ComponentReport(Answer):
-    """One component: see `compare` and `time_runs` of the agent. `cost_shares` are of MLComputePlan's estimate."""
+    """One component: see `compare` and `time_runs` of the agent. `cost_shares` are of MLComputePlan's estimate, and
+    `no_placements` says why there are none."""
 
     load_s: float
     snr_db: float | None
@@ -52,6 +53,7 @@ class ComponentReport(Answer):
     warm_up: int
     placements: Mapping[str, str] = {}
     cost_shares: Mapping[str, float] = {}
+    no_placements: str = ""
 
 
 class AgentReport(Answer):

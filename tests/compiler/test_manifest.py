@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from voxc.compiler.errors import BundleError
-from voxc.compiler.manifest import MANIFEST_NAME, SCHEMA_FILE, Figure, json_schema, read_manifest
+from voxc.compiler.manifest import MANIFEST_NAME, SCHEMA_FILE, Figure, json_schema, read_manifest, write_manifest
 
 
 def test_the_published_schema_is_that_of_the_classes() -> None:
@@ -88,3 +88,12 @@ def test_a_harmed_manifest_is_refused(compiled: Path, tmp_path: Path, case: str)
 def test_a_file_is_no_bundle(voice_file: Path) -> None:
     with pytest.raises(BundleError, match="not a bundle"):
         read_manifest(voice_file)
+
+
+def test_what_could_not_be_read_is_not_written(compiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voxc.compiler.manifest.MAX_MANIFEST_BYTES", 1 << 20)
+    manifest = read_manifest(compiled)
+    huge = manifest.model_copy(update={"failures": ("x" * (1 << 20),)})
+    with pytest.raises(BundleError, match="would be larger than 1 MiB"):
+        write_manifest(tmp_path, huge)
+    assert not list(tmp_path.iterdir())

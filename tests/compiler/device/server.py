@@ -52,9 +52,8 @@ def ssh_server(folder: Path) -> Iterator[Server]:
     server.temporary.mkdir()
     write_settings(server)
     with contextlib.ExitStack() as undo:
-        if os.geteuid() == 0 and not PRIVILEGE_SEPARATION.exists():
-            PRIVILEGE_SEPARATION.mkdir(mode=0o755)
-            undo.callback(PRIVILEGE_SEPARATION.rmdir)
+        if os.geteuid() == 0:
+            PRIVILEGE_SEPARATION.mkdir(mode=0o755, exist_ok=True)  # stays: another sshd may need it by now
         command = [daemon, "-D", "-e", "-f", str(folder / "sshd_config")]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         undo.callback(process.wait)

@@ -254,8 +254,7 @@ def core_ml(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             calls.append(("predict", inputs))
             return {"y": inputs["x"] * 2}
 
-        def get_spec(self) -> Any:
-            return SimpleNamespace(description=SimpleNamespace(defaultFunctionName="frames_150"))
+        function_name = "frames_150"
 
         def get_compiled_model_path(self) -> str:
             return "compiled.mlmodelc"
@@ -330,6 +329,27 @@ def test_core_ml_runs_and_tells_where(monkeypatch: pytest.MonkeyPatch) -> None:
     assert places == {"conv": "ANE", "sin": "CPU", "cast": "CPU"}
     assert costs == {"ANE": pytest.approx(0.75), "CPU": pytest.approx(0.25)}
     assert calls[-1] == ("plan", "compiled.mlmodelc", "CPU_AND_NE")
+
+
+@pytest.mark.parametrize("error", [ImportError, RuntimeError("macOS 14.4 is needed")])
+def test_core_ml_that_does_not_tell_where(monkeypatch: pytest.MonkeyPatch, error: Any) -> None:
+    core_ml(monkeypatch)
+    runtime = agent.CoreMl(TARGET, None, None)
+    runtime.load(Path("voice.mlpackage/Manifest.json"), {})
+    if error is ImportError:
+        monkeypatch.setitem(sys.modules, "coremltools.models.compute_plan", None)
+    else:
+        plans = sys.modules["coremltools.models.compute_plan"]
+        monkeypatch.setattr(plans, "MLComputePlan", SimpleNamespace(load_from_path=raising(error)))
+    with pytest.raises(agent.PlacementError, match="MLComputePlan is not to be had"):
+        runtime.placements(Path("voice.mlpackage/Manifest.json"))
+
+
+def raising(error: Exception) -> Any:
+    def fail(*arguments: object, **options: object) -> None:
+        raise error
+
+    return fail
 
 
 def test_core_ml_takes_the_units_that_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

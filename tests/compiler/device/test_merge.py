@@ -74,6 +74,15 @@ def test_placements_and_cost_shares_are_kept(compiled: Path) -> None:
     assert (component.figures["cost_on_ane"].value, component.figures["cost_on_ane"].unit) == (97.0, "%")
 
 
+def test_placements_that_the_os_did_not_tell_have_a_reason(compiled: Path) -> None:
+    found = report("Mac14,2", no_placements="macOS is too old")
+    figure = (
+        device_run(manifest_for(compiled, machine="Mac"), found, "now").components["synthesizer"].figures["cost_on_ane"]
+    )
+    assert figure.value is None
+    assert figure.how.endswith("macOS is too old")
+
+
 def test_equal_outputs_have_no_ratio(compiled: Path) -> None:
     run = device_run(manifest_for(compiled, machine=None), report(snr_db=None, max_abs_error=0.0), "now")
     assert run.components["synthesizer"].figures["snr"].how.endswith("the outputs are equal")
