@@ -22,7 +22,8 @@ STATISTICS = {
     aten._softmax.default: "is a softmax",
     **dict.fromkeys(
         (
-            aten.native_layer_norm.default, aten.native_group_norm.default, aten.var.correction,
+            aten.native_layer_norm.default, torch.ops.voxc.layer_norm_channels.default,
+            aten.native_group_norm.default, aten.var.correction,
             aten.var_mean.correction, aten.mean.dim, aten.rsqrt.default,
         ),
         "computes the statistics of a normalisation",

@@ -2,83 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-from pydantic import BaseModel, ConfigDict
-
 from voxc.backends.base import Placement
-from voxc.backends.coreml.mil import Function, Operation, TensorType
+from voxc.backends.coreml.mil import Constant, Function, Operation, TensorType
 from voxc.backends.coreml.package import read_program
+from voxc.backends.coreml.residency_rules import Generation, Reason, Rules, load_rules
 from voxc.compiler.errors import BundleError, UnsupportedError
 
-RULES_FILE = Path(__file__).with_name("residency.yaml")
 ENGINE = "ANE"
 #: Where Core ML runs what the engine does not take, by the units that it may use.
 FALLBACK = {"CPU_AND_NE": "CPU", "ALL": "GPU"}
 #: Axes from the last one on, as the limits call them.
 AXES = ("width", "height", "channels", "batch")
 CONVOLUTIONS = ("conv", "conv_transpose")
-
-
-class Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Reason(Record):
-    """Why an operation is not on the engine, and what would help; both may have places for numbers."""
-
-    why: str
-    fix: str
-    sources: tuple[str, ...]
-
-
-class Rank(Reason):
-    most: int
-
-
-class Types(Reason):
-    taken: frozenset[str]
-
-
-class Lacking(Reason):
-    operations: frozenset[str]
-
-
-class Native(Record):
-    operations: frozenset[str]
-    sources: tuple[str, ...]
-
-
-class Generation(Record):
-    """Limits of the engine in one generation of chips: the longest axes, the widest kernel."""
-
-    name: str
-    batch: int
-    channels: int
-    height: int
-    width: int
-    kernel: int
-    sources: tuple[str, ...]
-
-
-class Rules(Record):
-    """What residency.yaml holds."""
-
-    sources: Mapping[str, str]
-    generations: tuple[Generation, ...]
-    rank: Rank
-    axis: Reason
-    kernel: Reason
-    static: Reason
-    types: Types
-    unknown: Reason
-    native: Native
-    elsewhere: tuple[Lacking, ...]
 
 
 @dataclass(frozen=True)
@@ -89,11 +29,6 @@ class Verdict:
     why: str
     fix: str
     sources: tuple[str, ...]
-
-
-@functools.cache
-def load_rules() -> Rules:
-    return Rules.model_validate(yaml.safe_load(RULES_FILE.read_text(encoding="utf-8")))
 
 
 def placements(package: Path, max_width: int | None, compute_units: str | None) -> tuple[Placement, ...]:
@@ -147,22 +82,29 @@ class Values:
         yield from (given.type for given in operation.outputs)
 
     def shape(self, operation: Operation, name: str) -> tuple[int, ...]:
-        """The shape of an argument.
+        """The shape of an argument, which has axes.
 
         Raises:
             BundleError: the operation lacks it, or its shape is not known.
         """
         for value in operation.inputs.get(name, ()):
-            shape = self.types.get(value) if isinstance(value, str) else value.type
-            if shape is not None and shape.shape is not None and None not in shape.shape:
-                return tuple(size for size in shape.shape if size is not None)
+            kind = self.types.get(value) if isinstance(value, str) else value.type
+            if kind is not None and kind.shape and None not in kind.shape:
+                return tuple(size for size in kind.shape if size is not None)
         raise BundleError(f"{operation.name}: nothing is known of the shape of {operation.type}'s {name}")
 
     def flag(self, operation: Operation, name: str) -> bool:
-        """A constant that is true or false; false where it is left out."""
+        """A constant that is true or false; false where it is left out.
+
+        Raises:
+            BundleError: it is no constant.
+        """
         for value in operation.inputs.get(name, ()):
-            constant = self.constants[value].attributes["val"] if isinstance(value, str) else value
-            return bool(constant.value)
+            maker = self.constants.get(value) if isinstance(value, str) else None
+            constant = maker.attributes.get("val") if maker else value
+            if isinstance(constant, Constant) and constant.type.count == 1:
+                return bool(constant.value)
+            raise BundleError(f"{operation.name}: {operation.type}'s {name} is no constant")
         return False
 
 

@@ -75,14 +75,10 @@ def test_targets_without_rules(compiled: Path) -> None:
         explain_bundle(compiled)
 
 
-def run_on(bundle: Bundle, evidence: str, created: str, placements: dict[str, str]) -> DeviceRun:
-    return DeviceRun.model_validate(
-        {
-            "created": created, "host": "studio", "evidence": evidence,
-            "machine": bundle.manifest.measurements.machine.model_dump(), "conditions": {}, "runtime": {},
-            "settings": {}, "components": {"synthesizer": DeviceComponent(figures={}, placements=placements)},
-        }
-    )  # fmt: skip
+def run_on(evidence: str, created: str, placements: dict[str, str]) -> DeviceRun:
+    """What of a run an explanation looks at."""
+    found = {"synthesizer": DeviceComponent(figures={}, placements=placements)}
+    return DeviceRun.model_construct(created=created, host="studio", evidence=evidence, components=found)  # type: ignore[arg-type]
 
 
 def explained_with(bundle: Bundle, *runs: DeviceRun) -> Explanation:
@@ -96,8 +92,8 @@ def test_what_the_device_said_replaces_the_prediction(apple: Path) -> None:
     (predicted,) = explain_bundle(apple)
     sin = next(each for each in predicted.placements if each.op == "sin")
     conv = next(each for each in predicted.placements if each.op == "conv")
-    old = run_on(bundle, "device", "2026-01-01", {conv.name: "CPU"})
-    new = run_on(bundle, "device", "2026-02-02", {conv.name: "GPU", sin.name: "CPU"})
+    old = run_on("device", "2026-01-01", {conv.name: "CPU"})
+    new = run_on("device", "2026-02-02", {conv.name: "GPU", sin.name: "CPU"})
     found = explained_with(bundle, new, old)
     assert (found.basis, found.predicted) == ("studio, 2026-02-02", False)
     placed = {each.name: each for each in found.placements}
@@ -110,4 +106,4 @@ def test_what_the_device_said_replaces_the_prediction(apple: Path) -> None:
 
 def test_a_host_that_is_no_device_replaces_nothing(apple: Path) -> None:
     bundle = Bundle.open(apple)
-    assert explained_with(bundle, run_on(bundle, "host", "2026-01-01", {"x": "CPU"})).predicted
+    assert explained_with(bundle, run_on("host", "2026-01-01", {"x": "CPU"})).predicted

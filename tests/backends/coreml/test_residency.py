@@ -13,8 +13,9 @@ pytest.importorskip("coremltools", reason="coremltools is not installed")
 from tests.backends.coreml.harness import FULL, HALF, component_for, emit, program_for
 from voxc.backends.base import Placement
 from voxc.backends.coreml.mil import Block, Constant, Function, Named, Operation, TensorType
-from voxc.backends.coreml.residency import Values, judge, load_rules, multiplications, placements
-from voxc.compiler.errors import UnsupportedError
+from voxc.backends.coreml.residency import Values, judge, multiplications, placements
+from voxc.backends.coreml.residency_rules import load_rules
+from voxc.compiler.errors import BundleError, UnsupportedError
 from voxc.compiler.plan import PrecisionPlan
 
 LATEST, OLDEST = load_rules().generations[0], load_rules().generations[-1]
@@ -113,6 +114,16 @@ def test_multiplications(
     kind: str, shapes: list[tuple[int, ...]], inputs: dict[str, tuple[int, ...]], macs: int
 ) -> None:
     assert multiplications(*operation(kind, *shapes, **inputs)) == macs
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs"),
+    [("conv", {}), ("conv", {"weight": ()}), ("linear", {"x": ()}), ("matmul", {"transpose_x": (2,)})],
+    ids=["no weight", "a number as weight", "no operand", "two flags"],
+)
+def test_what_contradicts_itself_is_an_error(kind: str, inputs: dict[str, tuple[int, ...]]) -> None:
+    with pytest.raises(BundleError):
+        multiplications(*operation(kind, (2, 3), (2, 3), **inputs))
 
 
 class Attention(nn.Module):
