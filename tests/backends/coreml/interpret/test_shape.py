@@ -100,7 +100,7 @@ def test_a_shape_may_be_that_of_others() -> None:
 
 
 def test_no_more_is_mirrored_than_there_is() -> None:
-    x, amounts = normal(0, 2, 4), torch.tensor([4, 0], dtype=torch.int32)
+    x, amounts = normal(0, 2, 4), torch.tensor([0, 0, 4, 0], dtype=torch.int32)
     with pytest.raises(BundleError, match="pad .*: 4 elements mirrored 4 times"):
         evaluate(lambda a, b: mb.pad(x=a, pad=b, mode="reflect"), x, amounts)
 

@@ -102,6 +102,19 @@ def test_scaling_up_is_torchs(seed: int, factor: int, aligned: bool) -> None:
     )
 
 
+def test_a_size_of_zero_keeps_an_axis_as_it_is() -> None:
+    x = normal(0, 1, 2, 5, 4)
+    expected = F.interpolate(x, (5, 7), mode="bilinear", align_corners=True)
+    check(
+        lambda a: mb.resize(
+            x=a, shape=[3, 0, 7], resized_dims=torch.tensor(2, dtype=torch.uint32).numpy(),
+            sampling_mode="STRICT_ALIGN_CORNERS",
+        ),
+        expected,
+        x,
+    )  # fmt: skip
+
+
 def test_channels_move_into_space_and_back() -> None:
     x = normal(0, 2, 8, 3, 4)
     check(lambda a: mb.pixel_shuffle(x=a, upscale_factor=2), F.pixel_shuffle(x, 2), x)
