@@ -12,11 +12,12 @@ from typing import Protocol
 
 from voxc.compiler.bundle import Bundle
 from voxc.compiler.device import agent
+from voxc.compiler.device.address import Address
 from voxc.compiler.device.here import this_machine
 from voxc.compiler.device.merge import device_run, failures, merged
 from voxc.compiler.device.process import Deadline, watch
 from voxc.compiler.device.report import AgentReport, read_answer
-from voxc.compiler.device.ssh import Address, connect
+from voxc.compiler.device.ssh import connect
 from voxc.compiler.errors import BundleError, DeviceError, MissingRuntimeError, OutputError, RecipeError
 from voxc.compiler.manifest import MANIFEST_NAME, DeviceRun, Manifest, read_manifest, write_manifest
 

@@ -8,7 +8,6 @@ removes the directory. So the device cleans up by itself, whether we end well, a
 from __future__ import annotations
 
 import contextlib
-import re
 import shlex
 import shutil
 import subprocess
@@ -19,8 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from voxc.compiler.device.address import Address
 from voxc.compiler.device.process import Deadline, kill, printable
-from voxc.compiler.errors import DeviceError, MissingRuntimeError, RecipeError
+from voxc.compiler.errors import DeviceError, MissingRuntimeError
 
 READY = "voxc-device "
 HELD_FOR = 10.0  # seconds that the device may take to clean up
@@ -63,41 +63,6 @@ REASONS: tuple[tuple[str, str], ...] = (
     ("No route to host", "cannot be reached: there is no route to it"),
     ("Network is unreachable", "cannot be reached: the network is unreachable"),
 )
-
-
-#: Names as ssh_config may have them, none that ssh would take as an option.
-ADDRESS = re.compile(
-    r"ssh://(?:(?P<user>\w[\w.+-]*)@)?(?:(?P<host>\w[\w.+-]*)|\[(?P<address>[0-9a-fA-F:.]+(?:%\w+)?)\])"
-    r"(?::(?P<port>\d{1,5}))?/?\Z"
-)
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where ssh connects to: `ssh://[user@]host[:port]`."""
-
-    host: str
-    user: str | None = None
-    port: int | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> Address:
-        """Raises RecipeError for anything else, and for what ssh would take as an option."""
-        match = ADDRESS.match(text)
-        if match is None:
-            raise RecipeError(f"--on {text}: give ssh://[user@]host[:port]")
-        port = int(match["port"]) if match["port"] else None
-        if port is not None and not 0 < port < 1 << 16:
-            raise RecipeError(f"--on {text}: {port} is no port")
-        return cls(match["host"] or match["address"], match["user"], port)
-
-    def __str__(self) -> str:
-        return f"{self.user}@{self.host}" if self.user else self.host
-
-    @property
-    def arguments(self) -> list[str]:
-        user, port = ["-l", self.user] if self.user else [], ["-p", str(self.port)] if self.port else []
-        return [*user, *port, "--", self.host]
 
 
 @dataclass(frozen=True)

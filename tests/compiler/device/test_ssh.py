@@ -19,8 +19,8 @@ from tests.compiler.device.conftest import edit_manifest, module_that
 from tests.compiler.device.server import Server
 from tests.conftest import Voxc
 from voxc.compiler.device.measure import MeasureOptions, measure_bundle
-from voxc.compiler.device.ssh import READY, Address
-from voxc.compiler.errors import DeviceError, RecipeError
+from voxc.compiler.device.ssh import READY
+from voxc.compiler.errors import DeviceError
 from voxc.compiler.manifest import MANIFEST_NAME, read_manifest
 
 Measure = Callable[..., Result]
@@ -273,26 +273,3 @@ def gone(process: int) -> bool:
     except ProcessLookupError:
         return True
     return Path(f"/proc/{process}/stat").read_text().split()[2] == "Z"
-
-
-@pytest.mark.parametrize(
-    ("text", "arguments"),
-    [
-        ("ssh://pi@raspberrypi.local", ["-l", "pi", "--", "raspberrypi.local"]),
-        ("ssh://Nano:2222", ["-p", "2222", "--", "Nano"]),
-        ("ssh://me@[::1]:22/", ["-l", "me", "-p", "22", "--", "::1"]),
-        ("ssh://[fe80::1%eth0]", ["--", "fe80::1%eth0"]),
-    ],
-)
-def test_addresses(text: str, arguments: list[str]) -> None:
-    assert Address.parse(text).arguments == arguments
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["pi@raspi", "http://raspi", "ssh://", "ssh://-oProxyCommand=x", "ssh://-x@raspi", "ssh://pi:secret@raspi",
-     "ssh://raspi:port", "ssh://raspi/tmp", "ssh://ra spi", "ssh://raspi;ls", "ssh://pi@", "ssh://raspi:70000", "ssh://[raspi]"],
-)  # fmt: skip
-def test_addresses_that_are_none(text: str) -> None:
-    with pytest.raises(RecipeError, match="--on"):
-        Address.parse(text)
