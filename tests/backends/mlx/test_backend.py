@@ -23,6 +23,7 @@ from voxc.compiler.families import load_voice
 from voxc.compiler.measure.fidelity import snr_db
 from voxc.compiler.plan import Policy
 from voxc.compiler.program import Component, Program
+from voxc.compiler.retrieval.component import retrieval_component
 from voxc.compiler.voice_files import VoiceFiles
 from voxc.passes.annotate_precision import AnnotatePrecision
 
@@ -78,6 +79,18 @@ def test_the_phase_is_an_island(tmp_path: Path, program: Program, synthesizer: C
         files = emitter.emit(changed, tmp_path / kind)
         snr[kind] = snr_db(expected, MlxRunner(files[0]).run(inputs)["audio"])
     assert snr["island"] > snr["none"] + 20, snr
+
+
+def test_retrieval_of_a_stored_vector(tmp_path: Path) -> None:
+    """Distance zero, in a network that computes in float16 elsewhere."""
+    vectors = np.random.default_rng(0).standard_normal((40, 32), np.float32)
+    component = retrieval_component(vectors, 32)
+    inputs = component.reference_inputs(FRAMES)
+    inputs["features"][0, 0] = vectors[3]
+    (expected,) = component.run({name: torch.from_numpy(array) for name, array in inputs.items()}).values()
+    files = emitter.emit(planned(lowered(component), "fp16"), tmp_path)
+    (found,) = MlxRunner(files[0]).run(inputs).values()
+    assert snr_db(expected.numpy(), found) > 50
 
 
 def test_little_is_moved_about(tmp_path: Path, program: Program) -> None:

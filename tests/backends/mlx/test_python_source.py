@@ -50,6 +50,11 @@ def test_long_lines_are_broken_as_a_formatter_would() -> None:
     ]
 
 
+def test_broken_lines_keep_their_parentheses() -> None:
+    call = Call("-", (Value("z" * 100, (2, 3), "float32"), Call("-", (X, Y))))
+    assert laid_out(call, 0, 8, "y = ")[2] == "            - (x - y)"
+
+
 def test_modules_are_methods() -> None:
     assert module_of("dec.resblocks.3.convs1.0") == "dec.resblocks.3"
     assert module_of("enc_p.encoder") == "enc_p.encoder"
