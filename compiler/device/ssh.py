@@ -57,7 +57,7 @@ REASONS: tuple[tuple[str, str], ...] = (
     ("Host key verification failed", "its host key is not known: connect once with `ssh {address}` and check it"),
     ("Too many authentication failures", "it refuses every key that ssh offers; say which with IdentityFile"),
     ("Permission denied", "it refuses the key: `ssh {address}` must work without a password"),
-    ("Could not resolve hostname", "cannot be reached: there is no such name"),
+    ("Could not resolve hostname", "cannot be reached: its name cannot be resolved"),
     ("Connection refused", "cannot be reached: no ssh server answers there"),
     ("timed out", "cannot be reached: it does not answer"),
     ("No route to host", "cannot be reached: there is no route to it"),

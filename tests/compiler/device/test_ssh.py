@@ -104,7 +104,7 @@ def test_nobody_answers(measure: Measure, bundle: Path, server: Server) -> None:
 def test_no_such_host(measure: Measure) -> None:
     result = measure(on="ssh://no-such-host.invalid")
     assert result.exit_code == 3
-    assert "no-such-host.invalid: cannot be reached: there is no such name" in complaint(result)
+    assert "no-such-host.invalid: cannot be reached: its name cannot be resolved" in complaint(result)
 
 
 def test_the_wrong_key(measure: Measure, bundle: Path, server: Server, tmp_path: Path) -> None:
