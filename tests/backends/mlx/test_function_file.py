@@ -42,8 +42,12 @@ def test_what_is_in_a_function(content: bytes) -> None:
 
 
 def test_ids_are_numbers_in_order(content: bytes) -> None:
+    """Where MLX writes addresses, which another run would not have."""
     function, _ = function_file.read(content)
     assert set(function.tensors) == set(range(1, len(function.tensors) + 1))
+    (given,) = function.inputs
+    after_names = content.index(b"x0", content.index(b'"y"]}')) + 2
+    assert struct.unpack_from("<QQ", content, after_names) == (1, given)
 
 
 def test_a_function_is_for_a_gpu_until_told_otherwise(content: bytes, tmp_path: Path) -> None:
