@@ -228,6 +228,19 @@ def test_an_input_is_left_as_it_was(tmp_path: Path) -> None:
     np.testing.assert_array_equal(x, np.ones(3, np.float32))
 
 
+def test_what_a_run_gives_may_be_changed(tmp_path: Path) -> None:
+    @mb.program(input_specs=[mb.TensorSpec((3,), types.fp32)], opset_version=ct.target.iOS17)
+    def program(a: Any) -> Any:
+        return mb.identity(x=a, name="y"), mb.const(val=np.arange(3, dtype=np.float32), name="z")
+
+    interpreter = Interpreter(save_program(program, tmp_path, "iOS17"), 1)
+    x = np.ones(3, np.float32)
+    for _ in range(2):
+        found = interpreter.run({"a": x})
+        assert found["z"].tolist() == [0, 1, 2]
+        found["z"] += 1
+
+
 def test_an_unknown_operation_is_named_with_its_place(tmp_path: Path) -> None:
     @mb.program(input_specs=[mb.TensorSpec((3,), types.fp32)], opset_version=ct.target.iOS17)
     def program(a: Any) -> Any:
