@@ -75,6 +75,15 @@ class Placement:
     sources: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Fit:
+    """The most frames of a segment that a target's memory holds, no more than were asked about and 0 if there are none;
+    and the arithmetic, for people."""
+
+    frames: int
+    arithmetic: str
+
+
 class Runner(ABC):
     """An artifact in its runtime."""
 
@@ -132,6 +141,11 @@ class Backend(ABC):
             UnsupportedError: there are no rules for that.
         """
         raise UnsupportedError(f"{target.name}: {self.name} has no rules for where operators run")
+
+    def fit(self, programs: Sequence[Program], target: Target, frames: int, step: int) -> Fit | None:
+        """How long a segment of the voice, whose components' programs for `frames` are given, may be in the target's
+        memory; a multiple of `step`. None where that is no question."""
+        return None
 
     def require(self, needs: tuple[Requirement, ...], purpose: str) -> None:
         """Raises MissingRuntimeError if something in `needs` is not installed."""
