@@ -117,8 +117,8 @@ def test_the_arithmetic_adds_up() -> None:
     assert told == (
         f"memory in MiB for 200 frames on board, estimated: building synthesizer: {SYSTEM_MIB} system + "
         f"{LIBRARIES_MIB} libraries + 111 ONNX weights + 2 * 56 engine weights + 93 activations + 1024 workspace "
-        f"= {BASE + 1340}; running: {SYSTEM_MIB} system + {LIBRARIES_MIB} libraries + synthesizer (56 weights + 93 activations) + "
-        f"content (5 weights + 7 activations) = {BASE + 161}; of 4096"
+        f"= {BASE + 1340}; running: {SYSTEM_MIB} system + {LIBRARIES_MIB} libraries + "
+        f"synthesizer (56 weights + 93 activations) + content (5 weights + 7 activations) = {BASE + 161}; of 4096"
     )
 
 
