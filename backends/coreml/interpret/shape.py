@@ -97,7 +97,7 @@ def reverse(call: Call) -> Tensor:
 def reverse_sequence(call: Call) -> Tensor:
     """The first `lengths[i]` along `seq_axis` turned round, for each i of `batch_axis`."""
     x, lengths = call.tensor("x"), call.ints("lengths")
-    axis, batch = call.axis("seq_axis", x.dim(), 1), call.axis("batch_axis", x.dim(), 0)
+    axis, batch = call.axis("seq_axis", x.dim(), 0), call.axis("batch_axis", x.dim(), 0)
     parts = []
     for place, length in enumerate(lengths):
         row = x.narrow(batch, place, 1)
