@@ -46,7 +46,7 @@ def python_source(network: Network, inputs: Sequence[TensorSpec], outputs: Seque
     lines = [
         f'"""The {network.name} network of a voice, in MLX; made by voxc.',
         "",
-        f'    network = {name}(mx.load("model.safetensors"))',
+        f'    network = {name}("model.safetensors")',
         f"    {', '.join(network.outputs)} = network({', '.join(value.name for value in network.inputs)})",
         "",
         "Takes",
@@ -60,10 +60,10 @@ def python_source(network: Network, inputs: Sequence[TensorSpec], outputs: Seque
         "",
         "",
         f"class {name}:",
-        f'{INDENT}"""Lengths are fixed. `weights` are those of model.safetensors, by name."""',
+        f'{INDENT}"""The network, for segments of one length; `file` holds its weights by name."""',
         "",
-        f"{INDENT}def __init__(self, weights: dict[str, mx.array]) -> None:",
-        f"{BODY}self.weights = weights",
+        f'{INDENT}def __init__(self, file: str = "model.safetensors") -> None:',
+        f"{BODY}self.weights = mx.load(file)",
         "",
         *entry_lines(network, sections),
     ]

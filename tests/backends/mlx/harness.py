@@ -61,7 +61,7 @@ def run_source(folder: Path, name: str, inputs: Mapping[str, np.ndarray], output
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
-    network = getattr(module, class_name(name))(mx.load(str(folder / emitter.WEIGHTS)))
+    network = getattr(module, class_name(name))(str(folder / emitter.WEIGHTS))
     given = network(**{key: mx.array(array) for key, array in inputs.items()})
     return {key: np.array(array) for key, array in zip(outputs, [given] if len(outputs) == 1 else given, strict=True)}
 

@@ -101,7 +101,7 @@ def test_little_is_moved_about(tmp_path: Path, program: Program) -> None:
 
 
 def test_emission_is_repeatable(tmp_path: Path, program: Program) -> None:
-    """Also in another process, where memory has other addresses."""
+    """Although memory has other addresses by then."""
     first, again = (emitter.emit(program, tmp_path / name) for name in ("a", "b"))
     assert [file.read_bytes() for file in first] == [file.read_bytes() for file in again]
 
