@@ -28,8 +28,6 @@ LAYERS = {"conv": 0, "conv_transpose": 1, "linear": 0}
 DEQUANTIZERS = {"dequantize": "input", "constexpr_affine_dequantize": "quantized_data"}
 #: Whole numbers up to here are exact in float32, and so are sums that stay below.
 EXACT_SUMS = 1 << 24
-#: Of what uint8 less a zero point can be.
-LARGEST = 255
 NIBBLE = 16
 
 #: Constants as tensors and texts, what is computed as anything else, by parameter.
@@ -112,7 +110,8 @@ def exact(call: Call, x: Tensor, weight: Tensor) -> Tensor:
     """The sums of products, float64. Where they may be more than float32 counts, x is taken in two parts."""
     axis = LAYERS[call.operation.type]
     weights = weight.abs().sum([other for other in range(weight.dim()) if other != axis]).max()
-    if float(weights) * LARGEST < EXACT_SUMS:
+    largest = x.abs().max() if x.numel() else 0
+    if float(weights * largest) < EXACT_SUMS:
         return layer(call, x, weight).double()
     high = torch.floor(x / NIBBLE)
     if float(weights) * NIBBLE < EXACT_SUMS:
