@@ -37,10 +37,10 @@ class CoreMLBackend(Backend):
 
         package = directory / f"{program.name}.mlpackage"
         files = emitter.emit(program, target, package, lengths)
-        program = read_program(package)
-        system = reader.deployment_of(program)
+        written = read_program(package)
+        system = reader.deployment_of(written)
         oldest = None if system is None else f"{system}, {SYSTEMS[system]}"
-        return Artifact("mlpackage", files, reader.count_operators(program), oldest)
+        return Artifact("mlpackage", files, reader.count_operators(written), oldest)
 
     def load(self, file: Path, threads: int) -> Runner:
         """Core ML itself where it is, else the interpreter."""
