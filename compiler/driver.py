@@ -87,10 +87,12 @@ def compile_voice(request: Request, report: Report = lambda message: None) -> li
         with staged(place) as staging:
             programs = [job.run_passes(part) for part in parts]
             job.decider.check(programs)
+            held = job.fit(programs, frames)
             compiled = [job.compile(part, program, staging) for part, program in zip(parts, programs, strict=True)]
             conversion = job.convert(trial, frames, compiled, staging)
             seconds = time.perf_counter() - started
-            manifest = job.assemble(source, why, parts, compiled, conversion, staging, seconds)
+            told = "; ".join(filter(None, (why, held)))
+            manifest = job.assemble(source, told, parts, compiled, conversion, staging, seconds)
             write_manifest(staging, manifest)
         bundles.append((place, manifest))
     return bundles
@@ -188,6 +190,21 @@ class Job:
             runner,
             missed(name, figures, bound),
         )
+
+    def fit(self, programs: Sequence[Program], frames: int) -> str:
+        """The arithmetic of what segments of `frames` take of the target's memory; empty where that is no question.
+
+        Raises:
+            RecipeError: they do not fit; says how long ones do.
+        """
+        half = self.target.arithmetic == "float16" and self.decider.policy != "fp32"
+        plan = PrecisionPlan(default="fp16" if half else "fp32")
+        planned = [replace(program, plan=plan) for program in programs]
+        found = self.backend.fit(planned, self.target, frames, self.voice.frame_step)
+        if found is None or found.frames >= frames:
+            return "" if found is None else found.arithmetic
+        way = f"--frames {found.frames} does" if found.frames else "no segment of this voice does"
+        raise RecipeError(f"{self.target.name}: a segment of {frames} frames does not fit, {way}; {found.arithmetic}")
 
     def at_length(self, part: Part, planned: Program) -> Program:
         """The component for segments of another length, by the plan for the first.

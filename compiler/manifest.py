@@ -118,8 +118,9 @@ class TargetRecord(Record):
 
 class Recipe(Record):
     """What was asked for. `frames` is the segment length, and with `dynamic` the one that was measured; `lengths` are
-    further ones that the artifacts take, `why_frames` says what `frames` follows from where the target limits it.
-    `precision` is the policy; what came of it is the plan. `gates` are bounds on the figures of the conversion."""
+    further ones that the artifacts take. `why_frames` says what `frames` follows from where the target limits it, and
+    what that takes of the target's memory where that is known. `precision` is the policy; what came of it is the plan.
+    `gates` are bounds on the figures of the conversion."""
 
     frames: int
     lengths: tuple[int, ...] = ()

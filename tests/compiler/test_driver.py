@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.voices import write_voice
 from voxc.backends import BACKENDS
-from voxc.backends.base import Requirement
+from voxc.backends.base import Fit, Requirement
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
 from voxc.compiler import driver
@@ -172,6 +172,23 @@ def test_an_index_of_another_width(speaking_voice: Path, voice_file: Path, tmp_p
 class NoisyRunner(OnnxRuntimeRunner):
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         return {name: array + np.float32(0.01) for name, array in super().run(inputs).items()}
+
+
+def test_segments_have_to_fit_into_memory(
+    voice_file: Path, tmp_path: Path, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fitting(frames: int) -> None:
+        monkeypatch.setattr(OnnxRuntimeBackend, "fit", lambda *asked: Fit(frames, "1 + 1 = 2; of 1"))
+
+    request = Request(voice_file, (target,), tmp_path / "bundle", frames=5)
+    for most, complaint in ((3, "5 frames does not fit, --frames 3 does; 1 . 1 = 2"), (0, "no segment of this voice")):
+        fitting(most)
+        with pytest.raises(RecipeError, match=complaint):
+            compile_voice(request)
+        assert not list(tmp_path.iterdir())
+    fitting(5)
+    ((_, manifest),) = compile_voice(request)
+    assert manifest.build.recipe.why_frames == "1 + 1 = 2; of 1"
 
 
 def test_wrong_numbers_mark_the_bundle_as_failed(
