@@ -54,13 +54,14 @@ class FoldHeads(Pass):
 
 @dataclass(frozen=True)
 class Projection:
-    """x [..., I] times weight [I, O] plus bias [O]; `key` is the weight's name in the model."""
+    """x [..., I] times weight [I, O] plus bias [O]; `key` and `bias_key` are their names in the model."""
 
     node: fx.Node
     x: fx.Node
     weight: Tensor
     bias: Tensor | None
     key: str
+    bias_key: str
 
 
 @dataclass
@@ -117,7 +118,7 @@ class Folding:
         product = call(aten.bmm.default, self.spread[projection.x, heads], self.store(projection.key, weight))
         if projection.bias is None:
             return product
-        bias = self.store(f"{projection.key}.bias", projection.bias.reshape(heads, 1, width))
+        bias = self.store(projection.bias_key, projection.bias.reshape(heads, 1, width))
         return call(aten.add.Tensor, product, bias)
 
     def join(self, node: fx.Node) -> None:
@@ -139,7 +140,7 @@ class Folding:
             weight = self.store(projection.key, projection.weight.reshape(heads, width, -1))
             total = call(aten.sum.dim_IntList, call(aten.bmm.default, heads_first, weight), [0], False)
             if projection.bias is not None:
-                total = call(aten.add.Tensor, total, self.store(f"{projection.key}.bias", projection.bias))
+                total = call(aten.add.Tensor, total, self.store(projection.bias_key, projection.bias))
             result = call(aten.view.default, total, list(node.meta["val"].shape))
         self.editor.replace(node, result)
         self.counts["take heads"] += 1
@@ -183,7 +184,10 @@ def projection_of(
     added = None if bias is None else editor.weight(bias)
     if bias is not None and (added is None or added.dim() != 1):
         return None
-    return Projection(node, x, matrix.detach(), None if added is None else added.detach(), editor.weight_key(weight))
+    key = editor.weight_key(weight)
+    if bias is None or added is None:
+        return Projection(node, x, matrix.detach(), None, key, "")
+    return Projection(node, x, matrix.detach(), added.detach(), key, editor.weight_key(bias))
 
 
 PROJECTIONS: Mapping[Any, Callable[[GraphEditor, fx.Node], Projection | None]] = {
