@@ -86,7 +86,7 @@ def test_calls_keep_their_names_at_every_length() -> None:
     assert layers(150) == layers(300) == layers(LENGTH)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     rate=st.integers(2, 4), taps=st.sampled_from([3, 5, 7]), dilation=st.integers(1, 3), margin=st.integers(0, 3),
     length=st.integers(200, 300), rows=st.floats(2.2, 4),
