@@ -35,7 +35,7 @@ def read_program(package: Path) -> MilProgram:
     if not model.mlProgram.functions:
         raise BundleError(f"{file}: an ML program without functions")
     reader = ProgramReader(file, lambda path: inside(package, file.parent, path))
-    functions = {name: reader.function(name, function) for name, function in model.mlProgram.functions.items()}
+    functions = {name: reader.function(name, function) for name, function in sorted(model.mlProgram.functions.items())}
     described = descriptions(model, functions, file)
     default = model.description.defaultFunctionName or ("main" if "main" in functions else next(iter(functions)))
     if default not in functions:

@@ -63,7 +63,7 @@ class ProgramReader:
         outputs = tuple(self.named(entry) for entry in message.outputs)
         where = f"{message.type} {outputs[0].name if outputs else ''}".strip()
         inputs: dict[str, tuple[Argument, ...]] = {}
-        for parameter, argument in message.inputs.items():
+        for parameter, argument in sorted(message.inputs.items()):  # protobuf has them in any order
             inputs[parameter] = tuple(self.argument(binding, f"{where}, {parameter}") for binding in argument.arguments)
         attributes = self.attributes(message.attributes, where)
         return Operation(
@@ -71,7 +71,7 @@ class ProgramReader:
         )
 
     def attributes(self, messages: Mapping[str, Any], where: str) -> dict[str, Constant]:
-        return {key: self.constant(value, f"{where}, {key}") for key, value in messages.items()}
+        return {key: self.constant(value, f"{where}, {key}") for key, value in sorted(messages.items())}
 
     def argument(self, binding: Any, where: str) -> Argument:
         if binding.WhichOneof("binding") == "name":

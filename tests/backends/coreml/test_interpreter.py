@@ -190,6 +190,7 @@ def test_a_function_is_picked_by_its_shapes_or_by_name(tmp_path: Path) -> None:
     np.testing.assert_allclose(longer.run({"x": y.numpy()})["y"], expected_of(module, y), atol=1e-5)
     with pytest.raises(TensorError, match=r"takes x \[1, 1, 60\], not x \[1, 1, 40\]"):
         longer.run({"x": x.numpy()})
+    assert [function.name for function in interpreter.functions] == ["frames_40", "frames_60"]
     with pytest.raises(BundleError, match="no function frames_50, only frames_40, frames_60"):
         Interpreter(package, 1, "frames_50")
 
