@@ -131,8 +131,19 @@ def calibrate_scales(
         UnsupportedError: a node has no lowering.
     """
     names = tensor_names(program, opset, dialect)
-    ranges = calibrate(program, samples, "entropy", names)
-    return {names[node]: scale_of(bounds) for node, bounds in ranges.items()}
+    return named_scales(names, calibrate(program, samples, "entropy", names))
+
+
+def scales_of_plan(program: Program, opset: int, dialect: Dialect = PLAIN) -> dict[str, float]:
+    """The scales of the activations that the program's plan has ranges of, by their names in its ONNX file.
+
+    Names are those of the file without integers too, but for outputs: with integers, those are what is dequantized.
+    """
+    return named_scales(tensor_names(program, opset, dialect), program.plan.ranges)
+
+
+def named_scales(names: Mapping[str, str], ranges: Mapping[str, Range]) -> dict[str, float]:
+    return {name: scale_of(ranges[node]) for node, name in names.items() if node in ranges}
 
 
 def tensor_names(program: Program, opset: int, dialect: Dialect = PLAIN) -> dict[str, str]:

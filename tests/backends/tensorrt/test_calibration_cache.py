@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,16 @@ from voxc.backends.tensorrt.calibration_cache import (
     calibrate_scales,
     read_cache,
     scale_of,
+    scales_of_plan,
     tensor_names,
     write_cache,
 )
 from voxc.compiler.errors import BundleError, CompileError, OutputError
+from voxc.compiler.plan import PrecisionPlan
 from voxc.compiler.program import export
+from voxc.compiler.target import Scheme, load_targets
 from voxc.compiler.tensor import Array
+from voxc.passes.insert_quantization import InsertQuantization
 
 OPSET = 13
 SAMPLES, VALUES = 8, 50_000
@@ -221,3 +226,27 @@ def test_every_activation_of_the_file_has_a_scale(tmp_path: Path) -> None:
     made = {name for node in graph.node for name in node.output} | {given.name for given in graph.input}
     scales = calibrate_scales(program, 17, [component.reference_inputs(6, seed) for seed in (1, 2)])
     assert made <= set(scales)
+
+
+class Two(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv1d(2, 3, 1), nn.Conv1d(3, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(torch.relu(self.first(x)))
+
+
+def test_a_plan_has_the_scales_of_its_integers() -> None:
+    """By the same names with integers inserted as without, but for outputs."""
+    target = load_targets()["onnxruntime-cpu"].model_copy(
+        update={"scheme": Scheme(activations="int8", symmetric=True), "work_items": None}
+    )
+    program = program_of(Two(), (1, 2, 6))
+    ranges = {"x": (-1.0, 2.0), "relu": (0.0, 4.0), "convolution_1": (-8.0, 2.0)}
+    program = replace(program, plan=PrecisionPlan(nodes=dict.fromkeys(program.compute_nodes(), "int8"), ranges=ranges))
+    scales = scales_of_plan(program, OPSET)
+    assert scales == {"x0": scale_of((0, 2)), "relu": scale_of((0, 4)), "y": scale_of((0, 8))}
+    quantized = InsertQuantization()(program, target)
+    assert quantized.modified
+    assert scales_of_plan(quantized.program, OPSET) == {"convolution_1": scales.pop("y"), **scales}
