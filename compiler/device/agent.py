@@ -426,7 +426,7 @@ class Teller:
 def measure_component(bundle: Bundle, runtime: Runtime, component: Dict[str, Any], asked: Any) -> Dict[str, Any]:
     tell = Teller(component["name"])
     tell("checking files")
-    main = next(bundle.file(record) for record in component["files"])
+    main, *_ = [bundle.file(record) for record in component["files"]]
     inputs = bundle.tensors(component, "inputs")
     tell("loading")
     started = time.perf_counter()

@@ -153,6 +153,17 @@ def test_a_damaged_file_is_not_run(bundle: Path, tmp_path: Path) -> None:
     assert "synthesizer.onnx: its SHA-256 is not the manifest's" in answer.document["error"]["message"]
 
 
+def test_every_file_of_a_component_is_checked(bundle: Path, tmp_path: Path) -> None:
+    (bundle / "weights.bin").write_bytes(b"weights")
+    record = {"path": "weights.bin", "bytes": 7, "sha256": hashlib.sha256(b"weights").hexdigest()}
+    edit_manifest(bundle, lambda document: document["build"]["components"][0]["files"].append(record))
+    assert ask(tmp_path, "run", bundle).code == 0
+    (bundle / "weights.bin").write_bytes(b"Weights")
+    answer = ask(tmp_path, "run", bundle)
+    assert answer.code == 2
+    assert "weights.bin: its SHA-256 is not the manifest's" in answer.document["error"]["message"]
+
+
 @pytest.mark.parametrize("path", ["../secret", "/etc/passwd"])
 def test_files_stay_inside_the_bundle(bundle: Path, tmp_path: Path, path: str) -> None:
     edit_manifest(bundle, lambda document: document["build"]["components"][0]["files"][0].update(path=path))
