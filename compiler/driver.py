@@ -282,7 +282,7 @@ class Job:
             components={component.build.name: component.plan for component in compiled},
         )
         build = Build(
-            tools=tool_versions(),
+            tools=tool_versions(need.package for need in self.backend.emit_needs),
             source=source,
             target=TargetRecord.of(self.target),
             recipe=Recipe(

@@ -7,13 +7,14 @@ import platform
 import resource
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
 from voxc.compiler.manifest import Machine
 
 DEVICE_TREE_MODEL = Path("/proc/device-tree/model")  # of boards; PCs have none
-TOOLS = ("voxc", "torch", "numpy", "onnx", "onnxsim", "onnxruntime")
+TOOLS = ("voxc", "torch", "numpy")
 
 
 def this_machine() -> Machine:
@@ -62,6 +63,6 @@ def peak_memory_mib() -> float:
     return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)
 
 
-def tool_versions() -> dict[str, str]:
-    """Versions of the tools that shape an artifact."""
-    return {name: metadata.version(name) for name in TOOLS}
+def tool_versions(emitting: Iterable[str]) -> dict[str, str]:
+    """Versions of the tools that shape an artifact: those of every one, and the packages that a backend emits with."""
+    return {name: metadata.version(name) for name in dict.fromkeys((*TOOLS, *emitting))}
