@@ -144,7 +144,7 @@ def weight_bytes(program: Program) -> tuple[float, float]:
 
 
 def peak_activations(program: Program, target: Target) -> float:
-    """The most bytes of activations that are alive at once."""
+    """The most bytes of activations that are alive at once; inputs are the caller's, and stay."""
     nodes = list(program.graph.nodes)
     last: dict[fx.Node, int] = {}
     for number, node in enumerate(nodes):
@@ -156,7 +156,7 @@ def peak_activations(program: Program, target: Target) -> float:
         if storage(node) is node and not is_weight(program, node):
             size = activation_bytes(program, node, target)
             alive += size
-            end = last.get(node, number)
+            end = len(nodes) - 1 if node.op == "placeholder" else last.get(node, number)
             ending[end] = ending.get(end, 0.0) + size
         most = max(most, alive)
         alive -= ending.pop(number, 0.0)

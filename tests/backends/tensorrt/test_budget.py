@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import weakref
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
-from tests.passes.harness import program_of
+from tests.passes.harness import component_of, program_of, tensors_for
 from voxc.backends.tensorrt.budget import (
     LEAST_WORKSPACE_MIB,
     LIBRARIES_MIB,
@@ -19,8 +21,9 @@ from voxc.backends.tensorrt.budget import (
     weight_bytes,
 )
 from voxc.compiler.plan import PrecisionPlan
-from voxc.compiler.program import Program
+from voxc.compiler.program import Program, export
 from voxc.compiler.target import load_targets
+from voxc.passes.clean_up import CleanUp
 
 BARE = load_targets()["onnxruntime-cpu"]
 BOARD = BARE.model_copy(update={"name": "board", "memory_mib": 4096, "arithmetic": "float16"})
@@ -39,24 +42,56 @@ class Function(nn.Module):
 
 
 def chain() -> Program:
-    """x [10] -> [40] -> a sum of [10] -> [10], with views in between."""
+    """x [10], which stays -> [40] -> a sum of [10] -> [10], with views in between."""
     return program_of(Function(lambda x: torch.cat([x, x, x, x]).view(4, 10).sum(0).exp()), (10,))
 
 
 def test_activations_are_those_alive_at_once() -> None:
-    assert peak_activations(chain(), BOARD) == 4 * (40 + 10)
-    assert peak_activations(replace(chain(), plan=HALF), BOARD) == 2 * 40 + max(4 * 10, 2 * 10)
+    assert peak_activations(chain(), BOARD) == 4 * (10 + 40 + 10)
+    assert peak_activations(replace(chain(), plan=HALF), BOARD) == 4 * 10 + 2 * (40 + 10)
 
 
 def test_what_is_needed_later_stays_alive_through_its_views() -> None:
     program = program_of(Function(lambda x: (y := x.exp()).view(2, 5).sum() + y.cos().sin()), (10,))
-    assert peak_activations(program, BOARD) == 4 * (10 + 10) + 4
-    assert peak_activations(program_of(Function(lambda x: x.exp().cos().sin()), (10,)), BOARD) == 4 * (10 + 10)
+    assert peak_activations(program, BOARD) == 4 * (10 + 10 + 10) + 4
+    assert peak_activations(program_of(Function(lambda x: x.exp().cos().sin()), (10,)), BOARD) == 4 * (10 + 10 + 10)
 
 
 def test_all_parts_of_a_split_live_as_long_as_one() -> None:
     program = program_of(Function(lambda x: x.exp().split([2, 8])[0].cos()), (10,))
-    assert peak_activations(program, BOARD) == 4 * (10 + 10)
+    assert peak_activations(program, BOARD) == 4 * (10 + 10 + 10)
+
+
+class Mixed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv1d(4, 8, 3, padding=1), nn.Conv1d(4, 4, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        left, right = self.first(x).split(4, 1)
+        gated = torch.tanh(left) * torch.sigmoid(right)
+        return (gated.transpose(1, 2) @ self.second(gated)).relu() + x.sum()
+
+
+def test_it_is_what_pytorch_allocates() -> None:
+    component = component_of(Mixed(), (1, 4, 50))
+    program = CleanUp()(export(component, 50, dynamic=False), BARE).program
+    weights = {program.weight(node).data_ptr() for node in program.graph.nodes if program.weight_key(node)}  # type: ignore[union-attr]
+    alive: Counter[int] = Counter()
+    bytes_of: dict[int, int] = {}
+    most = 0
+
+    def watch(node: fx.Node, value: object) -> None:
+        nonlocal most
+        for tensor in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(tensor, Tensor) and (place := tensor.untyped_storage().data_ptr()) not in weights:
+                alive[place] += 1
+                bytes_of[place] = tensor.untyped_storage().nbytes()
+                weakref.finalize(tensor, alive.subtract, [place])
+        most = max(most, sum(bytes_of[place] for place, count in alive.items() if count > 0))
+
+    program.run(tensors_for(component, 50), watch)
+    assert peak_activations(program, BARE) == most
 
 
 def test_weights_are_as_wide_as_the_plan_wants() -> None:
