@@ -6,11 +6,13 @@ from voxc.backends.base import Backend
 from voxc.backends.coreml.backend import CoreMLBackend
 from voxc.backends.mlx.backend import MlxBackend
 from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
+from voxc.backends.tensorrt.backend import TensorRTBackend
 from voxc.backends.tflite.backend import TfliteBackend
 from voxc.compiler.errors import TargetError
 
 BACKENDS: dict[str, Backend] = {
-    backend.name: backend for backend in (OnnxRuntimeBackend(), TfliteBackend(), CoreMLBackend(), MlxBackend())
+    backend.name: backend
+    for backend in (OnnxRuntimeBackend(), TfliteBackend(), CoreMLBackend(), MlxBackend(), TensorRTBackend())
 }
 
 

@@ -47,6 +47,8 @@ def survey_target(target: Target) -> TargetSurvey:
     measure = run
     if run.able and not target.is_machine(machine_model()):
         measure = Ability(False, "only on the device")
+    elif run.able and backend.runtime().evidence == "reference":
+        measure = Ability(False, "only in the target's own runtime")
     return TargetSurvey(target, emit, run, measure)
 
 

@@ -149,11 +149,12 @@ def target_name(node: fx.Node) -> str:
 
 
 def source_line(node: fx.Node) -> str:
-    """The innermost line of the user's model that made the node, as `file:line`."""
+    """The innermost line of the user's model that made the node, as `file:line`; PyTorch's own modules are not."""
     frames = [
         line.strip() for line in (node.meta.get("stack_trace") or "").splitlines() if line.strip().startswith("File")
     ]
     if not frames:
         return ""
-    file, line, *_ = frames[-1].removeprefix("File ").split(", ")
+    own = [frame for frame in frames if "/torch/nn/" not in frame] or frames
+    file, line, *_ = own[-1].removeprefix("File ").split(", ")
     return f"{file.strip(chr(34)).rsplit('/', 1)[-1]}:{line.removeprefix('line ')}"

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Dialect:
     """`lacks` are operators that the reader does not know, although the opset has them. Without `smallest` its TopK
-    gives the largest whatever it is asked for. Without `integer_weights` weights are floats that a pair of
+    gives the largest whatever it is asked for. Without `integer_clip` its Clip is for floats alone. Without
+    `integer_weights` weights are floats that a pair of
     QuantizeLinear and DequantizeLinear rounds, and biases are floats; with it both are stored as integers.
     """
 
     lacks: frozenset[str] = frozenset()
     smallest: bool = True
+    integer_clip: bool = True
     integer_weights: bool = True
 
 

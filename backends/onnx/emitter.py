@@ -26,6 +26,8 @@ LEAST_EXTERNAL_BYTES = 1 << 10
 # Weights that start at a page can be mapped into memory.
 ALIGNMENT = 1 << 12
 PACKED = ("int8", "float16")
+# What the simplifier makes of their parts where the opset has them, whether the reader does or not.
+FUSIONS = {"LayerNormalization": "fuse_layer_norm", "Gelu": "fuse_gelu"}
 # ONNX Runtime and TensorRT refuse files of a newer format than they know; each opset has the format it came with.
 IR_VERSIONS = {13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10}
 
@@ -68,7 +70,10 @@ def write_files(program: Program, build: OnnxBuilder, path: Path) -> list[Path]:
         model = make_model(program, build, [numpy_helper.from_array(array, name) for name, array in weights.items()])
         onnx.checker.check_model(model, full_check=True)
         packed = are_packed(weights.values()) or are_rounded(build)
-        model, _ = onnxsim.simplify(model, certify=False, skip_constant_folding=packed)
+        left_out = [fusion for result, fusion in FUSIONS.items() if not build.has(result)]
+        model, _ = onnxsim.simplify(
+            model, certify=False, skip_constant_folding=packed, skipped_optimizers=left_out or None
+        )
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, RuntimeError) as error:
         raise CompileError(f"{program.name}: the ONNX graph is not valid: {error}") from error

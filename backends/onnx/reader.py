@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import onnx
 from onnx import GraphProto, NodeProto, TensorProto
@@ -13,8 +14,9 @@ QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 SIZES = frozenset({"Shape", "Constant", "ConstantOfShape"})
 
 
-def count_operators(file: Path) -> Mapping[str, Mapping[str, int]]:
-    """How many operators of each type compute in what: `{"Conv": {"int8": 72, "fp32": 3}}`.
+def count_operators(file: Path, planned: Mapping[str, str] = MappingProxyType({})) -> Mapping[str, Mapping[str, int]]:
+    """How many operators of each type compute in what: `{"Conv": {"int8": 72, "fp32": 3}}`. Where that is float32, what
+    is `planned` for the node, by name, goes before it.
 
     `int8` stands between integers, as runtimes look for it: all that it takes is dequantized, and what it gives is
     quantized. `w8` has only weights that are; `fp16` has weights that are stored so.
@@ -24,7 +26,8 @@ def count_operators(file: Path) -> Mapping[str, Mapping[str, int]]:
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for node in graph.node:
         if node.op_type not in SIZES:
-            counts[node.op_type][tensors.arithmetic(node)] += 1
+            found = tensors.arithmetic(node)
+            counts[node.op_type][planned.get(node.name, found) if found == "fp32" else found] += 1
     return {name: dict(sorted(counts[name].items())) for name in sorted(counts)}
 
 

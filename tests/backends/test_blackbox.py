@@ -16,6 +16,7 @@ from voxc.compiler.errors import TargetError
 from voxc.compiler.program import export
 from voxc.compiler.target import Target, load_targets
 from voxc.passes.clean_up import CleanUp
+from voxc.passes.planar_convolutions import PlanarConvolutions
 
 ONE_TARGET_EACH = {target.backend: target for target in reversed(load_targets().values())}
 
@@ -139,6 +140,7 @@ def assert_same(target: Target, network: str, dynamic: bool, directory: Path) ->
     module, shapes = NETWORKS[network]
     component = component_of(module, *shapes)
     program = CleanUp()(export(component, FRAMES, dynamic), target).program
+    program = PlanarConvolutions()(program, target).program
     backend = find_backend(target.backend)
     backend.check(program, target)
     artifact = backend.emit(program, target, directory)

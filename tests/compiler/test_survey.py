@@ -29,6 +29,12 @@ def test_a_device_is_measured_on_the_device(target: Target) -> None:
     assert survey.measure.why_not == "only on the device"
 
 
+def test_a_reference_is_no_measurement(target: Target) -> None:
+    survey = survey_target(target.model_copy(update={"name": "tensorrt", "backend": "tensorrt"}))
+    assert survey.run.able
+    assert survey.measure.why_not == "only in the target's own runtime"
+
+
 def test_what_is_missing_is_told(target: Target, monkeypatch: pytest.MonkeyPatch, voxc: Voxc) -> None:
     monkeypatch.setitem(BACKENDS, "onnxruntime", NeedsMore())
     assert survey_target(target).run.why_not == "missing: no-such-runtime"

@@ -102,7 +102,12 @@ def gelu(build: OnnxBuilder, node: fx.Node, x: fx.Node, approximate: str) -> str
 def clamp(build: OnnxBuilder, node: fx.Node, x: fx.Node, low: float | None, high: float | None) -> str:
     dtype = x.meta["val"].dtype
     bounds = [None if bound is None else build.scalar(bound, dtype) for bound in (low, high)]
-    return build.op("Clip", x, *bounds)
+    if dtype.is_floating_point or build.dialect.integer_clip:
+        return build.op("Clip", x, *bounds)
+    result = build.value(x)
+    for op_type, bound in zip(("Max", "Min"), bounds, strict=True):
+        result = result if bound is None else build.op(op_type, result, bound)
+    return result
 
 
 def where(build: OnnxBuilder, node: fx.Node, condition: fx.Node, if_true: fx.Node, if_false: fx.Node) -> str:

@@ -1,0 +1,153 @@
+"""TensorRT: kits for boards and machines that build their own engines, and engines where TensorRT and a GPU are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import fx
+
+from voxc.backends.base import Artifact, Backend, Placement, Requirement, Runner, Runtime
+from voxc.compiler.errors import UnsupportedError
+from voxc.compiler.manifest import TargetRecord
+from voxc.compiler.program import Program, module_path
+from voxc.compiler.target import Target
+
+if TYPE_CHECKING:
+    from voxc.backends.tensorrt.legality import Reading
+    from voxc.backends.tensorrt.table import Table, Version
+
+#: What a target without a version is for where no TensorRT is installed.
+ANY = "any TensorRT from 8.2 on"
+
+
+class TensorRTBackend(Backend):
+    """The ONNX file of a component is what TensorRT's parser reads; beside it lies what layers are to compute in."""
+
+    name: ClassVar[str] = "tensorrt"
+    emit_needs: ClassVar[tuple[Requirement, ...]] = (
+        Requirement("onnx", "pip install voxc"),
+        Requirement("onnxsim", "pip install voxc"),
+    )
+    run_needs: ClassVar[tuple[Requirement, ...]] = (Requirement("onnxruntime", "pip install voxc"),)
+
+    def unsupported(self, program: Program) -> list[fx.Node]:
+        from voxc.backends.onnx.emitter import unsupported
+
+        return unsupported(program)
+
+    def check(self, program: Program, target: Target) -> None:
+        """That every call has a lowering; what it becomes is proved on the file, in `emit`."""
+        nodes = self.unsupported(program)
+        if nodes:
+            raise refusal(target, nodes[0], str(nodes[0].target), "no rewrite covers it", "")
+
+    def emit(self, program: Program, target: Target, directory: Path, lengths: Sequence[Program] = ()) -> Artifact:
+        """Raises UnsupportedError for the first node of the file that the target's parser would refuse."""
+        from voxc.backends.onnx import emitter, reader
+        from voxc.backends.tensorrt import precisions, table
+
+        assert target.opset is not None, "targets of this backend have an opset"
+        tables = table.tables_for(version_of(target))
+        path = directory / f"{program.name}.onnx"
+        emitted = emitter.write(program, target.opset, path, table.common_dialect(tables))
+        reading = prove(target, emitted.files[0], tables, emitted.origins)
+        recipe = precisions.precisions_of(program.name, target.tensorrt, program.plan, reading, emitted.origins)
+        recipe_file = precisions.precisions_file(path)
+        recipe.write(recipe_file)
+        files = (*emitted.files, recipe_file)
+        if has_tensorrt() and target.tensorrt is None:
+            from voxc.backends.tensorrt import engine
+
+            files = (*files, *engine.write(path))
+        return Artifact(
+            "onnx",
+            files,
+            reader.count_operators(path, recipe.layers),
+            told_version(target) if target.tensorrt else "TensorRT 8.2",
+        )
+
+    def load(self, file: Path, threads: int) -> Runner:
+        """An engine where TensorRT and a GPU are, else ONNX Runtime on the same file."""
+        if has_tensorrt():
+            from voxc.backends.tensorrt.engine import EngineRunner
+
+            return EngineRunner.of(file)
+        self.require(self.run_needs, "evaluate kits for TensorRT")
+        from voxc.backends.onnx.runner import OnnxRuntimeRunner
+
+        return OnnxRuntimeRunner(file, threads)
+
+    def runtime(self) -> Runtime:
+        if has_tensorrt():
+            return Runtime(f"TensorRT {metadata.version('tensorrt')} on {torch.cuda.get_device_name()}", "host")
+        told = f"ONNX Runtime {self.run_needs[0].version} on the kit's ONNX files, all in float32"
+        return Runtime(told, "reference")
+
+    def explain(self, file: Path, target: TargetRecord) -> tuple[Placement, ...]:
+        """What each operator is to compute in."""
+        from voxc.backends.tensorrt.placement import placements
+
+        return placements(file)
+
+
+def has_tensorrt() -> bool:
+    """Whether engines can be built and run here."""
+    return installed_version() is not None and torch.cuda.is_available()
+
+
+def installed_version() -> str | None:
+    try:
+        return metadata.version("tensorrt")
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def version_of(target: Target) -> Version | None:
+    """The version that a target is for; of one that names none, that which is installed."""
+    from voxc.backends.tensorrt.table import parse_version
+
+    text = target.tensorrt or installed_version()
+    return None if text is None else parse_version(".".join(text.split(".")[:3]))
+
+
+def told_version(target: Target) -> str:
+    text = target.tensorrt or installed_version()
+    return f"TensorRT {text}" if text else ANY
+
+
+def prove(target: Target, file: Path, tables: Sequence[Table], origins: Mapping[str, fx.Node]) -> Reading:
+    """That every table takes every node of a file.
+
+    Raises:
+        UnsupportedError: one does not; names the first such node, where it came from, and what to do.
+    """
+    import onnx
+
+    from voxc.backends.tensorrt.legality import Reading, complaints
+
+    reading = Reading(onnx.load(file, load_external_data=False))
+    for table in tables:
+        for complaint in complaints(reading, table):
+            reason = complaint.reason
+            if target.tensorrt is None and len(tables) > 1:
+                reason += f", in version {'.'.join(map(str, table.version))}"
+            raise refusal(target, origins.get(complaint.node), complaint.op or complaint.node, reason, complaint.remedy)
+    return reading
+
+
+def refusal(target: Target, node: fx.Node | None, op: str, reason: str, remedy: str) -> UnsupportedError:
+    """What a target's parser does not take: the operator, where in the user's model, and what to do."""
+    from voxc.backends.onnx.builder import source_line, target_name
+
+    told = op
+    if node is not None:
+        call, path, line = target_name(node), module_path(node), source_line(node)
+        told += f" (of {call})" if call != op else ""
+        told += f" in {path}" if path else f" at {node.name}"
+        told += f" ({line})" if line else ""
+    way = remedy or "write the module with other operators, or add a pass that rewrites it"
+    return UnsupportedError(f"{target.name}: {told_version(target)} does not take {told}: {reason}; {way}")

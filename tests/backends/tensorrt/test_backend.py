@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tests.backends.onnx.test_quantization import BLOCKS, quantized
+from tests.backends.tensorrt.test_golden import TARGETS
+from tests.passes.harness import component_of, program_of, tensors_for
+from voxc.backends.onnx.runner import OnnxRuntimeRunner
+from voxc.backends.tensorrt import backend as module
+from voxc.backends.tensorrt.backend import TensorRTBackend
+from voxc.backends.tensorrt.precisions import precisions_file, read_precisions
+from voxc.compiler.errors import UnsupportedError
+from voxc.compiler.families import load_voice
+from voxc.compiler.program import Component, Program, export
+from voxc.compiler.target import Target
+from voxc.compiler.voice_files import find_voice
+from voxc.passes.annotate_precision import AnnotatePrecision
+from voxc.passes.clean_up import CleanUp
+from voxc.passes.pipeline import pipeline
+
+NANO, JP5, JP6, ANY = TARGETS.values()
+BACKEND = TensorRTBackend()
+
+
+class Outer(nn.Module):
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.inner(x))
+
+
+class Sorted(nn.Module):
+    """An operator that no rewrite covers."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sort(x, -1).values
+
+
+class Counting(nn.Module):
+    """A sum of integers, which version 8.2 does not have."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x > 0).sum(-1, keepdim=True).float()
+
+
+class Norms(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.norm = nn.LayerNorm(8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.gelu(self.norm(x))
+
+
+def lowered(component: Component, target: Target, frames: int = 12) -> Program:
+    program = export(component, frames, dynamic=False)
+    for compiler_pass in (*pipeline(target), AnnotatePrecision(target.default_precision)):
+        program = compiler_pass(program, target).program
+    return program
+
+
+def test_an_operator_that_nothing_covers(tmp_path: Path) -> None:
+    """The operator, the module, the line, the version, and what to do."""
+    program = program_of(Outer(Sorted()), (2, 3))
+    told = (
+        r"jetson-nano: TensorRT 8\.2\.1 does not take aten\.sort\.default in inner \(test_backend\.py:\d+\): "
+        r"no rewrite covers it; write the module with other operators, or add a pass that rewrites it"
+    )
+    with pytest.raises(UnsupportedError, match=told):
+        BACKEND.check(program, NANO)
+
+
+def test_an_operator_that_is_there_for_other_types(tmp_path: Path) -> None:
+    program = CleanUp()(program_of(Outer(Counting()), (2, 3)), NANO).program
+    BACKEND.check(program, NANO)
+    told = (
+        r"jetson-nano: TensorRT 8\.2\.1 does not take ReduceSum \(of aten\.sum\.dim_IntList\) in inner "
+        r"\(test_backend\.py:\d+\): its data are INT64, and the parser takes FP16, FP32; cast"
+    )
+    with pytest.raises(UnsupportedError, match=told):
+        BACKEND.emit(program, NANO, tmp_path)
+    BACKEND.emit(program, JP6, tmp_path)
+
+
+def test_without_a_version_all_of_them_must_take_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = CleanUp()(program_of(Outer(Counting()), (2, 3)), ANY).program
+    monkeypatch.setattr(module, "installed_version", lambda: None)
+    with pytest.raises(UnsupportedError, match=r"any TensorRT from 8\.2 on .* parser takes .*, in version 8\.2; cast"):
+        BACKEND.emit(program, ANY, tmp_path)
+    monkeypatch.setattr(module, "installed_version", lambda: "10.3.0.26")
+    BACKEND.emit(program, ANY, tmp_path)
+    monkeypatch.setattr(module, "installed_version", lambda: "8.6.1")
+    with pytest.raises(UnsupportedError, match=r"tensorrt: TensorRT 8\.6\.1 does not take ReduceSum"):
+        BACKEND.emit(program, ANY, tmp_path)
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+def test_a_voice_that_converts(speaking_voice: Path, tmp_path: Path, target: Target) -> None:
+    """Encoder, retrieval and synthesizer; the retrieval asks for the smallest distances, which 8.2 cannot give."""
+    voice = load_voice(find_voice(speaking_voice, None, None), 256)
+    for component in voice.components:
+        frames = voice.frames_for(component, 50)
+        artifact = BACKEND.emit(lowered(component, target, frames), target, tmp_path)
+        inputs = component.reference_inputs(frames)
+        found = OnnxRuntimeRunner(artifact.files[0], 1).run(inputs)
+        expected = component.run({name: torch.from_numpy(array) for name, array in inputs.items()})
+        for name, tensor in expected.items():
+            assert np.abs(found[name] - tensor.numpy()).max() <= 1e-4 * max(1, tensor.abs().max().item())
+        assert [file.name for file in artifact.files] == [f"{component.name}.onnx", f"{component.name}.precisions.json"]
+        assert artifact.oldest_runtime == f"TensorRT {target.tensorrt or '8.2'}"
+        ranks = {len(each.dims) for each in weights_of(artifact.files[0], "Conv")}
+        assert ranks <= {4}, "convolutions are planar"
+
+
+def weights_of(file: Path, op: str) -> Sequence[onnx.TensorProto]:
+    graph = onnx.load(file).graph
+    names = {node.input[1] for node in graph.node if node.op_type == op}
+    return [each for each in graph.initializer if each.name in names]
+
+
+def test_normalisations_in_parts_stay_float32(tmp_path: Path) -> None:
+    component = component_of(Norms(), (1, 5, 8))
+    parts = read_precisions(precisions_file(BACKEND.emit(lowered(component, NANO), NANO, tmp_path).files[0]))
+    assert parts.rewritten == {"aten.gelu.default": 1, "aten.native_layer_norm.default": 1}
+    norm = [name for name in parts.layers if name.startswith("norm/")]
+    assert len(norm) == 7
+    assert {parts.layers[name] for name in norm} == {"fp32"}
+    assert {parts.reasons[name] for name in norm} == {"a normalisation in parts, whose squares float16 may not hold"}
+    whole = read_precisions(precisions_file(BACKEND.emit(lowered(component, JP6), JP6, tmp_path).files[0]))
+    assert set(whole.layers.values()) == {"fp16"}
+    assert not whole.rewritten
+
+
+@pytest.mark.parametrize("target", [JP5, JP6], ids=lambda target: target.name)
+def test_integers_as_pairs(tmp_path: Path, target: Target) -> None:
+    """Weights are floats that a pair rounds, biases floats, zero points zero; and the file computes what the graph
+    does."""
+    program = quantized(BLOCKS, target, "int8")
+    artifact = BACKEND.emit(program, target, tmp_path)
+    model = onnx.load(artifact.files[0])
+    kinds = {each.data_type for each in model.graph.initializer if np.prod(each.dims) > 32}
+    assert kinds == {onnx.TensorProto.FLOAT}
+    assert artifact.operators["Conv"] == {"fp32": 1, "int8": 5}
+    inputs = {name: tensor.numpy() for name, tensor in tensors_for(BLOCKS).items()}
+    found = OnnxRuntimeRunner(artifact.files[0], 1).run(inputs)["y"]
+    expected = program.run(tensors_for(BLOCKS))["y"].numpy()
+    assert np.abs(found - expected).max() <= 0.05
+    recipe = read_precisions(precisions_file(artifact.files[0]))
+    assert "int8" in recipe.uses
+
+
+def test_without_tensorrt_the_numbers_are_a_reference(compiled_kit: Path) -> None:
+    runtime = BACKEND.runtime()
+    assert runtime.evidence == "reference"
+    assert "on the kit's ONNX files, all in float32" in runtime.description
+    assert isinstance(BACKEND.load(compiled_kit, 1), OnnxRuntimeRunner)
+
+
+@pytest.fixture
+def compiled_kit(tmp_path: Path) -> Path:
+    return BACKEND.emit(lowered(component_of(Norms(), (1, 5, 8)), NANO), NANO, tmp_path).files[0]
+
+
+def test_emission_is_repeatable(tmp_path: Path, synthesizer: Component) -> None:
+    first, second = (tmp_path / name for name in ("first", "second"))
+    for folder in (first, second):
+        folder.mkdir()
+        BACKEND.emit(lowered(synthesizer, NANO), NANO, folder)
+    for name in ("synthesizer.onnx", "synthesizer.precisions.json"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+
+
+def test_explain_says_what_computes_in_what(tmp_path: Path, synthesizer: Component) -> None:
+    artifact = BACKEND.emit(lowered(synthesizer, NANO), NANO, tmp_path)
+    found = module.TensorRTBackend().explain(artifact.files[0], None)  # type: ignore[arg-type]
+    recipe = read_precisions(artifact.files[1])
+    assert {each.name: each.where for each in found} == dict(recipe.layers)
+    assert {each.where for each in found} == {"fp16", "fp32"}
+    (sine,) = (each for each in found if each.op == "Sin")
+    assert (sine.where, sine.why) == ("fp32", "the plan keeps it: phases and what leads to them")
+    assert sum(each.macs for each in found if each.op == "Conv") > 0

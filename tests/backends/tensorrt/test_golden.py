@@ -1,0 +1,75 @@
+"""Checkpoints and tensors of the reference implementation through kits for every target of TensorRT."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from safetensors.numpy import load_file
+
+from voxc.backends.onnx.runner import OnnxRuntimeRunner
+from voxc.backends.tensorrt.backend import TensorRTBackend, version_of
+from voxc.backends.tensorrt.legality import Reading, complaints
+from voxc.backends.tensorrt.precisions import precisions_file, read_precisions
+from voxc.backends.tensorrt.table import tables_for
+from voxc.compiler.families import load_voice
+from voxc.compiler.program import Program, export
+from voxc.compiler.target import Target, load_targets
+from voxc.compiler.tensor import Array
+from voxc.compiler.voice_files import VoiceFiles
+from voxc.passes.annotate_precision import AnnotatePrecision
+from voxc.passes.pipeline import pipeline
+
+TARGETS = {name: target for name, target in load_targets().items() if target.backend == "tensorrt"}
+NAMES = ("rvc_v1_40k_f0", "rvc_v2_40k_f0", "rvc_v2_40k_nof0", "rvc_v2_48k_f0")
+
+
+def golden_pair(folder: Path, name: str, target: Target) -> tuple[Program, dict[str, Array], Array]:
+    """The program for a target with its default plan, its inputs and noise, and the reference's audio."""
+    vectors = load_file(folder / f"{name}.safetensors")
+    (component,) = load_voice(VoiceFiles(folder / f"{name}.pth")).components
+    inputs = {spec.name: vectors[f"input/{spec.name}"] for spec in component.inputs}
+    frames = inputs["phone"].shape[1]
+    draws = {f"noise/{place}": vectors[f"noise/{place}"] for place in range(3) if f"noise/{place}" in vectors}
+    for spec in component.noise:
+        key = next(key for key, array in draws.items() if array.shape == spec.sizes(frames))
+        inputs[spec.name] = draws.pop(key)
+    program = export(component, frames, dynamic=False)
+    for compiler_pass in (*pipeline(target), AnnotatePrecision(target.default_precision)):
+        program = compiler_pass(program, target).program
+    return program, inputs, vectors["output/audio"]
+
+
+def test_there_are_four_targets() -> None:
+    assert {name: (target.tensorrt, target.opset) for name, target in TARGETS.items()} == {
+        "jetson-nano": ("8.2.1", 13),
+        "jetson-orin-nano-jp5": ("8.5.2", 17),
+        "jetson-orin-nano-jp6": ("10.3", 20),
+        "tensorrt": (None, 13),
+    }
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+@pytest.mark.parametrize("name", NAMES)
+def test_golden_pairs(golden: Path, tmp_path: Path, name: str, target: Target) -> None:
+    """Valid at the target's opset, legal by the table of its version, and the numbers are the reference's."""
+    program, inputs, expected = golden_pair(golden, name, target)
+    TensorRTBackend().check(program, target)
+    artifact = TensorRTBackend().emit(program, target, tmp_path)
+    model = onnx.load(artifact.files[0])
+    onnx.checker.check_model(model, full_check=True)
+    assert [each.version for each in model.opset_import] == [target.opset]
+    for table in tables_for(version_of(target)):
+        assert not list(complaints(Reading(model), table))
+        assert {node.op_type for node in model.graph.node} <= set(table.operators)
+    found = OnnxRuntimeRunner(artifact.files[0], 1).run(inputs)["audio"]
+    assert np.abs(found - expected).max() <= 1e-3
+    recipe = read_precisions(precisions_file(artifact.files[0]))
+    assert recipe.default == "fp16"
+    assert list(recipe.layers) == [node.name for node in model.graph.node if node.name in recipe.layers]
+    sines = [node.name for node in model.graph.node if node.op_type in ("Sin", "Floor")]
+    assert all(recipe.layers[node] == "fp32" for node in sines)
+    assert bool(sines) == ("nof0" not in name)
+    assert not any(node.op_type == "CumSum" for node in model.graph.node)
