@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +32,7 @@ from voxc.compiler.manifest import (
     TargetRecord,
     write_manifest,
 )
+from voxc.compiler.measure.bounds import least_snr, missed
 from voxc.compiler.measure.conversion import Trial
 from voxc.compiler.measure.estimate import estimate_figures
 from voxc.compiler.measure.fidelity import max_abs_error
@@ -41,7 +42,6 @@ from voxc.compiler.measure.quality.gates import Gate, failures
 from voxc.compiler.plan import PrecisionPlan
 from voxc.compiler.precision.decide import Decider
 from voxc.compiler.precision.plans import Plans, write_plans
-from voxc.compiler.precision.recipe import DEFAULT_MIN_SNR_DB, PrecisionRecipe
 from voxc.compiler.program import Component, Program, VoiceModel, export
 from voxc.compiler.request import CONVERTING_SEGMENT_SECONDS, DEFAULT_SEGMENT_SECONDS, Request
 from voxc.compiler.runtime.voice import pipeline_of
@@ -50,10 +50,6 @@ from voxc.compiler.tensor import Array, write_npz
 from voxc.compiler.voice_files import VoiceFiles, demo_sample, find_voice
 from voxc.passes.pipeline import pipeline
 from voxc.passes.quantizable import moves
-
-# What a correct lowering reaches with room to spare, and a wrong one does not: in float32, with weights in fp16, with
-# arithmetic in float16, and with weights of four bits, whose worth only the gates on a conversion tell.
-LEAST_FLOAT32_SNR_DB, LEAST_FP16_SNR_DB, LEAST_HALF_SNR_DB, LEAST_INT4_SNR_DB = 60.0, 40.0, 30.0, 5.0
 
 Report = Callable[[str], None]
 
@@ -411,28 +407,6 @@ def prepare_trial(request: Request, files: VoiceFiles, voice: VoiceModel, frames
         speaker=request.speaker,
         transpose=request.transpose,
     )
-
-
-def missed(component: str, figures: Mapping[str, Figure], bound: float) -> tuple[str, ...]:
-    """What fell short of the bound: equal outputs have no SNR and pass."""
-    if figures.get("max_abs_error", figures["snr"]).value == 0:
-        return ()
-    failures = []
-    for name, each in figures.items():
-        if name.startswith("snr") and (each.value is None or each.value < bound):
-            reached = "not finite" if each.value is None else f"{each.value:.1f} dB"
-            failures.append(f"{component}: {name} to float32 PyTorch is {reached}, below {bound:g} dB")
-    return tuple(failures)
-
-
-def least_snr(plan: PrecisionPlan, target: Target, recipe: PrecisionRecipe) -> float:
-    """The bound in dB that a component's output has to keep, by the coarsest that its nodes compute in."""
-    used = {plan.default, *plan.nodes.values()}
-    if used <= {"fp32"}:
-        return LEAST_FLOAT32_SNR_DB
-    if used <= {"fp32", "fp16"}:
-        return LEAST_HALF_SNR_DB if target.arithmetic == "float16" else LEAST_FP16_SNR_DB
-    return recipe.min_snr or (LEAST_INT4_SNR_DB if "int4" in used else DEFAULT_MIN_SNR_DB)
 
 
 def write_references(staging: Path, parts: list[Part]) -> FileRecord:
