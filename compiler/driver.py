@@ -71,7 +71,7 @@ def compile_voice(request: Request, report: Report = lambda message: None) -> li
     voice = load_voice(files, request.index_budget)
     source = describe_source(files, voice)
     default = DEFAULT_SEGMENT_SECONDS if files.content is None else CONVERTING_SEGMENT_SECONDS
-    frames, why = segment_of(request, voice, default)
+    frames, why = request.segment_of(voice, default)
     report(f"exporting {frames} frames ({frames / voice.frame_rate:g} s){why and f': {why}'}")
     parts = [Part.of(component, voice, frames, request) for component in voice.components]
     calibration = Calibration(request.precision.calibration, files, voice, frames, request.speaker, report)
@@ -372,17 +372,6 @@ def layers(program: Program) -> list[str]:
     """The nodes that compute something, by name: what a plan is for. What moves values about may differ by length."""
     computing = set(program.compute_nodes())
     return [node.name for node in program.graph.nodes if node.name in computing and not moves(node)]
-
-
-def segment_of(request: Request, voice: VoiceModel, default: float) -> tuple[int, str]:
-    """The segment length in frames, and why it is that, where the request leaves it to us; `default` is in seconds."""
-    widest = request.widest(voice.hop)
-    if widest is None or request.frames is not None or request.segment is not None:
-        return request.segment_frames(voice.frame_rate, voice.frame_step, default), ""
-    longest, target = widest
-    frames = request.segment_frames(voice.frame_rate, voice.frame_step, default, longest)
-    samples = frames * voice.hop
-    return frames, f"{samples} samples in a row, of which {target.name} takes {target.max_width}"
 
 
 def prepare_trial(request: Request, files: VoiceFiles, voice: VoiceModel, frames: int, report: Report) -> Trial | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from voxc.compiler.errors import RecipeError
 from voxc.compiler.measure.quality.gates import Gate
 from voxc.compiler.precision.recipe import PrecisionRecipe
+from voxc.compiler.program import VoiceModel
 from voxc.compiler.target import Target
 from voxc.compiler.tensor import MAX_FRAMES
 from voxc.compiler.voice_files import DEFAULT_INDEX_BUDGET
@@ -76,6 +77,19 @@ class Request:
         says so; None if none does."""
         limits = [(target.max_width // hop, target) for target in self.targets if target.max_width is not None]
         return min(limits, key=lambda limit: limit[0], default=None)
+
+    def segment_of(self, voice: VoiceModel, default: float) -> tuple[int, str]:
+        """The segment length in frames, and what it follows from where a target limits it; `default` is in seconds.
+
+        Raises:
+            RecipeError: see `segment_frames`.
+        """
+        widest = self.widest(voice.hop)
+        if widest is None or self.frames is not None or self.segment is not None:
+            return self.segment_frames(voice.frame_rate, voice.frame_step, default), ""
+        longest, target = widest
+        frames = self.segment_frames(voice.frame_rate, voice.frame_step, default, longest)
+        return frames, f"{frames * voice.hop} samples in a row, of which {target.name} takes {target.max_width}"
 
     def segment_frames(
         self, frame_rate: float, step: int = 1, default: float = DEFAULT_SEGMENT_SECONDS, longest: int = MAX_FRAMES
