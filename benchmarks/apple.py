@@ -1,6 +1,6 @@
 """Core ML and MLX on this machine: what a full-size voice takes to compile, and what weights of few bits cost.
 
-    python benchmarks/apple.py compile [--targets apple-ane apple-mlx]
+    python benchmarks/apple.py compile [--targets apple-ane apple-mlx] [--segment 2]
     python benchmarks/apple.py weights [--mlx-only | --coreml-only]
 
 `compile` makes bundles of an RVC v2 40k voice with a content encoder of HuBERT base's size, one process each, and
@@ -35,6 +35,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     compiling = commands.add_parser("compile")
     compiling.add_argument("--targets", nargs="+", default=["apple-ane", "apple-mlx"])
+    compiling.add_argument("--segment", type=float, default=2.0, help="seconds")
     weights = commands.add_parser("weights")
     weights.add_argument("--mlx-only", action="store_true")
     weights.add_argument("--coreml-only", action="store_true")
@@ -43,7 +44,7 @@ def main() -> None:
         folder = Path(name)
         voice = [str(write_voice(folder / "voice.pth")), "--content", str(write_content(folder / "content"))]
         if given.command == "compile":
-            show_compiling(voice, given.targets, folder)
+            show_compiling(voice, given.targets, given.segment, folder)
             return
         if not given.coreml_only:
             show_weights("MLX", MLX, voice, folder)
@@ -62,10 +63,10 @@ def voxc_compile(voice: list[str], target: str, precision: str | None, place: Pa
     return read_manifest(place)
 
 
-def show_compiling(voice: list[str], targets: list[str], folder: Path) -> None:
+def show_compiling(voice: list[str], targets: list[str], segment: float, folder: Path) -> None:
     table = Table("target", "frames", "seconds", "peak MiB", "SNR dB")
     for target in targets:
-        manifest = voxc_compile(voice, target, None, folder / target, "--no-sample")
+        manifest = voxc_compile(voice, target, None, folder / target, "--no-sample", "--segment", str(segment))
         measured = manifest.measurements
         table.add_row(
             target, str(manifest.build.recipe.frames), f"{measured.compile['seconds'].value:.1f}",
