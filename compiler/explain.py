@@ -19,11 +19,13 @@ PREDICTION = "prediction"
 
 @dataclass(frozen=True)
 class Explanation:
-    """The operators of one component, in order. `basis` is `prediction`, or the device that has said where they run."""
+    """The operators of one component, in order. `basis` is `prediction`, or the device that has said where they run;
+    `rewritten` is what passes say of what they have changed."""
 
     component: str
     basis: str
     placements: tuple[Placement, ...]
+    rewritten: tuple[str, ...] = ()
 
     @property
     def predicted(self) -> bool:
@@ -50,7 +52,11 @@ def explain_component(bundle: Bundle, component: ComponentBuild) -> Explanation:
     for run in sorted(bundle.manifest.measurements.devices, key=lambda run: run.created, reverse=True):
         if run.evidence == "device" and component.name in run.components and run.components[component.name].placements:
             return measured(component, predicted, run)
-    return Explanation(component.name, PREDICTION, predicted)
+    return Explanation(component.name, PREDICTION, predicted, rewritings(component))
+
+
+def rewritings(component: ComponentBuild) -> tuple[str, ...]:
+    return tuple(f"{done.name}: {note}" for done in component.passes if done.modified for note in done.notes)
 
 
 def measured(component: ComponentBuild, predicted: tuple[Placement, ...], run: DeviceRun) -> Explanation:
@@ -67,7 +73,8 @@ def measured(component: ComponentBuild, predicted: tuple[Placement, ...], run: D
             each, where=where, why=each.why if agrees else "", fix=each.fix if agrees else "", generations={}
         )
 
-    return Explanation(component.name, f"{run.host}, {run.created}", tuple(map(placed, predicted)))
+    basis = f"{run.host}, {run.created}"
+    return Explanation(component.name, basis, tuple(map(placed, predicted)), rewritings(component))
 
 
 def shares(placements: tuple[Placement, ...], place: Callable[[Placement], str]) -> dict[str, tuple[int, int]]:

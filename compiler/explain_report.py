@@ -17,7 +17,12 @@ def report(explanation: Explanation, brief: bool) -> list[object]:
     """A component: all operators, or with `brief` only kinds of those that are elsewhere; then the shares."""
     basis = PREDICTED if explanation.predicted else f"as measured on {explanation.basis}"
     rows = kinds(explanation) if brief else everything(explanation)
-    return [f"\n{explanation.component}: {basis}", *columns(rows), *sources(explanation), "", share_table(explanation)]
+    told = [*columns(rows), *rewritten(explanation), *sources(explanation)]
+    return [f"\n{explanation.component}: {basis}", *told, "", share_table(explanation)]
+
+
+def rewritten(explanation: Explanation) -> list[str]:
+    return ["\nwhat was rewritten:", *(f"  {note}" for note in explanation.rewritten)] if explanation.rewritten else []
 
 
 def sources(explanation: Explanation) -> list[str]:
@@ -77,6 +82,7 @@ def document(explanation: Explanation) -> dict[str, Any]:
     return {
         "component": explanation.component,
         "basis": explanation.basis,
+        "rewritten": list(explanation.rewritten),
         "shares": told(shares(explanation.placements, lambda each: each.where)),
         "generations": {name: told(found) for name, found in generations(explanation.placements).items()},
         "operators": [asdict(each) for each in explanation.placements],

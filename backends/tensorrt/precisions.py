@@ -35,7 +35,8 @@ class Precisions(BaseModel):
     `layers` are the ONNX nodes that give floats, in order; `int8` ones stand between QuantizeLinear and
     DequantizeLinear, whose scales say the rest. Layers of no node follow `default`. Without `tf32` float32 is what it
     says: TensorRT would otherwise round products to 10 bits on GPUs that can, and there is a phase among them.
-    `reasons` say why layers do not follow `default`, `rewritten` counts the calls that became several nodes.
+    `reasons` say why layers do not follow `default`, and what is a part of a call that became several nodes;
+    `rewritten` counts such calls.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -91,6 +92,8 @@ def precisions_of(
     for node in nodes:
         origin = origins.get(node.name)
         layers[node.name] = default if origin is None else arithmetic(plan, origin.name, default)
+        if origin is not None and parts[origin] > 1:
+            reasons[node.name] = f"a part of {origin.target}"
         if default == "fp16" and layers[node.name] == "fp32":
             reasons[node.name] = "the plan keeps it: phases and what leads to them"
         if default == "fp16" and origin is not None and parts[origin] > 1 and str(origin.target) in STATISTICS:

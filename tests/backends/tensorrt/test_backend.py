@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 
 from tests.backends.onnx.test_quantization import BLOCKS, quantized
 from tests.backends.tensorrt.test_golden import TARGETS
+from tests.conftest import Voxc
 from tests.passes.harness import component_of, program_of, tensors_for
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.backends.tensorrt import backend as module
@@ -190,3 +192,19 @@ def test_explain_says_what_computes_in_what(tmp_path: Path, synthesizer: Compone
     (sine,) = (each for each in found if each.op == "Sin")
     assert (sine.where, sine.why) == ("fp32", "the plan keeps it: phases and what leads to them")
     assert sum(each.macs for each in found if each.op == "Conv") > 0
+
+
+def test_explain_on_the_command_line(voice_file: Path, tmp_path: Path, voxc: Voxc) -> None:
+    """What was rewritten, and what runs in which precision."""
+    place = tmp_path / "kit"
+    assert voxc("compile", voice_file, "--target", "jetson-nano", "--frames", 10, "-o", place).exit_code == 0
+    told = voxc("explain", place, "--brief")
+    assert told.exit_code == 0
+    assert "what was rewritten:" in told.stdout
+    assert "planar_convolutions: " in told.stdout
+    assert "sums_as_products: dec.m_source" in told.stdout
+    assert "the plan keeps it: phases and what leads to them" in told.stdout
+    report = json.loads(voxc("explain", place, "--json").stdout)
+    (found,) = report["components"]
+    assert set(found["shares"]) == {"fp16", "fp32"}
+    assert found["rewritten"]
