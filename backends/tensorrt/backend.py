@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import fx
 
-from voxc.backends.base import Artifact, Backend, Placement, Requirement, Runner, Runtime
+from voxc.backends.base import Artifact, Backend, Fit, Placement, Requirement, Runner, Runtime
 from voxc.compiler.errors import UnsupportedError
 from voxc.compiler.manifest import TargetRecord
 from voxc.compiler.program import Program, module_path
@@ -86,6 +86,12 @@ class TensorRTBackend(Backend):
             return Runtime(f"TensorRT {metadata.version('tensorrt')} on {torch.cuda.get_device_name()}", "host")
         told = f"ONNX Runtime {self.run_needs[0].version} on the kit's ONNX files, all in float32"
         return Runtime(told, "reference")
+
+    def fit(self, programs: Sequence[Program], target: Target, frames: int, step: int) -> Fit | None:
+        from voxc.backends.tensorrt.budget import budget_of
+
+        budget = budget_of(programs, target, frames)
+        return None if budget is None else budget.fit(step)
 
     def explain(self, file: Path, target: TargetRecord) -> tuple[Placement, ...]:
         """What each operator is to compute in."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from tests.passes.harness import component_of, program_of, tensors_for
+from voxc.backends.tensorrt.backend import TensorRTBackend
 from voxc.backends.tensorrt.budget import (
     LEAST_WORKSPACE_MIB,
     LIBRARIES_MIB,
@@ -163,3 +164,15 @@ def test_there_is_none_without_a_memory() -> None:
     assert found is not None
     assert found.fits
     assert found.frames == 10
+
+
+@pytest.mark.parametrize("name", ["jetson-nano", "jetson-orin-nano-jp5", "jetson-orin-nano-jp6"])
+def test_boards_have_a_memory_and_peaks(name: str) -> None:
+    board = load_targets()[name]
+    fit = TensorRTBackend().fit([chain()], board, 10, 1)
+    assert fit is not None
+    assert fit.frames == 10
+    assert f"of {board.memory_mib}" in fit.arithmetic
+    assert board.peaks is not None
+    assert ("int8" in board.peaks.rates) == ("int8" in board.precisions)
+    assert TensorRTBackend().fit([chain()], load_targets()["tensorrt"], 10, 1) is None

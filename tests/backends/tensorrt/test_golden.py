@@ -46,7 +46,7 @@ def test_there_are_four_targets() -> None:
     assert {name: (target.tensorrt, target.opset) for name, target in TARGETS.items()} == {
         "jetson-nano": ("8.2.1", 13),
         "jetson-orin-nano-jp5": ("8.5.2", 17),
-        "jetson-orin-nano-jp6": ("10.3", 20),
+        "jetson-orin-nano-jp6": ("10.3.0", 20),
         "tensorrt": (None, 13),
     }
 
