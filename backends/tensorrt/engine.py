@@ -27,9 +27,9 @@ TIMINGS: dict[tuple[str, str], bytes] = {}
 
 
 class Identity(BaseModel):
-    """Where an engine was built: it runs nowhere else."""
+    """Where an engine was built: it runs nowhere else. The agent writes more of it, which is for the agent."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     tensorrt: str
     gpu: str
@@ -62,7 +62,8 @@ def build(file: Path, recipe: Precisions, workspace: int) -> bytes:
 
     logger = trt.Logger(trt.Logger.ERROR)
     builder = trt.Builder(logger)
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH))
+    explicit = getattr(trt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH", None)  # some day there is nothing else
+    network = builder.create_network(0 if explicit is None else 1 << int(explicit))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse_from_file(str(file)):
         told = "; ".join(str(parser.get_error(index)) for index in range(parser.num_errors))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -97,7 +98,7 @@ def test_engines_of_elsewhere_are_refused(change: dict[str, str]) -> None:
 
 def test_identities_are_read_with_care(tmp_path: Path) -> None:
     file = tmp_path / "x.engine.json"
-    file.write_text(HERE.model_dump_json())
+    file.write_text(json.dumps({**HERE.model_dump(), "sha256": "of the agent"}))
     assert read_identity(file) == HERE
     file.write_text("{}")
     with pytest.raises(BundleError, match="does not say where its engine was built"):
