@@ -4,6 +4,7 @@
     python3 agent.py measure BUNDLE    run the reference inputs, compare, time
     python3 agent.py run BUNDLE        run and compare
     python3 agent.py bench BUNDLE      time
+    python3 agent.py build BUNDLE      build the engines of a kit for TensorRT, which the others do where there are none
 
 It needs Python 3.6, NumPy and the runtime of the bundle's files, and nothing of voxc: it is one file so that it can be
 copied alone. It prints one JSON document on stdout; stderr has what it is doing, in lines that begin with
@@ -14,12 +15,16 @@ machine lacks something. Any other failure is Python's traceback, and no documen
 """
 
 import argparse
+import contextlib
+import ctypes
 import gc
 import hashlib
 import importlib
+import itertools
 import json
 import os
 import platform
+import re
 import resource
 import socket
 import struct
@@ -27,8 +32,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from pathlib import Path
-from typing import IO, Any, Callable, ClassVar, Dict, Iterable, List, Optional, Sequence, Tuple, Type
+from typing import IO, Any, Callable, ClassVar, Dict, Iterable, List, Optional, Sequence, Set, Tuple, Type
 
 PROTOCOL = 1
 PROGRESS = "voxc-agent: "
@@ -36,6 +42,10 @@ PASSED, FAILED = 0, 1
 TOLD_EVERY = 0.2  # seconds between two progress lines of one step
 HASHED_AT_ONCE = 1 << 20
 SYSFS = Path("/sys")
+#: Of a kit for TensorRT, behind the stem of the ONNX file: the engine, where and of what it was built, what its layers
+#: compute in, and scales; and timings of kernels, which engines share.
+ENGINE, IDENTITY, RECIPE, CACHE = ".engine", ".engine.json", ".precisions.json", ".cache"
+TIMINGS = "timing.cache"
 
 Arrays = Dict[str, Any]
 Run = Callable[[Arrays], Arrays]
@@ -65,6 +75,13 @@ class MissingError(AgentError):
     exit_code = 3
 
 
+class MachineError(AgentError):
+    """A part of the machine, or of its runtime, does not do what is asked of it."""
+
+    kind = "machine"
+    exit_code = 3
+
+
 def need(modules: Sequence[str], install: str) -> Any:
     """The first of `modules` that can be imported.
 
@@ -85,13 +102,24 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(names)
 
 
+def hashed(file: Path) -> str:
+    """The SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        for block in iter(lambda: stream.read(HASHED_AT_ONCE), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 # Runtimes -------------------------------------------------------------------------------------------------------------
 
 
 class Runtime:
-    """What runs the files of one backend. A runtime that lacks a setting refuses it."""
+    """What runs the files of one backend. A runtime that lacks a setting refuses it. One that `builds` makes of them
+    what it loads."""
 
     name = ""
+    builds = False
 
     def __init__(self, target: Dict[str, Any], threads: Optional[int], units: Optional[str]) -> None:
         """`target` is the manifest's record; `threads` and `units` were asked for, or are None.
@@ -107,6 +135,10 @@ class Runtime:
     def load(self, file: Path, component: Dict[str, Any]) -> Run:
         """What maps inputs to outputs, both by name, for a component by its main file."""
         raise NotImplementedError
+
+    def build(self, bundle: "Bundle", component: Dict[str, Any], asked: Any, tell: "Teller") -> Dict[str, Any]:
+        """Finds what `load` needs, or builds it; says what it is."""
+        raise SettingError(f"build: {self.name} runs the bundle's files as they are")
 
     def placements(self, file: Path) -> Tuple[Dict[str, str], Dict[str, float]]:
         """Where the OS says it runs the operations of a file, by their first output, and the share of the estimated
@@ -306,7 +338,483 @@ class Mlx(Runtime):
             return self.library.import_function(str(place))
 
 
-RUNTIMES: Dict[str, Type[Runtime]] = {each.name: each for each in (OnnxRuntime, Tflite, CoreMl, Mlx)}
+class Cuda:
+    """What engines need of the CUDA runtime, through its shared library.
+
+    Raises:
+        MissingError: there is no such library, or it finds no GPU.
+    """
+
+    TO_DEVICE, TO_HOST = 1, 2  # cudaMemcpyKind
+    MAJOR, MINOR = 75, 76  # cudaDevAttrComputeCapabilityMajor and Minor
+    PROPERTIES = 1 << 14  # bytes: cudaDeviceProp, which begins with the name, has about 1000 and grows
+    NAME = 256
+    signatures: ClassVar[Dict[str, Sequence[Any]]] = {
+        "cudaGetDeviceCount": [ctypes.c_void_p],
+        "cudaGetDeviceProperties": [ctypes.c_void_p, ctypes.c_int],
+        "cudaDeviceGetAttribute": [ctypes.c_void_p, ctypes.c_int, ctypes.c_int],
+        "cudaRuntimeGetVersion": [ctypes.c_void_p],
+        "cudaMemGetInfo": [ctypes.c_void_p, ctypes.c_void_p],
+        "cudaMalloc": [ctypes.c_void_p, ctypes.c_size_t],
+        "cudaFree": [ctypes.c_void_p],
+        "cudaMemcpyAsync": [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_void_p],
+        "cudaStreamCreate": [ctypes.c_void_p],
+        "cudaStreamSynchronize": [ctypes.c_void_p],
+        "cudaStreamDestroy": [ctypes.c_void_p],
+        "cudaGetErrorString": [ctypes.c_int],
+    }
+
+    def __init__(self) -> None:
+        self.library = self.opened()
+        for name, arguments in self.signatures.items():
+            getattr(self.library, name).argtypes = list(arguments)
+        self.library.cudaGetErrorString.restype = ctypes.c_char_p
+        count = ctypes.c_int(0)
+        code = self.library.cudaGetDeviceCount(ctypes.byref(count))
+        if code or not count.value:
+            raise MissingError(f"CUDA finds no GPU: {self.meaning(code) if code else 'there is none'}")
+
+    @staticmethod
+    def opened() -> Any:
+        """JetPack's is found by its name; those of Python packages lie below site-packages."""
+        wheels = (str(file) for place in sys.path for file in Path(place).glob("nvidia/cu*/lib/libcudart.so.*"))
+        names = ("libcudart.so", *(f"libcudart.so.{version}" for version in ("10.2", "11.0", "12", "13")))
+        for name in itertools.chain(names, ["/usr/local/cuda/lib64/libcudart.so"], wheels):
+            with contextlib.suppress(OSError):
+                return ctypes.CDLL(name)
+        raise MissingError(
+            "libcudart, CUDA's runtime library, is not found; JetPack has it: apt install nvidia-jetpack"
+        )
+
+    def meaning(self, code: int) -> str:
+        return f"{self.library.cudaGetErrorString(code).decode('utf-8', 'replace')} (error {code})"
+
+    def __call__(self, name: str, *arguments: Any) -> None:
+        """Calls a function by its name without `cuda`.
+
+        Raises:
+            MachineError: it failed.
+        """
+        code = getattr(self.library, "cuda" + name)(*arguments)
+        if code:
+            raise MachineError(f"cuda{name}: {self.meaning(code)}")
+
+    def number(self, name: str, *arguments: Any) -> int:
+        found = ctypes.c_int(0)
+        self(name, ctypes.byref(found), *arguments)
+        return found.value
+
+    def pointer(self, name: str, *arguments: Any) -> int:
+        """What a function makes, by its address."""
+        found = ctypes.c_void_p(None)
+        self(name, ctypes.byref(found), *arguments)
+        return found.value or 0
+
+    @property
+    def gpu(self) -> str:
+        properties = ctypes.create_string_buffer(self.PROPERTIES)
+        self("GetDeviceProperties", properties, 0)
+        return properties.raw[: self.NAME].split(b"\0")[0].decode("utf-8", "replace")
+
+    @property
+    def compute_capability(self) -> str:
+        return ".".join(str(self.number("DeviceGetAttribute", which, 0)) for which in (self.MAJOR, self.MINOR))
+
+    @property
+    def version(self) -> str:
+        number = self.number("RuntimeGetVersion")
+        return f"{number // 1000}.{number % 1000 // 10}"
+
+    @property
+    def free(self) -> int:
+        """Bytes of memory that nobody has; on a board those of the CPU as well."""
+        free, total = ctypes.c_size_t(0), ctypes.c_size_t(0)
+        self("MemGetInfo", ctypes.byref(free), ctypes.byref(total))
+        return free.value
+
+
+class Kit:
+    """What the engine of a component is built of, and where it goes: beside the ONNX file, or to the same place below
+    another directory."""
+
+    def __init__(self, bundle: "Bundle", component: Dict[str, Any], engines: Optional[Path]) -> None:
+        self.bundle, self.component = bundle, component
+        records = [record for record in component["files"] if not record["path"].endswith((ENGINE, IDENTITY))]
+        self.sources = {record["path"]: record["sha256"] for record in records}
+        files = [bundle.file(record) for record in records]
+        self.onnx = files[0]
+        self.recipe = self.recipe_of([file for file in files if file.name.endswith(RECIPE)])
+        self.cache = next((file.read_bytes() for file in files if file.suffix == CACHE), None)
+        self.memory_mib = bundle.target["capabilities"].get("memory_mib")
+        self.directory = engines or bundle.directory
+        self.place = (self.directory / records[0]["path"]).with_suffix(ENGINE)
+
+    @staticmethod
+    def recipe_of(files: Sequence[Path]) -> Dict[str, Any]:
+        """What layers are to compute in; all of it float32 where no file says so."""
+        recipe: Dict[str, Any] = {"default": "fp32", "layers": {}, "tf32": False}
+        for file in files:
+            try:
+                recipe.update(json.loads(file.read_text(encoding="utf-8")))
+            except (ValueError, TypeError) as error:
+                raise BundleError(f"{file}: not a recipe of an engine ({error})") from error
+        return recipe
+
+    @property
+    def arithmetics(self) -> List[str]:
+        return sorted({self.recipe["default"], *self.recipe["layers"].values()})
+
+    def arithmetic(self, layer: str) -> str:
+        """Of a layer by its name in the network: that of its ONNX node, perhaps with `_` and a number behind."""
+        layers, default = self.recipe["layers"], self.recipe["default"]
+        base, _, number = layer.rpartition("_")
+        return str(layers.get(layer, layers.get(base, default) if number.isdigit() else default))
+
+    def stated(self) -> Dict[str, Any]:
+        """What stands beside the engine at its place: where and of what it was built."""
+        try:
+            stated = json.loads(self.place.with_suffix(IDENTITY).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return stated if isinstance(stated, dict) else {}
+
+    def listed(self) -> List[Tuple[Dict[str, Any], Dict[str, Any]]]:
+        """Engines that the manifest lists for the component: where each was built, and its file."""
+        runs = self.bundle.devices
+        engines = (run["components"].get(self.component["name"], {}).get("engine") for run in runs)
+        return [(engine, engine["file"]) for engine in engines if engine]
+
+    def write(self, plan: Any, identity: Dict[str, Any]) -> None:
+        """Writes an engine, and what it is, so that half an engine is none."""
+        partial = self.place.with_suffix(ENGINE + ".partial")
+        try:
+            self.place.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_bytes(plan)
+            partial.replace(self.place)
+            self.place.with_suffix(IDENTITY).write_text(json.dumps(identity, indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise SettingError(f"{self.place}: cannot be written ({error.strerror}); see --engines") from error
+
+
+class TensorRt(Runtime):
+    """TensorRT from 8.2 on: engines that are built here of the kit's ONNX files, and run with memory of our own."""
+
+    name = "tensorrt"
+    builds = True
+    LEAST_WORKSPACE = 128 << 20
+
+    def __init__(self, target: Dict[str, Any], threads: Optional[int], units: Optional[str]) -> None:
+        super().__init__(target, threads, units)
+        self.refuse_units(units)
+        self.refuse_threads(threads)
+        self.library = need(["tensorrt"], "JetPack, whose python3-libnvinfer is for the system's python3")
+        self.cuda = Cuda()
+        self.versions.update(tensorrt=self.library.__version__, cuda=self.cuda.version)
+        capability = self.cuda.compute_capability
+        self.here = {
+            "tensorrt": str(self.library.__version__), "gpu": self.cuda.gpu, "compute_capability": capability
+        }  # fmt: skip
+        self.settings["gpu"] = f"{self.cuda.gpu} ({capability})"
+        self.complaints: List[str] = []
+        self.logger = self.listener()
+        self.reader = self.library.Runtime(self.logger)
+        self.engines: Dict[Path, Path] = {}
+
+    def listener(self) -> Any:
+        """TensorRT's logger: errors are kept for our messages, and go to stderr as they come."""
+        severities, complaints = self.library.ILogger.Severity, self.complaints
+        base: Any = self.library.ILogger
+
+        class Listener(base):  # type: ignore[misc]
+            def __init__(self) -> None:
+                base.__init__(self)  # as the binding wants it
+
+            def log(self, severity: Any, message: str) -> None:
+                if severity in (severities.INTERNAL_ERROR, severities.ERROR):
+                    complaints.append(" ".join(message.split()))
+                    sys.stderr.write(message + "\n")
+
+        return Listener()
+
+    def said(self) -> str:
+        """The last errors, once."""
+        text = "; ".join(self.complaints[-3:]) or "it does not say why"
+        del self.complaints[:]
+        return text
+
+    # Engines: found or built
+
+    def build(self, bundle: "Bundle", component: Dict[str, Any], asked: Any, tell: "Teller") -> Dict[str, Any]:
+        kit = Kit(bundle, component, Path(asked.engines) if asked.engines else None)
+        tell("looking for an engine")
+        if kit.place.exists():
+            complaint = self.complaint(kit)
+            if not complaint:
+                return self.chosen(kit, kit.place, {})
+            if asked.command != "build":
+                raise MachineError(f"{kit.place}: {complaint}; `agent.py build` builds it anew")
+            tell(f"{complaint}: building anew")
+        else:
+            for identity, record in kit.listed():
+                if self.differs(identity) is None and (bundle.directory / record["path"]).exists():
+                    return self.chosen(kit, bundle.file(record), {})
+        tell("building the engine")
+        started = time.perf_counter()
+        workspace = self.workspace(kit.memory_mib)
+        plan = self.planned(kit, workspace, tell)
+        digest = hashlib.sha256(plan).hexdigest()
+        kit.write(plan, dict(self.here, sha256=digest, sources=kit.sources))
+        del plan
+        taken = {"build_s": time.perf_counter() - started, "workspace_mib": workspace >> 20}
+        return self.chosen(kit, kit.place, taken)
+
+    def chosen(self, kit: Kit, file: Path, taken: Dict[str, Any]) -> Dict[str, Any]:
+        self.engines[kit.onnx] = file
+        return dict(self.here, bytes=file.stat().st_size, sha256=hashed(file), **taken)
+
+    def complaint(self, kit: Kit) -> str:
+        """Why the engine at its place cannot be run; empty if it can."""
+        stated = kit.stated()
+        if not stated:
+            return "does not say where it was built"
+        different = self.differs(stated)
+        if different:
+            return different
+        if stated.get("sources", kit.sources) != kit.sources:
+            return "was built of other files than the bundle has"
+        return "" if stated.get("sha256", hashed(kit.place)) == hashed(kit.place) else "is not whole"
+
+    def differs(self, identity: Dict[str, Any]) -> Optional[str]:
+        """In words, how the machine that an engine was built on is not this one; None if it is."""
+        if all(identity.get(name) == value for name, value in self.here.items()):
+            return None
+        there, here = (
+            "TensorRT {tensorrt}, {gpu} ({compute_capability})".format(
+                **{name: each.get(name, "unknown") for name in self.here}
+            )
+            for each in (identity, self.here)
+        )
+        return f"built for {there}; this machine has {here}"
+
+    def workspace(self, memory_mib: Optional[int]) -> int:
+        """What the builder may try kernels in, in bytes: a quarter of the target's memory, half of what is free now."""
+        most = self.cuda.free // 2
+        return max(min(most, memory_mib << 18) if memory_mib else most, self.LEAST_WORKSPACE)
+
+    def planned(self, kit: Kit, workspace: int, tell: "Teller") -> Any:
+        """The serialized engine of a kit."""
+        trt = self.library
+        del self.complaints[:]
+        builder = trt.Builder(self.logger)
+        explicit = getattr(trt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH", None)
+        network = builder.create_network(0 if explicit is None else 1 << int(explicit))
+        parser = trt.OnnxParser(network, self.logger)
+        if not parser.parse_from_file(str(kit.onnx)):
+            errors = "; ".join(str(parser.get_error(index)) for index in range(parser.num_errors))
+            raise MachineError(f"{kit.onnx}: TensorRT {trt.__version__} refuses it: {errors or self.said()}")
+        config = builder.create_builder_config()
+        if hasattr(config, "set_memory_pool_limit"):  # since 8.4
+            config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace)
+        else:
+            config.max_workspace_size = workspace
+        calibrator = self.flagged(kit, builder, network, config)  # which the config does not own
+        held = self.constrain(kit, network, calibrator is not None)
+        tell(f"building the engine: {network.num_layers} layers, {held} of them held to a precision")
+        timings = kit.directory / TIMINGS
+        self.use_timings(config, timings)
+        plan = builder.build_serialized_network(network, config)
+        if plan is None:
+            raise MachineError(f"{kit.onnx}: TensorRT {trt.__version__} could not build an engine: {self.said()}")
+        with contextlib.suppress(OSError):  # the next build takes longer, and that is all
+            timings.write_bytes(config.get_timing_cache().serialize())
+        return plan
+
+    def flagged(self, kit: Kit, builder: Any, network: Any, config: Any) -> Any:
+        """Sets what kernels may compute in; gives the calibrator if int8 is not in the graph itself."""
+        trt, flags = self.library, self.library.BuilderFlag
+        if not kit.recipe["tf32"]:
+            config.clear_flag(flags.TF32)
+        if "fp16" in kit.arithmetics:
+            config.set_flag(flags.FP16)
+        strict = "OBEY_PRECISION_CONSTRAINTS"
+        config.set_flag(getattr(flags, strict) if hasattr(flags, strict) else flags.STRICT_TYPES)
+        if "int8" not in kit.arithmetics:
+            return None
+        if not builder.platform_has_fast_int8:
+            raise MachineError(f"{kit.component['name']} is int8, and {self.settings['gpu']} has no such arithmetic")
+        config.set_flag(flags.INT8)
+        kinds = [network.get_layer(index).type for index in range(network.num_layers)]
+        if trt.LayerType.QUANTIZE in kinds:
+            return None
+        if kit.cache is None:
+            raise BundleError(f"{kit.onnx}: int8, and neither QuantizeLinear in it nor a calibration cache beside it")
+        calibrator = scales_from(trt, kit.cache)
+        config.int8_calibrator = calibrator
+        return calibrator
+
+    def constrain(self, kit: Kit, network: Any, implicit: bool) -> int:
+        """Holds layers to what the recipe says where the builder could choose less; gives how many.
+
+        float32 is held wherever float16 is allowed. What is not int8 is held where int8 is `implicit`; else
+        QuantizeLinear says where it is. Layers without floats have no such choice.
+        """
+        trt, held = self.library, 0
+        kinds = ("CONSTANT", "SHAPE", "QUANTIZE", "DEQUANTIZE")
+        skipped = [getattr(trt.LayerType, kind) for kind in kinds]
+        floats = {"fp32": trt.float32, "fp16": trt.float16}
+        choice = implicit or "fp16" in kit.arithmetics
+        for layer in map(network.get_layer, range(network.num_layers if choice else 0)):
+            wanted = kit.arithmetic(layer.name)
+            if wanted == "int8" or (wanted == "fp16" and not implicit) or layer.type in skipped:
+                continue
+            outputs = [layer.get_output(index) for index in range(layer.num_outputs)]
+            given = [layer.get_input(index) for index in range(layer.num_inputs)]
+            if all(output.dtype in floats.values() for output in outputs) and any(
+                tensor is not None and tensor.dtype in floats.values() for tensor in given
+            ):
+                layer.precision = floats[wanted]
+                for index in range(layer.num_outputs):
+                    layer.set_output_type(index, floats[wanted])
+                held += 1
+        return held
+
+    def use_timings(self, config: Any, file: Path) -> None:
+        """Timings of kernels that earlier builds left; those of another machine or version are passed over."""
+        try:
+            cache = config.create_timing_cache(file.read_bytes())
+        except OSError:
+            cache = None
+        if cache is None or not config.set_timing_cache(cache, False):
+            config.set_timing_cache(config.create_timing_cache(b""), False)
+        del self.complaints[:]
+
+    # Engines: run
+
+    def load(self, file: Path, component: Dict[str, Any]) -> Run:
+        engine_file = self.engines[file]
+        del self.complaints[:]
+        engine = self.reader.deserialize_cuda_engine(engine_file.read_bytes())
+        if engine is None:
+            raise MachineError(f"{engine_file}: TensorRT does not read it: {self.said()}; remove it and build it anew")
+        return Engine(self, engine)
+
+
+class Engine:
+    """An engine that runs on arrays, with a stream and a buffer for each tensor that goes in or out."""
+
+    def __init__(self, runtime: TensorRt, engine: Any) -> None:
+        self.runtime, self.cuda, self.engine = runtime, runtime.cuda, engine
+        self.context = engine.create_execution_context()
+        if self.context is None:
+            raise MachineError(f"TensorRT cannot prepare to run the engine: {runtime.said()}")
+        self.stream = self.cuda.pointer("StreamCreate")
+        weakref.finalize(self, self.cuda.library.cudaStreamDestroy, self.stream)
+        self.by_name = hasattr(engine, "num_io_tensors")  # since 8.5
+        self.buffers: Dict[str, Tuple[int, Any]] = {}
+        self.outputs: List[str] = []
+        for name, goes_in, shape, dtype in self.tensors():
+            array = self.array(name, shape, dtype)
+            address = self.cuda.pointer("Malloc", max(array.nbytes, 1))
+            weakref.finalize(self, self.cuda.library.cudaFree, address)
+            self.buffers[name] = address, array
+            if not goes_in:
+                self.outputs.append(name)
+            if self.by_name:
+                self.context.set_tensor_address(name, address)
+
+    def tensors(self) -> List[Tuple[str, bool, Tuple[int, ...], Any]]:
+        """Name, whether it goes in, shape and type of each tensor, in the engine's order."""
+        engine = self.engine
+        if not self.by_name:
+            return [
+                (engine.get_binding_name(index), engine.binding_is_input(index), tuple(engine.get_binding_shape(index)),
+                 engine.get_binding_dtype(index))
+                for index in range(engine.num_bindings)
+            ]  # fmt: skip
+        goes_in = self.runtime.library.TensorIOMode.INPUT
+        names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+        return [
+            (name, engine.get_tensor_mode(name) == goes_in, tuple(engine.get_tensor_shape(name)),
+             engine.get_tensor_dtype(name))
+            for name in names
+        ]  # fmt: skip
+
+    def array(self, name: str, shape: Tuple[int, ...], dtype: Any) -> Any:
+        """An array like a tensor: its place on the host."""
+        import numpy as np
+
+        trt = self.runtime.library
+        names = {"float32": np.float32, "float16": np.float16, "int32": np.int32, "int64": np.int64, "bool": np.bool_}
+        dtypes = {getattr(trt, known): array for known, array in names.items() if hasattr(trt, known)}
+        if dtype not in dtypes or any(size < 0 for size in shape):
+            raise BundleError(f"{name}: {dtype} of shape {shape}; engines need plain types and fixed shapes")
+        return np.zeros(shape, dtypes[dtype])
+
+    def __call__(self, inputs: Arrays) -> Arrays:
+        missing = [name for name in self.buffers if name not in inputs and name not in self.outputs]
+        if missing:
+            raise BundleError(f"the engine takes {listed(missing)}, which the bundle has no reference for")
+        for name, given in inputs.items():
+            if name in self.buffers:  # TensorRT leaves out what no layer reads
+                address, array = self.buffers[name]
+                if given.shape != array.shape:
+                    raise BundleError(f"{name}: the engine takes {array.shape}, the bundle gives {given.shape}")
+                array[...] = given
+                if array.dtype.kind == "i" and (array != given).any():
+                    raise BundleError(f"{name}: the engine takes {array.dtype}, too narrow for what the bundle gives")
+                self.copy(address, array.ctypes.data, array.nbytes, Cuda.TO_DEVICE)
+        if self.by_name:
+            done = self.context.execute_async_v3(self.stream)
+        else:
+            done = self.context.execute_async_v2([address for address, _ in self.buffers.values()], self.stream)
+        if not done:
+            raise MachineError(f"TensorRT could not run the engine: {self.runtime.said()}")
+        for name in self.outputs:
+            address, array = self.buffers[name]
+            self.copy(array.ctypes.data, address, array.nbytes, Cuda.TO_HOST)
+        self.cuda("StreamSynchronize", self.stream)
+        return {name: self.buffers[name][1].copy() for name in self.outputs}
+
+    def copy(self, to: int, source: int, size: int, way: int) -> None:
+        self.cuda("MemcpyAsync", to, source, size, way, self.stream)
+
+
+def scales_from(trt: Any, cache: bytes) -> Any:
+    """A calibrator that has no data, only the scales of a cache.
+
+    They are voxc's and not of a version of TensorRT, but a builder takes a cache of its own version alone.
+
+    Raises:
+        BundleError: it is no cache.
+    """
+    header, _, lines = cache.partition(b"\n")
+    if not re.match(rb"TRT-\d+-EntropyCalibration2\Z", header):
+        raise BundleError(f"a calibration cache begins with TRT-8201-EntropyCalibration2, not {header[:60]!r}")
+    major, minor, patch = (int(part) for part in str(trt.__version__).split(".")[:3])
+    number = (major * 100 if major >= 10 else major * 10) * 100 + minor * 100 + patch
+    content = f"TRT-{number}-EntropyCalibration2\n".encode() + lines
+    base: Any = trt.IInt8EntropyCalibrator2
+
+    class Scales(base):  # type: ignore[misc]
+        def __init__(self) -> None:
+            base.__init__(self)  # as the binding wants it
+
+        def get_batch_size(self) -> int:
+            return 1
+
+        def get_batch(self, names: Sequence[str]) -> None:
+            return None
+
+        def read_calibration_cache(self) -> bytes:
+            return content
+
+        def write_calibration_cache(self, cache: Any) -> None:
+            pass
+
+    return Scales()
+
+
+RUNTIMES: Dict[str, Type[Runtime]] = {each.name: each for each in (OnnxRuntime, Tflite, CoreMl, Mlx, TensorRt)}
 
 
 # The bundle -----------------------------------------------------------------------------------------------------------
@@ -317,12 +825,14 @@ class Bundle:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.checked: Set[Path] = set()
         path = directory / "manifest.json"
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
             self.target: Dict[str, Any] = manifest["build"]["target"]
             self.components: List[Dict[str, Any]] = manifest["build"]["components"]
             self.reference: Dict[str, Any] = manifest["measurements"]["reference"]
+            self.devices: List[Dict[str, Any]] = manifest["measurements"].get("devices", [])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BundleError(f"{path}: not a manifest of a bundle ({error!r})") from error
 
@@ -332,15 +842,15 @@ class Bundle:
         if relative.is_absolute() or ".." in relative.parts:
             raise BundleError(f"{relative}: leads out of the bundle")
         path = self.directory / relative
-        digest = hashlib.sha256()
+        if path in self.checked:
+            return path
         try:
-            with path.open("rb") as stream:
-                for block in iter(lambda: stream.read(HASHED_AT_ONCE), b""):
-                    digest.update(block)
+            digest = hashed(path)
         except OSError as error:
             raise BundleError(f"{path}: not readable ({error.strerror})") from error
-        if digest.hexdigest() != record["sha256"]:
+        if digest != record["sha256"]:
             raise BundleError(f"{path}: its SHA-256 is not the manifest's")
+        self.checked.add(path)
         return path
 
     def chosen(self, names: Sequence[str]) -> List[Dict[str, Any]]:
@@ -427,11 +937,16 @@ def measure_component(bundle: Bundle, runtime: Runtime, component: Dict[str, Any
     tell = Teller(component["name"])
     tell("checking files")
     main, *_ = [bundle.file(record) for record in component["files"]]
+    result: Dict[str, Any] = {}
+    if runtime.builds or asked.command == "build":
+        result["engine"] = runtime.build(bundle, component, asked, tell)
+    if asked.command == "build":
+        return result
     inputs = bundle.tensors(component, "inputs")
     tell("loading")
     started = time.perf_counter()
     run = runtime.load(main, component)
-    result: Dict[str, Any] = {"load_s": time.perf_counter() - started}
+    result["load_s"] = time.perf_counter() - started
     if asked.command in ("measure", "run"):
         tell("comparing")
         result.update(compare(bundle.tensors(component, "outputs"), run(inputs), component["min_snr_db"]))
@@ -547,11 +1062,12 @@ def said(command: List[str]) -> str:
 
 def parse(arguments: Sequence[str]) -> Any:
     parser = argparse.ArgumentParser(description="Runs and times a voxc bundle on this machine; prints JSON.")
-    parser.add_argument("command", choices=("measure", "run", "bench"))
+    parser.add_argument("command", choices=("measure", "run", "bench", "build"))
     parser.add_argument("bundle", help="a bundle directory")
     parser.add_argument("--component", action="append", default=[], help="only this one; may be given several times")
     parser.add_argument("--threads", type=int, help="of the runtime (default: the target's, else all cores)")
     parser.add_argument("--compute-units", help="of Core ML or MLX (default: the target's)")
+    parser.add_argument("--engines", help="a directory for engines of TensorRT (default: the bundle)")
     parser.add_argument("--runs", type=int, default=100, help="how many to time at most (default: 100)")
     parser.add_argument("--seconds", type=float, default=10.0, help="for how long to begin runs (default: 10)")
     parser.add_argument("--warm-up", type=int, default=2, help="untimed runs before (default: 2)")
