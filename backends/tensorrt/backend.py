@@ -59,6 +59,12 @@ class TensorRTBackend(Backend):
         recipe_file = precisions.precisions_file(path)
         recipe.write(recipe_file)
         files = (*emitted.files, recipe_file)
+        if target.tensorrt is not None and program.plan.ranges:
+            from voxc.backends.tensorrt import calibration_cache
+
+            scales = calibration_cache.scales_of_plan(program, target.opset, table.common_dialect(tables))
+            cache = calibration_cache.CalibrationCache(target.tensorrt, scales)
+            files = (*files, calibration_cache.write_cache(calibration_cache.cache_file(path), cache))
         if has_tensorrt() and target.tensorrt is None:
             from voxc.backends.tensorrt import engine
 

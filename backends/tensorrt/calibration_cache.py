@@ -28,6 +28,7 @@ from voxc.compiler.plan import Range
 from voxc.compiler.program import Program
 from voxc.compiler.tensor import Array
 
+SUFFIX = ".calibration.cache"
 CALIBRATOR = "EntropyCalibration2"
 INTEGERS = 127
 #: Of a tensor that is zero throughout, for which any scale does but none, which no builder takes.
@@ -90,8 +91,8 @@ class CalibrationCache:
         return cls(version_of(int(found[1])), scales)
 
 
-def write_cache(path: Path, cache: CalibrationCache) -> None:
-    """Writes a cache; the same scales give the same bytes.
+def write_cache(path: Path, cache: CalibrationCache) -> Path:
+    """Writes a cache and gives its path; the same scales give the same bytes.
 
     Raises:
         CompileError: see `CalibrationCache.text`.
@@ -100,8 +101,14 @@ def write_cache(path: Path, cache: CalibrationCache) -> None:
     text = cache.text
     try:
         path.write_bytes(text.encode("utf-8"))
+        return path
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def cache_file(onnx_file: Path) -> Path:
+    """Where the cache for an ONNX file lies."""
+    return onnx_file.with_suffix(SUFFIX)
 
 
 def read_cache(path: Path) -> CalibrationCache:

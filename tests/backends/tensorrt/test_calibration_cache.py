@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from tests.passes.harness import component_of, program_of
 from voxc.backends.onnx.emitter import emit
+from voxc.backends.tensorrt.backend import TensorRTBackend
 from voxc.backends.tensorrt.calibration_cache import (
     CalibrationCache,
+    cache_file,
     calibrate_scales,
     read_cache,
     scale_of,
@@ -25,12 +27,13 @@ from voxc.backends.tensorrt.calibration_cache import (
 )
 from voxc.compiler.errors import BundleError, CompileError, OutputError
 from voxc.compiler.plan import PrecisionPlan
-from voxc.compiler.program import export
-from voxc.compiler.target import Scheme, load_targets
+from voxc.compiler.program import Program, export
+from voxc.compiler.target import load_targets
 from voxc.compiler.tensor import Array
 from voxc.passes.insert_quantization import InsertQuantization
 
 OPSET = 13
+ORIN = load_targets()["jetson-orin-nano-jp5"]
 SAMPLES, VALUES = 8, 50_000
 
 GOOD = "TRT-8201-EntropyCalibration2\ndata: 3c008912\nconv1: 3c88edfc\n"
@@ -237,16 +240,30 @@ class Two(nn.Module):
         return self.second(torch.relu(self.first(x)))
 
 
-def test_a_plan_has_the_scales_of_its_integers() -> None:
-    """By the same names with integers inserted as without, but for outputs."""
-    target = load_targets()["onnxruntime-cpu"].model_copy(
-        update={"scheme": Scheme(activations="int8", symmetric=True), "work_items": None}
-    )
+def with_plan() -> Program:
+    """Everything in integers."""
     program = program_of(Two(), (1, 2, 6))
     ranges = {"x": (-1.0, 2.0), "relu": (0.0, 4.0), "convolution_1": (-8.0, 2.0)}
-    program = replace(program, plan=PrecisionPlan(nodes=dict.fromkeys(program.compute_nodes(), "int8"), ranges=ranges))
-    scales = scales_of_plan(program, OPSET)
+    nodes = dict.fromkeys(program.compute_nodes(), "int8")
+    return replace(program, plan=PrecisionPlan(nodes=nodes, ranges=ranges))  # type: ignore[arg-type]
+
+
+def test_a_plan_has_the_scales_of_its_integers() -> None:
+    """By the same names with integers inserted as without, but for outputs."""
+    scales = scales_of_plan(with_plan(), OPSET)
     assert scales == {"x0": scale_of((0, 2)), "relu": scale_of((0, 4)), "y": scale_of((0, 8))}
-    quantized = InsertQuantization()(program, target)
+    quantized = InsertQuantization()(with_plan(), ORIN)
     assert quantized.modified
     assert scales_of_plan(quantized.program, OPSET) == {"convolution_1": scales.pop("y"), **scales}
+
+
+def test_a_kit_with_integers_has_the_cache_of_its_version(tmp_path: Path) -> None:
+    program = InsertQuantization()(with_plan(), ORIN).program
+    files = TensorRTBackend().emit(program, ORIN, tmp_path).files
+    assert files[-1] == cache_file(files[0]) == tmp_path / "test.calibration.cache"
+    cache = read_cache(files[-1])
+    assert cache == CalibrationCache("8.5.2", scales_of_plan(program, OPSET))
+    made = {name for node in onnx.load(files[0]).graph.node for name in node.output}
+    assert set(cache.scales) <= made | {"x0"}
+    plain = TensorRTBackend().emit(program_of(Two(), (1, 2, 6)), ORIN, tmp_path).files
+    assert not any(file.name.endswith(".cache") for file in plain)
