@@ -34,6 +34,8 @@ class Everything(nn.Module):
         super().__init__()
         torch.manual_seed(0)
         self.norm = nn.LayerNorm(8)
+        nn.init.normal_(self.norm.weight)
+        nn.init.normal_(self.norm.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         least, places = x.topk(3, largest=False)

@@ -104,6 +104,12 @@ def test_conditions_and_places_are_no_data() -> None:
     assert reasons(model(nodes, X, Y, constants), "8.2") == []
 
 
+def test_what_is_chosen_is_data() -> None:
+    nodes = [helper.make_node("Greater", ["x", "c"], ["b"], name="m/Greater"), one("Where", "b", "d", "d")]
+    given = model(nodes, X, {"y": (DOUBLE, None)}, {"c": np.float32(0), "d": np.float64(0)})
+    assert "Where: its data are FP64, and the parser takes BOOL, FP16, FP32, INT32" in reasons(given, "8.2")
+
+
 def test_truth_values_that_an_operator_does_not_move() -> None:
     nodes = [helper.make_node("Greater", ["x", "c"], ["b"], name="m/Greater"), one("Gather", "b", "i", axis=2)]
     given = model([*nodes, helper.make_node("Cast", ["y"], ["z"], to=FLOAT)], X, {"z": (FLOAT, None)},
