@@ -90,7 +90,7 @@ class TensorRTBackend(Backend):
     def runtime(self) -> Runtime:
         if has_tensorrt():
             return Runtime(f"TensorRT {metadata.version('tensorrt')} on {torch.cuda.get_device_name()}", "host")
-        told = f"ONNX Runtime {self.run_needs[0].version} on the kit's ONNX files, all in float32"
+        told = f"ONNX Runtime {self.run_needs[0].version} (the kit's own files, which are all float32)"
         return Runtime(told, "reference")
 
     def fit(self, programs: Sequence[Program], target: Target, frames: int, step: int) -> Fit | None:

@@ -165,7 +165,7 @@ def test_integers_as_pairs(tmp_path: Path, target: Target) -> None:
 def test_without_tensorrt_the_numbers_are_a_reference(compiled_kit: Path) -> None:
     runtime = BACKEND.runtime()
     assert runtime.evidence == "reference"
-    assert "on the kit's ONNX files, all in float32" in runtime.description
+    assert "(the kit's own files, which are all float32)" in runtime.description
     assert isinstance(BACKEND.load(compiled_kit, 1), OnnxRuntimeRunner)
 
 
