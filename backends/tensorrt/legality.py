@@ -66,13 +66,17 @@ class Reading:
         return TYPES.get(self.kinds.get(name, 0), "?")
 
     def array(self, name: str) -> Array | None:
-        """The value of an initializer or of a constant in the graph."""
-        if name in self.initializers:
-            return numpy_helper.to_array(self.initializers[name])
+        """The value of an initializer or of a constant in the graph; None for others, and for what lies in a file
+        beside it, where only large weights are."""
+        tensor = self.tensor(name)
+        return None if tensor is None or tensor.external_data else numpy_helper.to_array(tensor)
+
+    def tensor(self, name: str) -> TensorProto | None:
+        """An initializer or a constant in the graph."""
         maker = self.makers.get(name)
         if maker is not None and maker.op_type == "Constant" and maker.attribute[0].name == "value":
-            return numpy_helper.to_array(maker.attribute[0].t)
-        return None
+            return maker.attribute[0].t
+        return self.initializers.get(name)
 
     def is_constant(self, name: str) -> bool:
         """Whether a tensor is in the file, or comes from there by rounding alone."""
@@ -135,8 +139,8 @@ def fits(reading: Reading, node: NodeProto, table: Table) -> Reasons:
         return
     limits = np.iinfo(np.int32)
     for place, name in enumerate(node.input):
-        array = reading.array(name)
-        if array is None or array.dtype != np.int64 or not array.size:
+        array = reading.array(name) if reading.kinds.get(name) == TensorProto.INT64 else None
+        if array is None or not array.size:
             continue
         if array.min() >= limits.min and array.max() <= limits.max:
             continue
@@ -169,13 +173,13 @@ def input_limit(reading: Reading, name: str, limit: Limit) -> Reasons:
         rank = len(reading.shapes.get(name, ()))
         if not least <= rank <= most:
             yield f"{limit.input} has {rank} axes, not {least} to {most}", "add axes of size 1"
-    array = reading.array(name)
-    if limit.must == "initializer" and array is None:
+    computed = {"initializer": reading.tensor(name) is None, "constant": not reading.is_constant(name)}
+    if limit.must is not None and computed.get(limit.must, False):
         yield f"{limit.input} is computed, and the parser wants it in the file", "make it a constant"
-    if limit.must == "constant" and not reading.is_constant(name):
-        yield f"{limit.input} is computed, and the parser wants it in the file", "make it a constant"
-    if limit.must == "zero" and (array is None or array.any()):
-        yield f"{limit.input} is not zero", "quantize symmetrically"
+    if limit.must == "zero":
+        array = reading.array(name)
+        if array is None or array.any():
+            yield f"{limit.input} is not zero", "quantize symmetrically"
 
 
 CHECKS: tuple[Check, ...] = (knows, types, fits, limits)

@@ -15,6 +15,7 @@ from tests.backends.onnx.test_quantization import BLOCKS, quantized
 from tests.backends.tensorrt.test_golden import TARGETS
 from tests.conftest import Voxc
 from tests.passes.harness import component_of, program_of, tensors_for
+from voxc.backends.onnx import emitter
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.backends.tensorrt import backend as module
 from voxc.backends.tensorrt.backend import TensorRTBackend
@@ -172,6 +173,15 @@ def test_without_tensorrt_the_numbers_are_a_reference(compiled_kit: Path) -> Non
 @pytest.fixture
 def compiled_kit(tmp_path: Path) -> Path:
     return BACKEND.emit(lowered(component_of(Norms(), (1, 5, 8)), NANO), NANO, tmp_path).files[0]
+
+
+def test_weights_in_a_file_of_their_own(
+    tmp_path: Path, synthesizer: Component, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a voice of more than 2 GiB would meet, a small one meets here."""
+    monkeypatch.setattr(emitter, "MOST_INLINE_BYTES", 100)
+    artifact = BACKEND.emit(lowered(synthesizer, NANO), NANO, tmp_path)
+    assert [file.name.partition(".")[2] for file in artifact.files] == ["onnx", "onnx.data", "precisions.json"]
 
 
 def test_emission_is_repeatable(tmp_path: Path, synthesizer: Component) -> None:
