@@ -4,8 +4,8 @@
     python benchmarks/apple.py weights [--mlx-only | --coreml-only]
 
 `compile` makes bundles of an RVC v2 40k voice with a content encoder of HuBERT base's size, one process each, and
-prints seconds, peak memory and the SNR of each component. `weights` compiles the same and the demo voice in float16 and
-with weights of 8 and 4 bits: bytes of the content encoder against float16's, and SECS of the demo voice's conversion
+prints seconds, peak memory and the SNR of each component. `weights` compiles the same, in segments of 1 s, and the demo
+voice in float16 and with weights of 8 and 4 bits: bytes of the content encoder against float16's, and SECS of the demo voice's conversion
 against that of float32.
 """
 
@@ -82,7 +82,7 @@ def show_weights(title: str, forms: dict[str, tuple[str, str]], voice: list[str]
     bytes_of: dict[str, int] = {}
     secs_of: dict[str, float] = {}
     for form, (target, precision) in forms.items():
-        whole = voxc_compile(voice, target, precision, folder / f"{target}-{form}", "--no-sample")
+        whole = voxc_compile(voice, target, precision, folder / f"{target}-{form}", "--no-sample", "--segment", "1")
         demo = voxc_compile(["demo"], target, precision, folder / f"demo-{target}-{form}")
         bytes_of[form] = sum(file.bytes for file in whole.component("content").files)
         secs_of[form] = demo.measurements.conversion.task["secs"].value
