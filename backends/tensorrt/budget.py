@@ -33,8 +33,8 @@ MIB = 1 << 20
 #: What JetPack's desktop takes with nobody at it, and what CUDA's context and the libraries of CUDA, cuDNN, cuBLAS and
 #: TensorRT take in a process. Assumed, not measured: boards differ with what else is installed.
 SYSTEM_MIB, LIBRARIES_MIB = 1024, 768
-#: The least that tactics are to be tried in, and the most that they are given.
-LEAST_WORKSPACE_MIB, MOST_WORKSPACE_MIB = 128, 1024
+#: The least that tactics are to be tried in, and the share of the memory that they are given at most, as by the agent.
+LEAST_WORKSPACE_MIB, WORKSPACE_SHARE = 128, 4
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Budget:
     @property
     def workspace(self) -> int:
         """What the builder may try tactics in, MiB: what is left, within bounds."""
-        return max(min(self.free - self.largest.building, MOST_WORKSPACE_MIB), LEAST_WORKSPACE_MIB)
+        return max(min(self.free - self.largest.building, self.memory // WORKSPACE_SHARE), LEAST_WORKSPACE_MIB)
 
     @property
     def fits(self) -> bool:

@@ -13,14 +13,15 @@ from voxc.backends.tensorrt.backend import TensorRTBackend
 from voxc.backends.tensorrt.budget import (
     LEAST_WORKSPACE_MIB,
     LIBRARIES_MIB,
-    MOST_WORKSPACE_MIB,
     SYSTEM_MIB,
+    WORKSPACE_SHARE,
     Budget,
     Need,
     budget_of,
     peak_activations,
     weight_bytes,
 )
+from voxc.compiler.device import agent
 from voxc.compiler.plan import PrecisionPlan
 from voxc.compiler.program import Program, export
 from voxc.compiler.target import load_targets
@@ -114,9 +115,9 @@ def budget(*needs: Need, memory: int = 4096, frames: int = 200) -> Budget:
 def test_building_takes_one_component_at_a_time_and_running_all() -> None:
     found = budget(need("a", 400, 200, 100), need("b", 100, 50, 500))
     assert found.largest.component == "a"
-    assert found.workspace == MOST_WORKSPACE_MIB
+    assert found.workspace == 4096 // WORKSPACE_SHARE
     assert found.fits
-    assert f"= {BASE + 400 + 2 * 200 + 100 + MOST_WORKSPACE_MIB}; running" in found.arithmetic
+    assert f"= {BASE + 400 + 2 * 200 + 100 + 4096 // WORKSPACE_SHARE}; running" in found.arithmetic
     assert f"= {BASE + 200 + 100 + 50 + 500}; of 4096" in found.arithmetic
 
 
@@ -124,6 +125,8 @@ def test_the_workspace_is_what_is_left() -> None:
     found = budget(need(stored=FREE - 303))
     assert found.workspace == 300
     assert found.fits
+    assert budget(need(), memory=8192).workspace == 2048
+    assert agent.TensorRt.LEAST_WORKSPACE == LEAST_WORKSPACE_MIB << 20
     assert budget(need(stored=FREE - 3 - LEAST_WORKSPACE_MIB)).fits
     assert not budget(need(stored=FREE - 3 - LEAST_WORKSPACE_MIB + 1)).fits
 
