@@ -211,12 +211,23 @@ class Conversion(Record):
     audio: Mapping[str, FileRecord]
 
 
+class EngineBuild(Record):
+    """What TensorRT made of a component on a device: it runs with that version on that GPU alone."""
+
+    file: FileRecord
+    tensorrt: str
+    gpu: str
+    compute_capability: str
+
+
 class DeviceComponent(Record):
     """What the agent found of one component. `placements` are the parts of the machine that its OS said it would run
-    operations on (`CPU`, `GPU`, `ANE`), by the name of the operation's first output, where there is such an OS."""
+    operations on (`CPU`, `GPU`, `ANE`), by the name of the operation's first output, where there is such an OS.
+    `engine` is what was run, where the component had to be built there."""
 
     figures: Mapping[str, Figure]
     placements: Mapping[str, str] = {}
+    engine: EngineBuild | None = None
 
 
 class DeviceRun(Record):
@@ -270,6 +281,12 @@ class Manifest(Record):
             measured.reference,
             *measured.searches,
             *(file for component in self.build.components for file in component.files),
+            *(
+                component.engine.file
+                for run in measured.devices
+                for component in run.components.values()
+                if component.engine is not None
+            ),
             *(measured.conversion.audio.values() if measured.conversion else ()),
         ]
 

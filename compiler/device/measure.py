@@ -8,17 +8,18 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 from voxc.compiler.bundle import Bundle
 from voxc.compiler.device import agent
 from voxc.compiler.device.address import Address
+from voxc.compiler.device.engines import FOLDER, Engines, bring_engines, listed_engines, remove_unlisted
 from voxc.compiler.device.here import this_machine
 from voxc.compiler.device.merge import device_run, failures, merged
 from voxc.compiler.device.process import Deadline, watch
 from voxc.compiler.device.report import AgentReport, read_answer
 from voxc.compiler.device.ssh import connect
-from voxc.compiler.errors import BundleError, DeviceError, MissingRuntimeError, OutputError, RecipeError
+from voxc.compiler.errors import BundleError, DeviceError, MissingRuntimeError, OutputError, RecipeError, VoxcError
 from voxc.compiler.manifest import MANIFEST_NAME, DeviceRun, Manifest, read_manifest, write_manifest
 
 REMOTE_PYTHON = "python3"
@@ -32,11 +33,17 @@ class Device(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def directory(self) -> str: ...
+
     def send(self, agent: Path, bundle: Path, files: Sequence[str], tell: Callable[[str], None]) -> tuple[str, str]:
         """Brings the agent there, and `files` of the bundle; gives the paths of both."""
 
     def command(self, arguments: Sequence[str]) -> list[str]:
         """What runs a program there, as a command of this machine."""
+
+    def fetch(self, name: str, stream: IO[bytes], size: int, tell: Callable[[str], None]) -> None:
+        """See `bring_engines`."""
 
 
 @dataclass(frozen=True)
@@ -107,10 +114,17 @@ def measure_bundle(directory: Path, options: MeasureOptions, report: Report = la
     for name in options.components:
         bundle.manifest.component(name)
     files = needed_files(bundle, options.components, report)
-    answer = ask_agent(bundle, files, options, report)
-    run = device_run(bundle.manifest, answer, datetime.now(UTC).isoformat(timespec="seconds"))
+    answer, engines = ask_agent(bundle, files, options, report)
+    run = device_run(bundle.manifest, answer, datetime.now(UTC).isoformat(timespec="seconds"), engines)
     failed = tuple(failures(bundle.manifest, answer))
-    return Measured(run, bundle.manifest if failed else merge_into(bundle, run), failed)
+    try:
+        manifest = bundle.manifest if failed else merge_into(bundle, run)
+    except VoxcError:
+        remove_unlisted(directory, bundle.manifest, engines.values())
+        raise
+    for before in listed_engines(bundle.manifest).values():
+        remove_unlisted(directory, manifest, before)
+    return Measured(run, manifest, failed)
 
 
 def needed_files(bundle: Bundle, components: Sequence[str], report: Report) -> list[str]:
@@ -127,11 +141,17 @@ def needed_files(bundle: Bundle, components: Sequence[str], report: Report) -> l
         complaint = bundle.complaint(file)
         if complaint:
             raise BundleError(complaint)
-    return [MANIFEST_NAME, *(file.path for file in needed)]
+    engines = listed_engines(manifest)
+    built = [engine.file for component in chosen for engine in engines.get(component.name, ())]
+    there = [file for file in built if bundle.complaint(file) is None]  # what is not can be built anew
+    return [MANIFEST_NAME, *dict.fromkeys(file.path for file in (*needed, *there))]
 
 
-def ask_agent(bundle: Bundle, files: Sequence[str], options: MeasureOptions, report: Report) -> AgentReport:
-    """Brings the agent and the bundle to the machine, and runs the agent there."""
+def ask_agent(
+    bundle: Bundle, files: Sequence[str], options: MeasureOptions, report: Report
+) -> tuple[AgentReport, Engines]:
+    """Brings the agent and the bundle to the machine, and runs the agent there. If its results are right, the engines
+    that it used come back."""
     deadline = Deadline(options.limit)
     report(f"connecting to {options.on}" if options.on else "starting the agent")
     with options.open(deadline) as device:
@@ -141,11 +161,18 @@ def ask_agent(bundle: Bundle, files: Sequence[str], options: MeasureOptions, rep
 
         try:
             there, directory = device.send(Path(agent.__file__), bundle.directory, files, tell)
-            command = [options.interpreter, there, "measure", directory, *options.arguments]
+            engines = f"--engines={device.directory}/{FOLDER}"
+            command = [options.interpreter, there, "measure", directory, engines, *options.arguments]
             outcome = watch(device.command(command), deadline, tell)
         except (DeviceError, MissingRuntimeError) as error:
             raise type(error)(f"{device.name}: {error}") from None
-        return read_answer(outcome, device.name, options.interpreter)
+        answer = read_answer(outcome, device.name, options.interpreter)
+        if any(failures(bundle.manifest, answer)):
+            return answer, {}
+        try:
+            return answer, bring_engines(bundle, answer, device, tell)
+        except DeviceError as error:
+            raise DeviceError(f"{device.name}: {error}") from None
 
 
 def merge_into(bundle: Bundle, run: DeviceRun) -> Manifest:

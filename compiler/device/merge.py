@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 from voxc.compiler.device.report import AgentReport, ComponentReport
@@ -11,6 +12,7 @@ from voxc.compiler.manifest import (
     ComponentMeasurements,
     DeviceComponent,
     DeviceRun,
+    EngineBuild,
     Evidence,
     Figure,
     Manifest,
@@ -21,8 +23,11 @@ from voxc.compiler.manifest import (
 PACED = ("latency_median", "latency_p90", "latency_p99", "latency_min", "real_time_factor")
 
 
-def device_run(manifest: Manifest, report: AgentReport, created: str) -> DeviceRun:
-    """One run of the agent with its figures; `created` is the time, as ISO 8601 has it."""
+def device_run(
+    manifest: Manifest, report: AgentReport, created: str, engines: Mapping[str, EngineBuild] | None = None
+) -> DeviceRun:
+    """One run of the agent with its figures; `created` is the time, as ISO 8601 has it. `engines` are those that it
+    used, by component."""
     build = manifest.build
     evidence: Literal["device", "host"] = "device" if is_target(build.target, report.machine.model) else "host"
     how = ", ".join(
@@ -49,7 +54,9 @@ def device_run(manifest: Manifest, report: AgentReport, created: str) -> DeviceR
         ),
         components={
             name: DeviceComponent(
-                figures=figures(manifest.component(name), found, seconds, how, evidence), placements=found.placements
+                figures=figures(manifest.component(name), found, seconds, how, evidence),
+                placements=found.placements,
+                engine=(engines or {}).get(name),
             )
             for name, found in report.components.items()
         },
@@ -82,6 +89,7 @@ def figures(
     shares: dict[str, float | None] = {place.lower(): share * 100 for place, share in found.cost_shares.items()}
     if found.no_placements:
         shares = {"ane": None}
+    built = found.engine if found.engine is not None and found.engine.build_s is not None else None
     equal = "the outputs are equal" if found.passed else "the output is not finite"
     ratio = f"latency_median / {seconds:g} s of audio; below 1 is faster than real time"
     return {
@@ -90,6 +98,11 @@ def figures(
         **{f"latency_{name}": figure(value, "ms", timed) for name, value in found.latency_ms.model_dump().items()},
         "real_time_factor": figure(found.latency_ms.median / 1e3 / seconds, "x", ratio),
         "load_time": figure(found.load_s, "s", f"{how}; from the file to the first run"),
+        **(
+            {"build_time": figure(built.build_s, "s", f"{how}; {built.workspace_mib} MiB of workspace")}
+            if built
+            else {}
+        ),
         **{
             f"cost_on_{place}": figure(share, "%", f"{how}; MLComputePlan's estimate", found.no_placements)
             for place, share in shares.items()

@@ -11,7 +11,7 @@ from voxc.compiler.device.agent import FAILED, PASSED, BundleError, MissingError
 from voxc.compiler.device.process import Outcome, printable
 from voxc.compiler.errors import BundleError as HostBundleError
 from voxc.compiler.errors import DeviceError, MissingRuntimeError, RecipeError, VoxcError
-from voxc.compiler.manifest import Machine
+from voxc.compiler.manifest import Machine, Sha256
 
 NOT_FOUND = (126, 127)  # how a shell says that there is no such program, or that it may not run
 LOST = 255  # how ssh says that the connection broke
@@ -40,6 +40,19 @@ class Latency(Answer):
     min: float
 
 
+class EngineReport(Answer):
+    """The engine that was run, and what it was built with. One that was built in this run has `build_s` and
+    `workspace_mib`."""
+
+    bytes: int = Field(gt=0)
+    sha256: Sha256
+    tensorrt: str
+    gpu: str
+    compute_capability: str
+    build_s: float | None = None
+    workspace_mib: int | None = None
+
+
 class ComponentReport(Answer):
     """One component: see `compare` and `time_runs` of the agent. `cost_shares` are of MLComputePlan's estimate, and
     `no_placements` says why there are none."""
@@ -54,6 +67,7 @@ class ComponentReport(Answer):
     placements: Mapping[str, str] = {}
     cost_shares: Mapping[str, float] = {}
     no_placements: str = ""
+    engine: EngineReport | None = None
 
 
 class AgentReport(Answer):

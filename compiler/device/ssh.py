@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from voxc.compiler.device.address import Address
+from voxc.compiler.device.engines import receive, wrong_size
 from voxc.compiler.device.process import Deadline, kill, printable
 from voxc.compiler.errors import DeviceError, MissingRuntimeError
 
@@ -106,6 +107,34 @@ class SshDevice:
                 raise DeviceError(f"took longer than {self.deadline.seconds:g} s (--limit) to take the bundle")
             if code:
                 raise DeviceError(f"the bundle could not be copied there: {last_line(said) or f'status {code}'}")
+
+    def fetch(self, name: str, stream: IO[bytes], size: int, tell: Callable[[str], None]) -> None:
+        """Copies a file below the directory, of `size` bytes.
+
+        Raises:
+            DeviceError: it did not come, or has another size.
+        """
+        command = self.remote('exec cat "$0/$1"', self.directory, name)
+        with tempfile.TemporaryFile() as said:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, start_new_session=True
+            )
+            assert process.stdout is not None
+            try:
+                with self.deadline.ends(process) as over, process.stdout as source:
+                    came = receive(source, stream, size, tell)
+                    if came > size:
+                        kill(process)
+                    code = process.wait()
+            finally:
+                kill(process)
+                process.wait()
+            if over.is_set():
+                raise DeviceError(f"took longer than {self.deadline.seconds:g} s (--limit) to send an engine")
+            if code and came <= size:
+                raise DeviceError(f"{name} could not be fetched: {last_line(said) or f'status {code}'}")
+            if came != size:
+                raise wrong_size(name, came, size)
 
     def command(self, arguments: Sequence[str]) -> list[str]:
         """What runs a program there; `~/` at its beginning is the user's home there."""

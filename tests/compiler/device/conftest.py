@@ -24,6 +24,23 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def hardware(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with what stands for libcudart and for the module tensorrt."""
+    from tests.compiler.device.kits import make_hardware
+
+    return make_hardware(tmp_path_factory.mktemp("hardware"))
+
+
+@pytest.fixture
+def kit(bundle: Path) -> Path:
+    """A bundle for the Jetson Nano."""
+    from tests.compiler.device.kits import make_kit
+
+    make_kit(bundle)
+    return bundle
+
+
 def edit_manifest(bundle: Path, change: Callable[[dict[str, Any]], object]) -> None:
     path = bundle / MANIFEST_NAME
     document = json.loads(path.read_text())

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,26 +12,11 @@ import numpy as np
 import pytest
 
 from tests.compiler.device.conftest import edit_manifest, module_that
+from tests.compiler.device.kits import NANO, PRECISIONS, add_file, make_kit
 from tests.compiler.device.test_agent import Answer, ask
 from voxc.compiler.device import agent
 
-STAND_INS = Path(__file__).parent / "stand_ins"
 VERSIONS = ("8.2.1.8", "10.3.0")
-NANO = {"tensorrt": "8.2.1.8", "gpu": "NVIDIA Tegra X1", "compute_capability": "5.3"}
-PRECISIONS = "synthesizer.precisions.json"
-
-
-@pytest.fixture(scope="session")
-def hardware(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with what stands for libcudart and for the module tensorrt."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("a C compiler is needed (Debian: gcc)")
-    directory = tmp_path_factory.mktemp("hardware")
-    source, library = STAND_INS / "cudart.c", directory / "libcudart.so"
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
-    shutil.copy(STAND_INS / "tensorrt.py", directory)
-    return directory
 
 
 @pytest.fixture
@@ -41,36 +24,6 @@ def board(hardware: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LD_LIBRARY_PATH", str(hardware))
     monkeypatch.setenv("FAKE_TENSORRT", "8.2.1.8")
     return hardware
-
-
-@pytest.fixture
-def kit(bundle: Path) -> Path:
-    """A bundle for the Jetson Nano."""
-    make_kit(bundle)
-    return bundle
-
-
-def add_file(bundle: Path, name: str, content: bytes) -> None:
-    """Writes a file of the component, and lists it."""
-    (bundle / name).write_bytes(content)
-    record = {"path": name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-
-    def change(document: dict[str, Any]) -> None:
-        files = document["build"]["components"][0]["files"]
-        files[:] = [file for file in files if file["path"] != name] + [record]
-
-    edit_manifest(bundle, change)
-
-
-def make_kit(bundle: Path, **recipe: Any) -> None:
-    def change(document: dict[str, Any]) -> None:
-        target = document["build"]["target"]
-        target.update(name="jetson-nano", backend="tensorrt")
-        target["capabilities"].update(machine="Jetson Nano", memory_mib=4096)
-
-    edit_manifest(bundle, change)
-    told = {"component": "synthesizer", "default": "fp16", "layers": {}, "tf32": False, **recipe}
-    add_file(bundle, PRECISIONS, json.dumps(told).encode())
 
 
 def layers_of(bundle: Path) -> list[Any]:
@@ -323,6 +276,15 @@ def test_a_missing_library_is_named(kit: Path, board: Path, tmp_path: Path, monk
     words = message(ask(tmp_path, "build", kit, path=nothing), 3)
     assert f"tensorrt cannot be imported by {sys.executable}" in words
     assert "JetPack" in words
+
+
+def test_a_missing_cuda_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere(name: str) -> None:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr("ctypes.CDLL", nowhere)
+    with pytest.raises(agent.MissingError, match=r"libcudart, CUDA's runtime library, is not found; JetPack has it"):
+        agent.Cuda()
 
 
 def test_settings_are_tensorrts_own(kit: Path, board: Path, tmp_path: Path) -> None:

@@ -1,0 +1,54 @@
+"""Kits for TensorRT, made by hand of bundles for ONNX Runtime, and what stands for a board's hardware."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.compiler.device.conftest import edit_manifest
+
+STAND_INS = Path(__file__).parent / "stand_ins"
+PRECISIONS = "synthesizer.precisions.json"
+NANO = {"tensorrt": "8.2.1.8", "gpu": "NVIDIA Tegra X1", "compute_capability": "5.3"}
+
+
+def make_hardware(directory: Path) -> Path:
+    """Fills a directory with what stands for libcudart and for the module tensorrt."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("a C compiler is needed (Debian: gcc)")
+    source, library = STAND_INS / "cudart.c", directory / "libcudart.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
+    shutil.copy(STAND_INS / "tensorrt.py", directory)
+    return directory
+
+
+def add_file(bundle: Path, name: str, content: bytes) -> None:
+    """Writes a file of the component, and lists it."""
+    (bundle / name).write_bytes(content)
+    record = {"path": name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+    def change(document: dict[str, Any]) -> None:
+        files = document["build"]["components"][0]["files"]
+        files[:] = [file for file in files if file["path"] != name] + [record]
+
+    edit_manifest(bundle, change)
+
+
+def make_kit(bundle: Path, **recipe: Any) -> None:
+    """Makes of a bundle one for the Jetson Nano."""
+
+    def change(document: dict[str, Any]) -> None:
+        target = document["build"]["target"]
+        target.update(name="jetson-nano", backend="tensorrt")
+        target["capabilities"].update(machine="Jetson Nano", memory_mib=4096)
+
+    edit_manifest(bundle, change)
+    told = {"component": "synthesizer", "default": "fp16", "layers": {}, "tf32": False, **recipe}
+    add_file(bundle, PRECISIONS, json.dumps(told).encode())
