@@ -517,11 +517,11 @@ class TensorRt(Runtime):
         self.settings["gpu"] = f"{self.cuda.gpu} ({capability})"
         self.complaints: List[str] = []
         self.logger = self.listener()
-        self.reader = self.library.Runtime(self.logger)
+        self.reader = self.started(self.library.Runtime)
         self.engines: Dict[Path, Path] = {}
 
     def listener(self) -> Any:
-        """TensorRT's logger: errors are kept for our messages, and go to stderr as they come."""
+        """TensorRT's logger: errors are kept for our messages; they and warnings go to stderr as they come."""
         severities, complaints = self.library.ILogger.Severity, self.complaints
         base: Any = self.library.ILogger
 
@@ -532,9 +532,17 @@ class TensorRt(Runtime):
             def log(self, severity: Any, message: str) -> None:
                 if severity in (severities.INTERNAL_ERROR, severities.ERROR):
                     complaints.append(" ".join(message.split()))
+                if severity in (severities.INTERNAL_ERROR, severities.ERROR, severities.WARNING):
                     sys.stderr.write(message + "\n")
 
         return Listener()
+
+    def started(self, kind: Any) -> Any:
+        """A part of TensorRT that takes hold of the GPU."""
+        try:
+            return kind(self.logger)
+        except TypeError as error:  # how the binding says that nothing came of it
+            raise MachineError(f"TensorRT {self.library.__version__} cannot start: {self.said()}") from error
 
     def said(self) -> str:
         """The last errors, once."""
@@ -605,7 +613,7 @@ class TensorRt(Runtime):
         """The serialized engine of a kit."""
         trt = self.library
         del self.complaints[:]
-        builder = trt.Builder(self.logger)
+        builder = self.started(trt.Builder)
         explicit = getattr(trt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH", None)
         network = builder.create_network(0 if explicit is None else 1 << int(explicit))
         parser = trt.OnnxParser(network, self.logger)

@@ -255,6 +255,8 @@ def test_int8_that_is_in_the_graph_needs_no_scales(
          "could not build an engine: Could not find any implementation for node"),
         ({"FAKE_MEMORY_MIB": "0"}, "cudaMalloc: out of memory (error 2)"),
         ({"FAKE_LOSS": "1"}, "TensorRT could not run the engine: it does not say why"),
+        ({"FAKE_START": "CUDA initialization failure with error: 999"},
+         "TensorRT 8.2.1.8 cannot start: CUDA initialization failure with error: 999"),
         ({"FAKE_GPUS": "0"}, "CUDA finds no GPU: no CUDA-capable device is detected (error 100)"),
     ],
 )  # fmt: skip
