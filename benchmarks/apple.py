@@ -5,8 +5,8 @@
 
 `compile` makes bundles of an RVC v2 40k voice with a content encoder of HuBERT base's size, one process each, and
 prints seconds, peak memory and the SNR of each component. `weights` compiles the same, in segments of 1 s, and the demo
-voice in float16 and with weights of 8 and 4 bits: bytes of the content encoder against float16's, and SECS of the demo voice's conversion
-against that of float32.
+voice in float16 and with weights of 8 and 4 bits: bytes of the content encoder against float16's, and SECS of the demo
+voice's conversion against that of float32.
 """
 
 from __future__ import annotations
