@@ -17,6 +17,7 @@ from voxc.compiler import driver
 from voxc.compiler.driver import compile_voice
 from voxc.compiler.errors import RecipeError
 from voxc.compiler.manifest import Manifest, read_manifest
+from voxc.compiler.measure.figures import missing_latency
 from voxc.compiler.plan import Policy, Precision
 from voxc.compiler.precision.plans import PLAN_NAME, read_plans
 from voxc.compiler.precision.recipe import PrecisionRecipe
@@ -34,7 +35,7 @@ FRAMES = 10
 @pytest.fixture(scope="module", autouse=True)
 def untimed() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(driver, "latency_figures", lambda *_, **__: {})
+        patch.setattr(driver, "latency_figures", lambda *_, **__: missing_latency("not asked for"))
         yield
 
 
