@@ -52,3 +52,14 @@ def make_kit(bundle: Path, **recipe: Any) -> None:
     edit_manifest(bundle, change)
     told = {"component": "synthesizer", "default": "fp16", "layers": {}, "tf32": False, **recipe}
     add_file(bundle, PRECISIONS, json.dumps(told).encode())
+
+
+def told(engine: Path) -> Any:
+    """What the builder was told, as the stand-in for TensorRT keeps it in its engines."""
+    return json.loads(engine.read_bytes().split(b"\n")[1])
+
+
+def layers_of(bundle: Path) -> list[Any]:
+    import onnx
+
+    return list(onnx.load(bundle / "synthesizer.onnx").graph.node)

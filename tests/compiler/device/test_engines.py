@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,9 @@ import pytest
 from typer.testing import Result
 
 from tests.compiler.device.conftest import edit_manifest, module_that
-from tests.compiler.device.kits import NANO
+from tests.compiler.device.kits import NANO, PRECISIONS, layers_of, told
 from tests.compiler.device.server import Server
+from tests.compiler.device.test_runtimes import compiled_for
 from tests.conftest import Voxc
 from voxc.compiler.bundle import Bundle
 from voxc.compiler.device.engines import Engines, bring_engines, receive, slug
@@ -250,3 +252,27 @@ def test_the_manifest_is_the_old_one_where_it_was(kit: Path) -> None:
     before = (kit / MANIFEST_NAME).read_bytes()
     bring(kit, Device(), told_of())
     assert (kit / MANIFEST_NAME).read_bytes() == before
+
+
+def test_kits_of_voxc_itself(
+    voxc: Voxc, server: Server, board: Callable[..., Path], voice_file: Path, tmp_path: Path
+) -> None:
+    """Compiled for the Jetson Nano; measured where TensorRT is missing, and then where something stands for it."""
+    place = compiled_for("jetson-nano", voice_file, tmp_path / "nano")
+    before = contents(place)
+    options = ("--on", server.url, "--ssh-config", server.config, "--runs", 1, "--python")
+    nothing = module_that(tmp_path / "path", "tensorrt", "raise ImportError('none')")
+    result = voxc("measure", place, *options, board(PYTHONPATH=str(nothing)))
+    assert result.exit_code == 3
+    assert "tensorrt cannot be imported by" in complaint(result)
+    assert contents(place) == before
+    result = voxc("measure", place, *options, board())
+    assert result.exit_code == 0, result.stderr
+    engine = told(place / engine_of(place).file.path)
+    assert engine["flags"] == ["FP16", "OBEY_PRECISION_CONSTRAINTS"]
+    recipe = json.loads((place / PRECISIONS).read_text())
+    sines = {node.name for node in layers_of(place) if node.op_type == "Sin"}
+    assert sines
+    assert sines <= engine["held"].keys()
+    assert {recipe["layers"][name] for name in engine["held"]} == {"fp32"}
+    assert voxc("verify", place).exit_code == 0

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.compiler.device.conftest import edit_manifest, module_that
-from tests.compiler.device.kits import NANO, PRECISIONS, add_file, make_kit
+from tests.compiler.device.kits import NANO, PRECISIONS, add_file, layers_of, make_kit, told
 from tests.compiler.device.test_agent import Answer, ask
 from voxc.compiler.device import agent
 
@@ -24,17 +24,6 @@ def board(hardware: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LD_LIBRARY_PATH", str(hardware))
     monkeypatch.setenv("FAKE_TENSORRT", "8.2.1.8")
     return hardware
-
-
-def layers_of(bundle: Path) -> list[Any]:
-    import onnx
-
-    return list(onnx.load(bundle / "synthesizer.onnx").graph.node)
-
-
-def told(engine: Path) -> Any:
-    """What the builder was told, as the stand-in for TensorRT keeps it in its engines."""
-    return json.loads(engine.read_bytes().split(b"\n")[1])
 
 
 def message(answer: Answer, code: int) -> str:
