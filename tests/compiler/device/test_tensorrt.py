@@ -257,6 +257,19 @@ def test_what_goes_wrong_is_told(
     assert words in message(ask(tmp_path, "run", kit, path=board), 3)
 
 
+def test_numbers_that_the_engine_cannot_hold(kit: Path, board: Path, tmp_path: Path) -> None:
+    """Older versions read 64 bits as 32."""
+    with np.load(kit / "reference.npz") as archive:
+        arrays: dict[str, Any] = dict(archive)
+    name = next(name for name, array in arrays.items() if array.dtype == np.int64)
+    arrays[name] = arrays[name] + (1 << 40)
+    np.savez(kit / "reference.npz", **arrays)
+    digest = hashlib.sha256((kit / "reference.npz").read_bytes()).hexdigest()
+    edit_manifest(kit, lambda document: document["measurements"]["reference"].update(sha256=digest))
+    words = message(ask(tmp_path, "run", kit, path=board), 2)
+    assert "the engine takes int32, too narrow for what the bundle gives" in words
+
+
 def test_a_recipe_that_is_none(kit: Path, board: Path, tmp_path: Path) -> None:
     add_file(kit, PRECISIONS, b"{")
     assert "not a recipe of an engine" in message(ask(tmp_path, "build", kit, path=board), 2)

@@ -10,6 +10,15 @@ FAKE_MEMORY_MIB is what can be had of its memory. At the end what was not given 
 static long allocated, streams;
 static size_t taken;
 
+/* Where memory of the GPU begins. */
+static const void *places[1024];
+
+static int on_gpu(const void *place) {
+    for (int index = 0; index < 1024; index++)
+        if (places[index] == place) return 1;
+    return 0;
+}
+
 static const char *setting(const char *name, const char *otherwise) {
     const char *value = getenv(name);
     return value ? value : otherwise;
@@ -57,8 +66,8 @@ int cudaMemGetInfo(size_t *free, size_t *total) {
 int cudaMalloc(void **place, size_t size) {
     if (taken + size > memory()) return 2;
     taken += size;
-    allocated++;
     *place = malloc(size);
+    places[allocated++ % 1024] = *place;
     return 0;
 }
 
@@ -69,7 +78,7 @@ int cudaFree(void *place) {
 }
 
 int cudaMemcpyAsync(void *to, const void *from, size_t size, int kind, void *stream) {
-    if (kind != 1 && kind != 2) return 21;
+    if (kind == 1 ? !on_gpu(to) || on_gpu(from) : kind != 2 || on_gpu(to) || !on_gpu(from)) return 21;
     if (!stream) return 400;
     memcpy(to, from, size);
     return 0;
