@@ -152,13 +152,21 @@ def convolve_interleaved(
 def deconvolve(
     build: MlxBuilder, x: Value, weight: Weight, bias: Value | None, geometry: Geometry, shape: Sequence[int]
 ) -> Value:
+    """MLX wants some of each input to reach the output: padding beyond the kernel's reach is cut off afterwards."""
+    reach = [step * (taps - 1) for step, taps in zip(geometry.dilation, weight.shape[1:-1], strict=True)]
+    excess = [max(0, padding - most) for padding, most in zip(geometry.padding, reach, strict=True)]
     options = {
         "stride": geometry.stride,
-        "padding": geometry.padding,
+        "padding": tuple(padding - over for padding, over in zip(geometry.padding, excess, strict=True)),
         "dilation": geometry.dilation,
         "output_padding": geometry.output_padding,
     }
-    return convolve(build, "conv_transpose", x, weight, bias, options, geometry.groups, shape)
+    whole = (shape[0], *(size + 2 * over for size, over in zip(shape[1:-1], excess, strict=True)), shape[-1])
+    result = convolve(build, "conv_transpose", x, weight, bias, options, geometry.groups, whole)
+    for axis, over in enumerate(excess, 1):
+        if over:
+            result = build.slice(result, axis, slice(over, over + shape[axis]))
+    return result
 
 
 LOWERINGS: dict[object, Lowering] = {

@@ -51,6 +51,7 @@ GEOMETRIES: dict[str, dict[str, Any]] = {
     "depthwise": {"outputs": 8, "taps": 3, "padding": 1, "groups": 8},
     "grouped": {"outputs": 4, "taps": 3, "padding": 1, "groups": 2},
     "up": {"outputs": 4, "taps": 4, "padding": 1, "stride": 2, "up": True},
+    "up, padded beyond its reach": {"outputs": 4, "taps": 1, "padding": 2, "stride": 2, "up": True},
     "up, lengthened": {"outputs": 4, "taps": 3, "padding": 1, "extra": 1, "stride": 2, "up": True},
 }
 
