@@ -21,7 +21,7 @@ from full_size import write_content, write_voice
 from rich.console import Console
 from rich.table import Table
 
-from voxc.compiler.manifest import Manifest, read_manifest
+from voxc.compiler.manifest import ComponentMeasurements, Manifest, read_manifest
 
 #: Of each runtime: the target and the precision of float32, of float16, and of weights of 8 and 4 bits.
 MLX = {"float32": ("apple-mlx", "fp32"), "float16": ("apple-mlx", "fp16"), "int8": ("apple-mlx-int8", "w8"),
@@ -71,9 +71,14 @@ def show_compiling(voice: list[str], targets: list[str], segment: float, folder:
         table.add_row(
             target, str(manifest.build.recipe.frames), f"{measured.compile['seconds'].value:.1f}",
             f"{measured.compile['peak_memory'].value:.0f}",
-            ", ".join(f"{name} {each.figures['snr'].value:.1f}" for name, each in measured.components.items()),
+            ", ".join(f"{name} {decibels(each)}" for name, each in measured.components.items()),
         )  # fmt: skip
     Console(width=120).print(table)
+
+
+def decibels(measured: ComponentMeasurements) -> str:
+    value = measured.figures["snr"].value
+    return "equal" if value is None else f"{value:.1f}"
 
 
 def show_weights(title: str, forms: dict[str, tuple[str, str]], voice: list[str], folder: Path) -> None:
@@ -89,8 +94,8 @@ def show_weights(title: str, forms: dict[str, tuple[str, str]], voice: list[str]
         table.add_row(
             form, f"{bytes_of[form]:,}",
             f"{bytes_of[form] / bytes_of['float16']:.1%}" if "float16" in bytes_of else "",
-            f"{whole.measurements.components['content'].figures['snr'].value:.1f}",
-            ", ".join(f"{each.figures['snr'].value:.1f}" for each in demo.measurements.components.values()),
+            decibels(whole.measurements.components["content"]),
+            ", ".join(decibels(each) for each in demo.measurements.components.values()),
             f"{secs_of[form]:.4f}", f"{secs_of[form] - secs_of['float32']:+.4f}",
         )  # fmt: skip
     Console(width=120).print(table)
