@@ -105,7 +105,7 @@ def constrain(trt: Any, network: Any, recipe: Precisions) -> list[str]:
         outputs = [layer.get_output(place) for place in range(layer.num_outputs)]
         if layer.type in kinds or any(output.dtype not in floats for output in outputs):
             continue
-        if recipe.arithmetic(layer.name) == "fp32" and recipe.default != "fp32":
+        if recipe.arithmetic(layer.name) == "fp32" and "fp16" in recipe.uses:
             layer.precision = trt.float32
             for place in range(layer.num_outputs):
                 layer.set_output_type(place, trt.float32)

@@ -56,7 +56,13 @@ def test_only_what_the_recipe_holds_is_held() -> None:
 
 
 def test_nothing_is_held_where_all_is_float32() -> None:
-    assert constrain(TRT, network(Layer("sin")), RECIPE.model_copy(update={"default": "fp32"})) == []
+    whole = RECIPE.model_copy(update={"default": "fp32", "layers": {"sin": "fp32"}})
+    assert constrain(TRT, network(Layer("sin")), whole) == []
+
+
+def test_layers_are_held_wherever_another_may_be_float16() -> None:
+    exceptions = RECIPE.model_copy(update={"default": "fp32"})
+    assert constrain(TRT, network(Layer("sin"), Layer("other"), Layer("conv")), exceptions) == ["sin", "other"]
 
 
 @dataclass
