@@ -13,14 +13,13 @@ import torch
 
 from voxc.backends import find_backend
 from voxc.backends.base import Artifact, Backend, Runner, Runtime
-from voxc.compiler.bundle import REFERENCE_NAME, refuse_to_overwrite, staged
+from voxc.compiler.bundle import refuse_to_overwrite, staged
 from voxc.compiler.calibration.source import Calibration
 from voxc.compiler.describe import describe_component, describe_source, describe_voice
 from voxc.compiler.errors import CompileError, PassError, RecipeError
 from voxc.compiler.families import load_voice
 from voxc.compiler.manifest import (
     Build,
-    ComponentBuild,
     ComponentMeasurements,
     Conversion,
     Figure,
@@ -39,14 +38,14 @@ from voxc.compiler.measure.fidelity import max_abs_error
 from voxc.compiler.measure.figures import fidelity_figures, figure, latency_figures, missing_latency
 from voxc.compiler.measure.machine import machine_model, peak_memory_mib, this_machine, tool_versions, usable_cores
 from voxc.compiler.measure.quality.gates import Gate, failures
+from voxc.compiler.part import Compiled, Part, write_references
 from voxc.compiler.plan import PrecisionPlan
 from voxc.compiler.precision.decide import Decider
 from voxc.compiler.precision.plans import Plans, write_plans
-from voxc.compiler.program import Component, Program, VoiceModel, export
+from voxc.compiler.program import Program, VoiceModel
 from voxc.compiler.request import CONVERTING_SEGMENT_SECONDS, DEFAULT_SEGMENT_SECONDS, Request
 from voxc.compiler.runtime.voice import pipeline_of
 from voxc.compiler.target import Target
-from voxc.compiler.tensor import Array, write_npz
 from voxc.compiler.voice_files import VoiceFiles, demo_sample, find_voice
 from voxc.passes.pipeline import pipeline
 from voxc.passes.quantizable import moves
@@ -92,41 +91,6 @@ def compile_voice(request: Request, report: Report = lambda message: None) -> li
             write_manifest(staging, manifest)
         bundles.append((place, manifest))
     return bundles
-
-
-@dataclass(frozen=True)
-class Part:
-    """What all targets share of a component: its exported program, reference inputs and noise, and what float32
-    PyTorch makes of them; `lengths` is the same for segments of further lengths."""
-
-    component: Component
-    program: Program
-    inputs: dict[str, Array]
-    outputs: dict[str, Array]
-    lengths: tuple[Part, ...] = ()
-
-    @classmethod
-    def of(cls, component: Component, voice: VoiceModel, frames: int, request: Request) -> Part:
-        def at(frames: int) -> Part:
-            own = voice.frames_for(component, frames)
-            inputs = component.reference_inputs(own)
-            outputs = component.run({name: torch.from_numpy(array) for name, array in inputs.items()})
-            arrays = {name: tensor.numpy() for name, tensor in outputs.items()}
-            return cls(component, export(component, own, request.dynamic), inputs, arrays)
-
-        return replace(at(frames), lengths=tuple(at(length) for length in request.lengths))
-
-
-@dataclass(frozen=True)
-class Compiled:
-    """One component for one target, ready to run; `failures` is what fell short, `searches` tells of its plan."""
-
-    build: ComponentBuild
-    plan: PrecisionPlan
-    searches: tuple[FileRecord, ...]
-    measurements: ComponentMeasurements
-    runner: Runner
-    failures: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -396,14 +360,3 @@ def prepare_trial(request: Request, files: VoiceFiles, voice: VoiceModel, frames
         speaker=request.speaker,
         transpose=request.transpose,
     )
-
-
-def write_references(staging: Path, parts: list[Part]) -> FileRecord:
-    path = staging / REFERENCE_NAME
-    tensors = {
-        f"{part.component.name}/{name}": array
-        for part in parts
-        for name, array in {**part.inputs, **part.outputs}.items()
-    }
-    write_npz(path, tensors)
-    return FileRecord.of(staging, path)
