@@ -21,6 +21,14 @@ def interruptible() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.fixture(autouse=True)
+def user_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the agent keeps what it can make again, for one test."""
+    place = tmp_path / "user cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(place))
+    return place
+
+
 @pytest.fixture
 def bundle(compiled: Path, tmp_path: Path) -> Path:
     """A bundle of one's own."""

@@ -37,6 +37,7 @@ def board(hardware: Path, tmp_path: Path) -> Callable[..., Path]:
         file = tmp_path / "python"
         file.write_text(
             f"#!/bin/sh\n{before}\nexport LD_LIBRARY_PATH={hardware} PYTHONPATH={hardware} {assigned}\n"
+            f"export XDG_CACHE_HOME='{tmp_path}/user cache'\n"
             f'{sys.executable} "$@"\ncode=$?\n{after}\nexit $code\n'
         )
         file.chmod(0o755)

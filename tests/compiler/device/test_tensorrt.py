@@ -81,13 +81,15 @@ def test_builds_in_float32_where_nothing_else_is_asked_for(kit: Path, board: Pat
 
 
 def test_layers_of_one_node_follow_it() -> None:
-    kit = object.__new__(agent.Kit)
-    kit.recipe = {"default": "fp16", "layers": {"node_Conv_7": "fp32", "node_Mul_1": "int8"}}
-    assert kit.arithmetic("node_Conv_7") == "fp32"
-    assert kit.arithmetic("node_Conv_7_12") == "fp32"
-    assert kit.arithmetic("node_Conv_7_bias") == "fp16"
-    assert kit.arithmetic("node_Conv_8") == "fp16"
-    assert kit.arithmetic("node_Mul_1") == "int8"
+    recipe = {"default": "fp16", "layers": {"node_Conv_7": "fp32", "node_Mul_1": "int8"}}
+    design = agent.Design(Path("x.onnx"), recipe)
+    assert design.arithmetic("node_Conv_7") == "fp32"
+    assert design.arithmetic("node_Conv_7_12") == "fp32"
+    assert design.arithmetic("node_Conv_7_bias") == "fp16"
+    assert design.arithmetic("node_Conv_8") == "fp16"
+    assert design.arithmetic("node_Mul_1") == "int8"
+    assert design.arithmetics == ["fp16", "fp32", "int8"]
+    assert agent.Design(Path("x.onnx"), {}).arithmetics == ["fp32"]
 
 
 def test_workspace_leaves_half_of_what_is_free(
@@ -99,22 +101,53 @@ def test_workspace_leaves_half_of_what_is_free(
     assert answer.document["components"]["synthesizer"]["engine"]["workspace_mib"] == 500
 
 
-def test_an_engine_is_built_once_and_timings_are_used_again(kit: Path, board: Path, tmp_path: Path) -> None:
+def test_an_engine_is_built_once(kit: Path, board: Path, tmp_path: Path) -> None:
     assert "building the engine" in ask(tmp_path, "run", kit, path=board).stderr
-    assert told(kit / "synthesizer.engine")["timings"] == ""
     answer = ask(tmp_path, "run", kit, path=board)
     assert "building" not in answer.stderr
     assert "build_s" not in answer.document["components"]["synthesizer"]["engine"]
-    (kit / "synthesizer.engine").unlink()
-    ask(tmp_path, "run", kit, path=board)
-    assert told(kit / "synthesizer.engine")["timings"] == "timings of 8.2.1.8"
+
+
+def timings_of(kit: Path, directory: str, tmp_path: Path, board: Path, *options: object) -> str:
+    """What a build of an engine in a new directory knew of earlier ones."""
+    assert ask(tmp_path, "build", kit, "--engines", tmp_path / directory, *options, path=board).code == 0
+    return str(told(tmp_path / directory / "synthesizer.engine")["timings"])
+
+
+def test_timings_are_used_again(
+    kit: Path, board: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user_cache: Path
+) -> None:
+    """Wherever engines go; by TensorRT's version and the GPU."""
+    assert timings_of(kit, "first", tmp_path, board) == ""
+    assert [file.name for file in (user_cache / "voxc").iterdir()] == ["8.2.1.8-NVIDIA-Tegra-X1-5.3.timings"]
+    assert timings_of(kit, "second", tmp_path, board) == "timings of 8.2.1.8"
+    monkeypatch.setenv("FAKE_GPU", "another")
+    assert timings_of(kit, "third", tmp_path, board) == ""
+
+
+def test_timings_may_have_a_file_of_their_own(kit: Path, board: Path, tmp_path: Path, user_cache: Path) -> None:
+    own = tmp_path / "new" / "timings"
+    assert timings_of(kit, "first", tmp_path, board, "--timings", own) == ""
+    assert timings_of(kit, "second", tmp_path, board, "--timings", own) == "timings of 8.2.1.8"
+    assert [file.name for file in own.parent.iterdir()] == ["timings"]
+    assert not (user_cache / "voxc").exists()
 
 
 @pytest.mark.parametrize("timings", [b"rubbish", b"timings of 7.1"])
 def test_timings_of_others_are_passed_over(kit: Path, board: Path, tmp_path: Path, timings: bytes) -> None:
-    (kit / agent.TIMINGS).write_bytes(timings)
-    assert ask(tmp_path, "build", kit, path=board).code == 0
-    assert (kit / agent.TIMINGS).read_bytes() == b"timings of 8.2.1.8"
+    own = tmp_path / "timings"
+    own.write_bytes(timings)
+    assert timings_of(kit, "first", tmp_path, board, "--timings", own) == ""
+    assert own.read_bytes() == b"timings of 8.2.1.8"
+
+
+@pytest.mark.parametrize("place", ["relative", "/proc/nowhere"])
+def test_timings_that_cannot_be_kept(
+    kit: Path, board: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", place)
+    assert timings_of(kit, "first", tmp_path, board) == ""
+    assert timings_of(kit, "second", tmp_path, board) == ""
 
 
 @pytest.mark.parametrize(
@@ -167,7 +200,7 @@ def test_an_engine_that_tensorrt_does_not_read(kit: Path, board: Path, tmp_path:
     stated = {**json.loads(identity.read_text()), "sha256": hashlib.sha256(engine.read_bytes()).hexdigest()}
     identity.write_text(json.dumps(stated))
     words = message(ask(tmp_path, "run", kit, path=board), 3)
-    assert "TensorRT does not read it: Serialization assertion stdVersionRead failed" in words
+    assert "TensorRT 8.2.1.8 does not read it: Serialization assertion stdVersionRead failed" in words
 
 
 def test_engines_may_go_elsewhere(kit: Path, board: Path, tmp_path: Path) -> None:

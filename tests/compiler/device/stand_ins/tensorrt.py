@@ -148,9 +148,6 @@ class Config:
         self.cache = cache
         return True
 
-    def get_timing_cache(self):
-        return self.cache
-
 
 class OldConfig(Config):
     @property
@@ -287,6 +284,9 @@ class OldContext:
     def __init__(self, engine):
         self._engine = engine
 
+    def get_binding_shape(self, index):
+        return self._engine.get_binding_shape(index)
+
     def execute_async_v2(self, bindings, stream_handle):
         assert stream_handle
         names = [each[0] for each in self._engine._tensors]
@@ -297,6 +297,9 @@ class OldContext:
 class NewContext:
     def __init__(self, engine):
         self._engine, self._addresses = engine, {}
+
+    def get_tensor_shape(self, name):
+        return self._engine.get_tensor_shape(name)
 
     def set_tensor_address(self, name, address):
         self._addresses[name] = address
