@@ -45,9 +45,8 @@ TOLD_EVERY = 0.2  # seconds between two progress lines of one step
 HASHED_AT_ONCE = 1 << 20
 SYSFS = Path("/sys")
 #: Of a kit for TensorRT, behind the stem of the ONNX file: the engine, where and of what it was built, what its layers
-#: compute in, and scales; and timings of kernels, which engines share.
+#: compute in, and scales.
 ENGINE, IDENTITY, RECIPE, CACHE = ".engine", ".engine.json", ".precisions.json", ".cache"
-TIMINGS = "timing.cache"
 
 Arrays = Dict[str, Any]
 Run = Callable[[Arrays], Arrays]
@@ -435,6 +434,213 @@ class Cuda:
         return free.value
 
 
+class Design:
+    """What an engine is built of: an ONNX file; a recipe, which says what layers are to compute in and what shapes open
+    axes are for; and scales for int8 that is not in the file itself."""
+
+    def __init__(self, onnx: Path, recipe: Dict[str, Any], cache: Optional[bytes] = None) -> None:
+        self.onnx, self.cache = onnx, cache
+        self.default: str = recipe.get("default", "fp32")
+        self.layers: Dict[str, str] = recipe.get("layers", {})
+        self.tf32: bool = recipe.get("tf32", False)
+
+    @property
+    def arithmetics(self) -> List[str]:
+        return sorted({self.default, *self.layers.values()})
+
+    def arithmetic(self, layer: str) -> str:
+        """Of a layer by its name in the network: that of its ONNX node, perhaps with `_` and a number behind."""
+        base, _, number = layer.rpartition("_")
+        return self.layers.get(layer, self.layers.get(base, self.default) if number.isdigit() else self.default)
+
+
+class Builder:
+    """Builds engines of ONNX files, and reads them, with TensorRT from 8.2 on. voxc itself uses it where TensorRT is.
+
+    `here` says what the engines are for; an engine runs where all of it is the same. `timings` is a file for the times
+    of kernels, so that builds that follow take less; where it cannot be had, they take what they take.
+    """
+
+    LEAST_WORKSPACE = 128 << 20
+
+    def __init__(self, library: Any, here: Dict[str, str], timings: Optional[Path]) -> None:
+        self.library, self.here, self.timings = library, here, timings
+        self.complaints: List[str] = []
+        self.logger = self.listener()
+        self.reader = self.started(library.Runtime)
+
+    def listener(self) -> Any:
+        """TensorRT's logger: errors are kept for our messages; they and warnings go to stderr as they come."""
+        severities, complaints = self.library.ILogger.Severity, self.complaints
+        base: Any = self.library.ILogger
+
+        class Listener(base):  # type: ignore[misc]
+            def __init__(self) -> None:
+                base.__init__(self)  # as the binding wants it
+
+            def log(self, severity: Any, message: str) -> None:
+                if severity in (severities.INTERNAL_ERROR, severities.ERROR):
+                    complaints.append(" ".join(message.split()))
+                if severity in (severities.INTERNAL_ERROR, severities.ERROR, severities.WARNING):
+                    sys.stderr.write(message + "\n")
+
+        return Listener()
+
+    def started(self, kind: Any) -> Any:
+        """A part of TensorRT that takes hold of the GPU."""
+        try:
+            return kind(self.logger)
+        except TypeError as error:  # how the binding says that nothing came of it
+            raise MachineError(f"TensorRT {self.here['tensorrt']} cannot start: {self.said()}") from error
+
+    def said(self) -> str:
+        """The last errors, once."""
+        text = "; ".join(self.complaints[-3:]) or "it does not say why"
+        del self.complaints[:]
+        return text
+
+    @classmethod
+    def workspace(cls, free: int, memory_mib: Optional[int] = None) -> int:
+        """What may be used to try kernels in, in bytes: half of what is free, and a quarter of the target's memory."""
+        return max(min(free // 2, memory_mib << 18) if memory_mib else free // 2, cls.LEAST_WORKSPACE)
+
+    def build(self, design: Design, workspace: int, tell: Callable[[str], None]) -> Any:
+        """A serialized engine.
+
+        Raises:
+            MachineError: TensorRT refuses the file, or can make nothing of it here.
+            BundleError: the design lacks something.
+        """
+        trt = self.library
+        del self.complaints[:]
+        builder = self.started(trt.Builder)
+        explicit = getattr(trt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH", None)  # some day there is nothing else
+        network = builder.create_network(0 if explicit is None else 1 << int(explicit))
+        parser = trt.OnnxParser(network, self.logger)
+        if not parser.parse_from_file(str(design.onnx)):
+            errors = "; ".join(str(parser.get_error(index)) for index in range(parser.num_errors))
+            raise self.failure(design, f"refuses it: {errors or self.said()}")
+        config = builder.create_builder_config()
+        if hasattr(config, "set_memory_pool_limit"):  # since 8.4
+            config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace)
+        else:
+            config.max_workspace_size = workspace
+        calibrator = self.flagged(design, builder, network, config)  # which the config does not own
+        held = self.constrain(design, network, calibrator is not None)
+        tell(f"building the engine: {network.num_layers} layers, {held} of them held to a precision")
+        timings = self.use_timings(config)
+        plan = builder.build_serialized_network(network, config)
+        if plan is None:
+            raise self.failure(design, f"could not build an engine: {self.said()}")
+        self.keep_timings(timings)
+        return plan
+
+    def failure(self, design: Design, what: str) -> AgentError:
+        return MachineError(f"{design.onnx}: TensorRT {self.here['tensorrt']} {what}")
+
+    def flagged(self, design: Design, builder: Any, network: Any, config: Any) -> Any:
+        """Sets what kernels may compute in; gives the calibrator if int8 is not in the graph itself."""
+        trt, flags = self.library, self.library.BuilderFlag
+        if not design.tf32:
+            config.clear_flag(flags.TF32)
+        if "fp16" in design.arithmetics:
+            config.set_flag(flags.FP16)
+        strict = "OBEY_PRECISION_CONSTRAINTS"
+        config.set_flag(getattr(flags, strict) if hasattr(flags, strict) else flags.STRICT_TYPES)
+        if "int8" not in design.arithmetics:
+            return None
+        if not builder.platform_has_fast_int8:
+            gpu = "{gpu} ({compute_capability})".format(**self.here)
+            raise MachineError(f"{design.onnx.stem} is int8, and {gpu} has no such arithmetic")
+        config.set_flag(flags.INT8)
+        kinds = [network.get_layer(index).type for index in range(network.num_layers)]
+        if trt.LayerType.QUANTIZE in kinds:
+            return None
+        if design.cache is None:
+            raise BundleError(
+                f"{design.onnx}: int8, and neither QuantizeLinear in it nor a calibration cache beside it"
+            )
+        calibrator = scales_from(trt, design.cache)
+        config.int8_calibrator = calibrator
+        return calibrator
+
+    def constrain(self, design: Design, network: Any, implicit: bool) -> int:
+        """Holds layers to what the recipe says where the builder could choose less; gives how many.
+
+        float32 is held wherever float16 is allowed. What is not int8 is held where int8 is `implicit`; else
+        QuantizeLinear says where it is. Layers without floats have no such choice.
+        """
+        trt, held = self.library, 0
+        kinds = ("CONSTANT", "SHAPE", "QUANTIZE", "DEQUANTIZE")
+        skipped = [getattr(trt.LayerType, kind) for kind in kinds]
+        floats = {"fp32": trt.float32, "fp16": trt.float16}
+        choice = implicit or "fp16" in design.arithmetics
+        for layer in map(network.get_layer, range(network.num_layers if choice else 0)):
+            wanted = design.arithmetic(layer.name)
+            if wanted == "int8" or (wanted == "fp16" and not implicit) or layer.type in skipped:
+                continue
+            outputs = [layer.get_output(index) for index in range(layer.num_outputs)]
+            given = [layer.get_input(index) for index in range(layer.num_inputs)]
+            if all(output.dtype in floats.values() for output in outputs) and any(
+                tensor is not None and tensor.dtype in floats.values() for tensor in given
+            ):
+                layer.precision = floats[wanted]
+                for index in range(layer.num_outputs):
+                    layer.set_output_type(index, floats[wanted])
+                held += 1
+        return held
+
+    def use_timings(self, config: Any) -> Any:
+        """Timings of kernels that earlier builds left, for this one to add to; those of another machine or version, and
+        what is none, are passed over."""
+        cache = None
+        if self.timings is not None:
+            with contextlib.suppress(OSError):
+                cache = config.create_timing_cache(self.timings.read_bytes())
+        if cache is None or not config.set_timing_cache(cache, False):
+            cache = config.create_timing_cache(b"")
+            config.set_timing_cache(cache, False)
+        del self.complaints[:]
+        return cache
+
+    def keep_timings(self, cache: Any) -> None:
+        """Writes them, so that half a file is none. Where that cannot be, the next build takes longer."""
+        if self.timings is None:
+            return
+        partial = self.timings.with_name(f"{self.timings.name}.{os.getpid()}.partial")
+        with contextlib.suppress(OSError):
+            self.timings.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                partial.write_bytes(cache.serialize())
+                partial.replace(self.timings)
+            except OSError:
+                partial.unlink()
+                raise
+
+    def read(self, plan: bytes, where: Path) -> Any:
+        """An engine of its bytes, which are from `where`.
+
+        Raises:
+            MachineError: TensorRT does not read it.
+        """
+        del self.complaints[:]
+        engine = self.reader.deserialize_cuda_engine(plan)
+        if engine is None:
+            raise MachineError(f"{where}: TensorRT {self.here['tensorrt']} does not read it: {self.said()}")
+        return engine
+
+
+def timings_file(here: Dict[str, str]) -> Optional[Path]:
+    """Where the user's timings of kernels are for a machine, in the user's cache directory; None if there is none."""
+    try:
+        place = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except (KeyError, RuntimeError):  # a user without a home
+        return None
+    told = "{tensorrt}-{gpu}-{compute_capability}".format(**here)
+    name = re.sub(r"[^A-Za-z0-9.]+", "-", told)
+    return place / "voxc" / f"{name}.timings" if place.is_absolute() else None
+
+
 class Kit:
     """What the engine of a component is built of, and where it goes: beside the ONNX file, or to the same place below
     another directory."""
@@ -444,9 +650,9 @@ class Kit:
         records = [record for record in component["files"] if not record["path"].endswith((ENGINE, IDENTITY))]
         self.sources = {record["path"]: record["sha256"] for record in records}
         files = [bundle.file(record) for record in records]
-        self.onnx = files[0]
-        self.recipe = self.recipe_of([file for file in files if file.name.endswith(RECIPE)])
-        self.cache = next((file.read_bytes() for file in files if file.suffix == CACHE), None)
+        recipe = self.recipe_of([file for file in files if file.name.endswith(RECIPE)])
+        cache = next((file.read_bytes() for file in files if file.suffix == CACHE), None)
+        self.design = Design(files[0], recipe, cache)
         self.memory_mib = bundle.target["capabilities"].get("memory_mib")
         self.directory = engines or bundle.directory
         self.place = (self.directory / records[0]["path"]).with_suffix(ENGINE)
@@ -454,23 +660,13 @@ class Kit:
     @staticmethod
     def recipe_of(files: Sequence[Path]) -> Dict[str, Any]:
         """What layers are to compute in; all of it float32 where no file says so."""
-        recipe: Dict[str, Any] = {"default": "fp32", "layers": {}, "tf32": False}
+        recipe: Dict[str, Any] = {}
         for file in files:
             try:
                 recipe.update(json.loads(file.read_text(encoding="utf-8")))
             except (ValueError, TypeError) as error:
                 raise BundleError(f"{file}: not a recipe of an engine ({error})") from error
         return recipe
-
-    @property
-    def arithmetics(self) -> List[str]:
-        return sorted({self.recipe["default"], *self.recipe["layers"].values()})
-
-    def arithmetic(self, layer: str) -> str:
-        """Of a layer by its name in the network: that of its ONNX node, perhaps with `_` and a number behind."""
-        layers, default = self.recipe["layers"], self.recipe["default"]
-        base, _, number = layer.rpartition("_")
-        return str(layers.get(layer, layers.get(base, default) if number.isdigit() else default))
 
     def stated(self) -> Dict[str, Any]:
         """What stands beside the engine at its place: where and of what it was built."""
@@ -503,7 +699,6 @@ class TensorRt(Runtime):
 
     name = "tensorrt"
     builds = True
-    LEAST_WORKSPACE = 128 << 20
 
     def __init__(self, target: Dict[str, Any], threads: Optional[int], units: Optional[str]) -> None:
         super().__init__(target, threads, units)
@@ -517,42 +712,8 @@ class TensorRt(Runtime):
             "tensorrt": str(self.library.__version__), "gpu": self.cuda.gpu, "compute_capability": capability
         }  # fmt: skip
         self.settings["gpu"] = f"{self.cuda.gpu} ({capability})"
-        self.complaints: List[str] = []
-        self.logger = self.listener()
-        self.reader = self.started(self.library.Runtime)
+        self.builder = Builder(self.library, self.here, timings_file(self.here))
         self.engines: Dict[Path, Path] = {}
-
-    def listener(self) -> Any:
-        """TensorRT's logger: errors are kept for our messages; they and warnings go to stderr as they come."""
-        severities, complaints = self.library.ILogger.Severity, self.complaints
-        base: Any = self.library.ILogger
-
-        class Listener(base):  # type: ignore[misc]
-            def __init__(self) -> None:
-                base.__init__(self)  # as the binding wants it
-
-            def log(self, severity: Any, message: str) -> None:
-                if severity in (severities.INTERNAL_ERROR, severities.ERROR):
-                    complaints.append(" ".join(message.split()))
-                if severity in (severities.INTERNAL_ERROR, severities.ERROR, severities.WARNING):
-                    sys.stderr.write(message + "\n")
-
-        return Listener()
-
-    def started(self, kind: Any) -> Any:
-        """A part of TensorRT that takes hold of the GPU."""
-        try:
-            return kind(self.logger)
-        except TypeError as error:  # how the binding says that nothing came of it
-            raise MachineError(f"TensorRT {self.library.__version__} cannot start: {self.said()}") from error
-
-    def said(self) -> str:
-        """The last errors, once."""
-        text = "; ".join(self.complaints[-3:]) or "it does not say why"
-        del self.complaints[:]
-        return text
-
-    # Engines: found or built
 
     def build(self, bundle: "Bundle", component: Dict[str, Any], asked: Any, tell: "Teller") -> Dict[str, Any]:
         kit = Kit(bundle, component, Path(asked.engines) if asked.engines else None)
@@ -570,8 +731,10 @@ class TensorRt(Runtime):
                     return self.chosen(kit, bundle.file(record), {})
         tell("building the engine")
         started = time.perf_counter()
-        workspace = self.workspace(kit.memory_mib)
-        plan = self.planned(kit, workspace, tell)
+        if asked.timings:
+            self.builder.timings = Path(asked.timings)
+        workspace = self.builder.workspace(self.cuda.free, kit.memory_mib)
+        plan = self.builder.build(kit.design, workspace, tell)
         digest = hashlib.sha256(plan).hexdigest()
         kit.write(plan, dict(self.here, sha256=digest, sources=kit.sources))
         del plan
@@ -579,7 +742,7 @@ class TensorRt(Runtime):
         return self.chosen(kit, kit.place, taken)
 
     def chosen(self, kit: Kit, file: Path, taken: Dict[str, Any]) -> Dict[str, Any]:
-        self.engines[kit.onnx] = file
+        self.engines[kit.design.onnx] = file
         return dict(self.here, bytes=file.stat().st_size, sha256=hashed(file), **taken)
 
     def complaint(self, kit: Kit) -> str:
@@ -606,184 +769,157 @@ class TensorRt(Runtime):
         )
         return f"built for {there}; this machine has {here}"
 
-    def workspace(self, memory_mib: Optional[int]) -> int:
-        """What the builder may try kernels in, in bytes: a quarter of the target's memory, half of what is free now."""
-        most = self.cuda.free // 2
-        return max(min(most, memory_mib << 18) if memory_mib else most, self.LEAST_WORKSPACE)
-
-    def planned(self, kit: Kit, workspace: int, tell: "Teller") -> Any:
-        """The serialized engine of a kit."""
-        trt = self.library
-        del self.complaints[:]
-        builder = self.started(trt.Builder)
-        explicit = getattr(trt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH", None)
-        network = builder.create_network(0 if explicit is None else 1 << int(explicit))
-        parser = trt.OnnxParser(network, self.logger)
-        if not parser.parse_from_file(str(kit.onnx)):
-            errors = "; ".join(str(parser.get_error(index)) for index in range(parser.num_errors))
-            raise MachineError(f"{kit.onnx}: TensorRT {trt.__version__} refuses it: {errors or self.said()}")
-        config = builder.create_builder_config()
-        if hasattr(config, "set_memory_pool_limit"):  # since 8.4
-            config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace)
-        else:
-            config.max_workspace_size = workspace
-        calibrator = self.flagged(kit, builder, network, config)  # which the config does not own
-        held = self.constrain(kit, network, calibrator is not None)
-        tell(f"building the engine: {network.num_layers} layers, {held} of them held to a precision")
-        timings = kit.directory / TIMINGS
-        self.use_timings(config, timings)
-        plan = builder.build_serialized_network(network, config)
-        if plan is None:
-            raise MachineError(f"{kit.onnx}: TensorRT {trt.__version__} could not build an engine: {self.said()}")
-        with contextlib.suppress(OSError):  # the next build takes longer, and that is all
-            timings.write_bytes(config.get_timing_cache().serialize())
-        return plan
-
-    def flagged(self, kit: Kit, builder: Any, network: Any, config: Any) -> Any:
-        """Sets what kernels may compute in; gives the calibrator if int8 is not in the graph itself."""
-        trt, flags = self.library, self.library.BuilderFlag
-        if not kit.recipe["tf32"]:
-            config.clear_flag(flags.TF32)
-        if "fp16" in kit.arithmetics:
-            config.set_flag(flags.FP16)
-        strict = "OBEY_PRECISION_CONSTRAINTS"
-        config.set_flag(getattr(flags, strict) if hasattr(flags, strict) else flags.STRICT_TYPES)
-        if "int8" not in kit.arithmetics:
-            return None
-        if not builder.platform_has_fast_int8:
-            raise MachineError(f"{kit.component['name']} is int8, and {self.settings['gpu']} has no such arithmetic")
-        config.set_flag(flags.INT8)
-        kinds = [network.get_layer(index).type for index in range(network.num_layers)]
-        if trt.LayerType.QUANTIZE in kinds:
-            return None
-        if kit.cache is None:
-            raise BundleError(f"{kit.onnx}: int8, and neither QuantizeLinear in it nor a calibration cache beside it")
-        calibrator = scales_from(trt, kit.cache)
-        config.int8_calibrator = calibrator
-        return calibrator
-
-    def constrain(self, kit: Kit, network: Any, implicit: bool) -> int:
-        """Holds layers to what the recipe says where the builder could choose less; gives how many.
-
-        float32 is held wherever float16 is allowed. What is not int8 is held where int8 is `implicit`; else
-        QuantizeLinear says where it is. Layers without floats have no such choice.
-        """
-        trt, held = self.library, 0
-        kinds = ("CONSTANT", "SHAPE", "QUANTIZE", "DEQUANTIZE")
-        skipped = [getattr(trt.LayerType, kind) for kind in kinds]
-        floats = {"fp32": trt.float32, "fp16": trt.float16}
-        choice = implicit or "fp16" in kit.arithmetics
-        for layer in map(network.get_layer, range(network.num_layers if choice else 0)):
-            wanted = kit.arithmetic(layer.name)
-            if wanted == "int8" or (wanted == "fp16" and not implicit) or layer.type in skipped:
-                continue
-            outputs = [layer.get_output(index) for index in range(layer.num_outputs)]
-            given = [layer.get_input(index) for index in range(layer.num_inputs)]
-            if all(output.dtype in floats.values() for output in outputs) and any(
-                tensor is not None and tensor.dtype in floats.values() for tensor in given
-            ):
-                layer.precision = floats[wanted]
-                for index in range(layer.num_outputs):
-                    layer.set_output_type(index, floats[wanted])
-                held += 1
-        return held
-
-    def use_timings(self, config: Any, file: Path) -> None:
-        """Timings of kernels that earlier builds left; those of another machine or version are passed over."""
-        try:
-            cache = config.create_timing_cache(file.read_bytes())
-        except OSError:
-            cache = None
-        if cache is None or not config.set_timing_cache(cache, False):
-            config.set_timing_cache(config.create_timing_cache(b""), False)
-        del self.complaints[:]
-
-    # Engines: run
-
     def load(self, file: Path, component: Dict[str, Any]) -> Run:
         engine_file = self.engines[file]
-        del self.complaints[:]
-        engine = self.reader.deserialize_cuda_engine(engine_file.read_bytes())
-        if engine is None:
-            raise MachineError(f"{engine_file}: TensorRT does not read it: {self.said()}; remove it and build it anew")
-        return Engine(self, engine)
+        return Engine(self.cuda, self.builder, self.builder.read(engine_file.read_bytes(), engine_file))
+
+
+class Bound:
+    """An engine with a context to run it in: its tensors, whether TensorRT has them by number, as 8.2 does, or by name.
+
+    `least` and `most` are the shapes that each input may have. Where they differ, the input has open axes, and has the
+    most until it is told another shape.
+    """
+
+    DTYPES = ("float32", "float16", "int32", "int64", "bool")
+
+    def __init__(self, builder: Builder, engine: Any) -> None:
+        self.builder, self.engine, self.by_name = builder, engine, hasattr(engine, "num_io_tensors")  # since 8.5
+        self.context = engine.create_execution_context()
+        if self.context is None:
+            raise MachineError(f"TensorRT cannot prepare to run the engine: {builder.said()}")
+        if self.by_name:
+            self.names: List[str] = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+        else:
+            self.names = [engine.get_binding_name(index) for index in range(engine.num_bindings)]
+        self.addresses = [0 for _ in self.names]
+        self.outputs = [name for name in self.names if not self.goes_in(name)]
+        self.least: Dict[str, Tuple[int, ...]] = {}
+        self.most: Dict[str, Tuple[int, ...]] = {}
+        self.given: Dict[str, Tuple[int, ...]] = {}
+        for name in self.names:
+            if self.goes_in(name):
+                self.least[name], self.most[name] = self.range_of(name)
+                self.fit(name, self.most[name])
+
+    def goes_in(self, name: str) -> bool:
+        if self.by_name:
+            return bool(self.engine.get_tensor_mode(name) == self.builder.library.TensorIOMode.INPUT)
+        return bool(self.engine.binding_is_input(self.names.index(name)))
+
+    def range_of(self, name: str) -> Tuple[Tuple[int, ...], Tuple[int, ...]]:
+        if self.by_name:
+            fixed = tuple(self.engine.get_tensor_shape(name))
+        else:
+            fixed = tuple(self.engine.get_binding_shape(self.names.index(name)))
+        if all(size >= 0 for size in fixed):
+            return fixed, fixed
+        if self.by_name:
+            least, _, most = self.engine.get_tensor_profile_shape(name, 0)
+        else:
+            least, _, most = self.engine.get_profile_shape(0, self.names.index(name))
+        return tuple(least), tuple(most)
+
+    def fit(self, name: str, shape: Tuple[int, ...]) -> None:
+        """Says what shape an input has from now on.
+
+        Raises:
+            BundleError: it cannot have that.
+        """
+        least, most = self.least[name], self.most[name]
+        if len(shape) != len(most) or not all(a <= size <= b for a, size, b in zip(least, shape, most)):
+            wanted = f"{least} to {most}" if least != most else str(most)
+            raise BundleError(f"{name} of shape {shape}: the engine takes {wanted}")
+        if least == most or self.given.get(name) == shape:
+            return
+        if self.by_name:
+            taken = self.context.set_input_shape(name, shape)
+        else:
+            taken = self.context.set_binding_shape(self.names.index(name), shape)
+        if not taken:
+            raise BundleError(f"{name} of shape {shape}: TensorRT does not take it: {self.builder.said()}")
+        self.given[name] = shape
+
+    def shape(self, name: str) -> Tuple[int, ...]:
+        """Of a tensor, now that inputs have theirs."""
+        if self.by_name:
+            found = tuple(self.context.get_tensor_shape(name))
+        else:
+            found = tuple(self.context.get_binding_shape(self.names.index(name)))
+        if any(size < 0 for size in found):
+            raise BundleError(f"{name}: its shape {found} does not follow from those of the inputs")
+        return found
+
+    def dtype(self, name: str) -> str:
+        """What NumPy calls a tensor's type."""
+        if self.by_name:
+            found = self.engine.get_tensor_dtype(name)
+        else:
+            found = self.engine.get_binding_dtype(self.names.index(name))
+        known = {
+            getattr(self.builder.library, each): each for each in self.DTYPES if hasattr(self.builder.library, each)
+        }
+        if found not in known:
+            raise BundleError(f"{name}: {found}; engines need plain types")
+        return known[found]
+
+    def place(self, name: str, address: int) -> None:
+        """Says where in the GPU's memory a tensor is."""
+        self.addresses[self.names.index(name)] = address
+        if self.by_name:
+            self.context.set_tensor_address(name, address)
+
+    def run(self, stream: int) -> None:
+        """Has the GPU run the engine when it is done with what is in the stream."""
+        if self.by_name:
+            done = self.context.execute_async_v3(stream)
+        else:
+            done = self.context.execute_async_v2(self.addresses, stream)
+        if not done:
+            raise MachineError(f"TensorRT could not run the engine: {self.builder.said()}")
 
 
 class Engine:
-    """An engine that runs on arrays, with a stream and a buffer for each tensor that goes in or out."""
+    """An engine that runs on arrays, with a stream and a buffer for the most that each tensor may be."""
 
-    def __init__(self, runtime: TensorRt, engine: Any) -> None:
-        self.runtime, self.cuda, self.engine = runtime, runtime.cuda, engine
-        self.context = engine.create_execution_context()
-        if self.context is None:
-            raise MachineError(f"TensorRT cannot prepare to run the engine: {runtime.said()}")
-        self.stream = self.cuda.pointer("StreamCreate")
-        weakref.finalize(self, self.cuda.library.cudaStreamDestroy, self.stream)
-        self.by_name = hasattr(engine, "num_io_tensors")  # since 8.5
-        self.buffers: Dict[str, Tuple[int, Any]] = {}
-        self.outputs: List[str] = []
-        for name, goes_in, shape, dtype in self.tensors():
-            array = self.array(name, shape, dtype)
-            address = self.cuda.pointer("Malloc", max(array.nbytes, 1))
-            weakref.finalize(self, self.cuda.library.cudaFree, address)
-            self.buffers[name] = address, array
-            if not goes_in:
-                self.outputs.append(name)
-            if self.by_name:
-                self.context.set_tensor_address(name, address)
-
-    def tensors(self) -> List[Tuple[str, bool, Tuple[int, ...], Any]]:
-        """Name, whether it goes in, shape and type of each tensor, in the engine's order."""
-        engine = self.engine
-        if not self.by_name:
-            return [
-                (engine.get_binding_name(index), engine.binding_is_input(index), tuple(engine.get_binding_shape(index)),
-                 engine.get_binding_dtype(index))
-                for index in range(engine.num_bindings)
-            ]  # fmt: skip
-        goes_in = self.runtime.library.TensorIOMode.INPUT
-        names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
-        return [
-            (name, engine.get_tensor_mode(name) == goes_in, tuple(engine.get_tensor_shape(name)),
-             engine.get_tensor_dtype(name))
-            for name in names
-        ]  # fmt: skip
-
-    def array(self, name: str, shape: Tuple[int, ...], dtype: Any) -> Any:
-        """An array like a tensor: its place on the host."""
+    def __init__(self, cuda: Cuda, builder: Builder, engine: Any) -> None:
         import numpy as np
 
-        trt = self.runtime.library
-        names = {"float32": np.float32, "float16": np.float16, "int32": np.int32, "int64": np.int64, "bool": np.bool_}
-        dtypes = {getattr(trt, known): array for known, array in names.items() if hasattr(trt, known)}
-        if dtype not in dtypes or any(size < 0 for size in shape):
-            raise BundleError(f"{name}: {dtype} of shape {shape}; engines need plain types and fixed shapes")
-        return np.zeros(shape, dtypes[dtype])
+        self.cuda, self.bound = cuda, Bound(builder, engine)
+        self.stream = cuda.pointer("StreamCreate")
+        weakref.finalize(self, cuda.library.cudaStreamDestroy, self.stream)
+        self.buffers: Dict[str, Tuple[int, Any]] = {}
+        for name in self.bound.names:
+            buffer = np.zeros(self.bound.shape(name), self.bound.dtype(name)).reshape(-1)
+            address = cuda.pointer("Malloc", max(buffer.nbytes, 1))
+            weakref.finalize(self, cuda.library.cudaFree, address)
+            self.buffers[name] = address, buffer
+            self.bound.place(name, address)
+
+    def array(self, name: str) -> Any:
+        """A tensor's place on the host, as long as it is now."""
+        import numpy as np
+
+        shape = self.bound.shape(name)
+        return self.buffers[name][1][: int(np.prod(shape))].reshape(shape)
 
     def __call__(self, inputs: Arrays) -> Arrays:
-        missing = [name for name in self.buffers if name not in inputs and name not in self.outputs]
+        missing = [name for name in self.bound.least if name not in inputs]
         if missing:
             raise BundleError(f"the engine takes {listed(missing)}, which the bundle has no reference for")
-        for name, given in inputs.items():
-            if name in self.buffers:  # TensorRT leaves out what no layer reads
-                address, array = self.buffers[name]
-                if given.shape != array.shape:
-                    raise BundleError(f"{name}: the engine takes {array.shape}, the bundle gives {given.shape}")
-                array[...] = given
-                if array.dtype.kind == "i" and (array != given).any():
-                    raise BundleError(f"{name}: the engine takes {array.dtype}, too narrow for what the bundle gives")
-                self.copy(address, array.ctypes.data, array.nbytes, Cuda.TO_DEVICE)
-        if self.by_name:
-            done = self.context.execute_async_v3(self.stream)
-        else:
-            done = self.context.execute_async_v2([address for address, _ in self.buffers.values()], self.stream)
-        if not done:
-            raise MachineError(f"TensorRT could not run the engine: {self.runtime.said()}")
-        for name in self.outputs:
-            address, array = self.buffers[name]
-            self.copy(array.ctypes.data, address, array.nbytes, Cuda.TO_HOST)
+        for name in self.bound.least:  # TensorRT leaves out what no layer reads
+            self.bound.fit(name, inputs[name].shape)
+            array = self.array(name)
+            array[...] = inputs[name]
+            if array.dtype.kind == "i" and (array != inputs[name]).any():
+                raise BundleError(f"{name}: the engine takes {array.dtype}, too narrow for what the bundle gives")
+            self.copy(self.buffers[name][0], array.ctypes.data, array.nbytes, Cuda.TO_DEVICE)
+        self.bound.run(self.stream)
+        found = {name: self.array(name) for name in self.bound.outputs}
+        for name, array in found.items():
+            self.copy(array.ctypes.data, self.buffers[name][0], array.nbytes, Cuda.TO_HOST)
         self.cuda("StreamSynchronize", self.stream)
-        return {name: self.buffers[name][1].copy() for name in self.outputs}
+        return {name: array.copy() for name, array in found.items()}
 
     def copy(self, to: int, source: int, size: int, way: int) -> None:
         self.cuda("MemcpyAsync", to, source, size, way, self.stream)
@@ -1174,6 +1310,9 @@ def parse(arguments: Sequence[str]) -> Any:
     parser.add_argument("--threads", type=int, help="of the runtime (default: the target's, else all cores)")
     parser.add_argument("--compute-units", help="of Core ML or MLX (default: the target's)")
     parser.add_argument("--engines", help="a directory for engines of TensorRT (default: the bundle)")
+    parser.add_argument(
+        "--timings", help="a file for TensorRT's timings of kernels (default: in the user's cache directory)"
+    )
     parser.add_argument("--runs", type=int, default=100, help="how many to time at most (default: 100)")
     parser.add_argument("--seconds", type=float, default=10.0, help="for how long to begin runs (default: 10)")
     parser.add_argument("--warm-up", type=int, default=2, help="untimed runs before (default: 2)")
