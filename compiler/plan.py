@@ -35,6 +35,9 @@ class PrecisionPlan(BaseModel):
     `nodes` and `ranges` are by the name of a node in the graph that the target's passes leave; a range is of the tensor
     that the node gives (an input's, for a placeholder) and comes from calibration. Scales follow from ranges by the
     target's scheme. `notes` say what people should know about the choice.
+
+    With `implicit`, int8 is what nodes *may* compute in: the graph stays in floats, the artifact has the scales beside
+    it, and the runtime takes for each node what it times faster.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,6 +45,7 @@ class PrecisionPlan(BaseModel):
     default: Precision = "fp32"
     nodes: Mapping[str, Precision] = {}
     ranges: Mapping[str, Range] = {}
+    implicit: bool = False
     notes: tuple[str, ...] = ()
 
     def precision(self, node: str) -> Precision:
@@ -50,6 +54,10 @@ class PrecisionPlan(BaseModel):
     def computes_in_half(self, node: str) -> bool:
         """Whether a node computes in float16 on a target with that arithmetic: all but those that the plan keeps."""
         return self.precision(node) != "fp32"
+
+    def is_written(self, node: str) -> bool:
+        """Whether a node's integers are a part of the graph."""
+        return self.precision(node) == "int8" and not self.implicit
 
     def histogram(self, nodes: Iterable[str]) -> dict[str, int]:
         """How many of `nodes` compute in each precision."""

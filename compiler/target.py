@@ -61,6 +61,7 @@ class Target(BaseModel):
     weights: Literal["channels", "grouped"] = "channels"
     batched_weights: bool = False
     scans: bool = True
+    implicit: bool = False
     segments: Literal["one", "several", "any"]
     threads: int | None = Field(ge=1)
     work_items: int | None = Field(ge=1)

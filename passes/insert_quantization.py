@@ -7,6 +7,8 @@
     before:  y = convolution(x, weight, bias)                                                  plan: fp16
     after:   y = convolution(x, _to_copy(weight_float16, float32), bias)                       float32 arithmetic
 
+Nothing is written where the plan is implicit: then integers are the runtime's to choose, by the plan's ranges.
+
 Backends that read such pairs find an integer kernel wherever all that a node takes and gives is an integer. What only
 moves integers about gives integers with the same scale, and what multiplies them by a number only changes the scale.
 """
@@ -48,7 +50,7 @@ class InsertQuantization(Pass):
             precision = program.plan.precision(node.name)
             if precision == "int4" and precision not in target.precisions:
                 raise UnsupportedError(f"{target.name}: {node.name} in {module_path(node)}: int4 weights; use w8")
-            if precision == "int8":
+            if program.plan.is_written(node.name):
                 quantizer.quantize(node)
             elif precision in written(target):
                 quantizer.store_weight(node, precision)
@@ -57,7 +59,7 @@ class InsertQuantization(Pass):
 
     def ensures(self, program: Program) -> None:
         for node in program.graph.nodes:
-            if program.plan.precision(node.name) != "int8":
+            if not program.plan.is_written(node.name):
                 continue
             floats = [source for source in node.all_input_nodes if is_float(source) and not is_dequantized(source)]
             if floats or [user.target for user in node.users] != [voxc.quantize.default]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from voxc.backends.base import Runner
-from voxc.compiler.calibration.ranges import calibrate
+from voxc.compiler.calibration.ranges import calibrate, integer_tensors
 from voxc.compiler.errors import RecipeError
 from voxc.compiler.plan import Policy, Precision, PrecisionPlan
 from voxc.compiler.precision.layers import LayerClock
@@ -25,6 +25,7 @@ from voxc.compiler.target import Target
 from voxc.compiler.tensor import Array
 from voxc.passes.annotate_precision import AnnotatePrecision, matching, without_match
 from voxc.passes.insert_quantization import InsertQuantization
+from voxc.passes.leave_integers_open import LeaveIntegersOpen, moved, pass_on
 from voxc.passes.precision_rules import candidates, choices, has_weight
 
 Report = Callable[[str], None]
@@ -90,9 +91,12 @@ class Decider:
             lacking = sorted(set(plan.nodes.values()) - {*self.target.precisions, "fp32"})
             if lacking:
                 raise RecipeError(f"{self.recipe.plan}: {refusal(self.target, lacking[0])}")
+            if plan.implicit and not self.target.implicit:
+                raise RecipeError(f"{self.recipe.plan}: leaves int8 to a runtime, and that of {self.target.name} does "
+                                  f"not choose")  # fmt: skip
             return Decision(AnnotatePrecision(plan=plan)(program, self.target).program)
         if self.policy != "auto":
-            return Decision(self.with_ranges(component, self.annotate(program, self.policy)))
+            return Decision(self.with_ranges(component, self.left_open(self.annotate(program, self.policy))))
         whole = self.with_ranges(component, self.annotate(program, "int8"))
         fixed = self.precisions(whole, ())
         free = tuple(
@@ -101,7 +105,8 @@ class Decider:
         chosen, record = self.search(component, whole, free) if free else (frozenset[str](), None)
         found = self.precisions(whole, chosen)
         integers = [name for name in chosen if found.get(name) == "int8"]  # a sum may be without integers around it
-        return Decision(self.choose(replace(program, plan=whole.plan), integers), record)
+        decided = self.left_open(self.choose(replace(program, plan=whole.plan), integers))
+        return Decision(self.with_ranges(component, decided), record)
 
     def search(
         self, component: Component, whole: Program, free: tuple[str, ...]
@@ -162,11 +167,17 @@ class Decider:
 
     def with_ranges(self, component: Component, program: Program) -> Program:
         """The program with the ranges that its integers need."""
-        if "int8" not in program.plan.nodes.values():
-            return program
-        self.report(f"{self.target.name}: {component.name}: calibrating")
-        ranges = calibrate(program, self.samples(component), self.recipe.observer)
-        return replace(program, plan=program.plan.model_copy(update={"ranges": ranges}))
+        passed, known = moved(program), program.plan.ranges
+        wanted = [name for name in integer_tensors(program) if name not in known and name not in passed]
+        ranges = dict(known)
+        if wanted:
+            self.report(f"{self.target.name}: {component.name}: calibrating")
+            ranges |= calibrate(program, self.samples(component), self.recipe.observed_by, wanted)
+        return replace(program, plan=program.plan.model_copy(update={"ranges": pass_on(program, ranges)}))
+
+    def left_open(self, program: Program) -> Program:
+        """The program with integers for the runtime to choose, if that is asked for."""
+        return LeaveIntegersOpen()(program, self.target).program if self.recipe.implicit else program
 
     def quantize(self, program: Program) -> Program:
         return InsertQuantization()(program, self.target).program

@@ -13,11 +13,16 @@ from voxc.compiler.errors import RecipeError
 from voxc.compiler.plan import Policy, Precision
 from voxc.compiler.target import Target, first_complaint
 
-#: Observers that calibration can find ranges with.
+#: Observers that calibration can find ranges with; what is taken where integers are in the graph, and where the
+#: runtime is left to choose them, as its own calibration would.
 Observer = Literal["minmax", "percentile", "entropy", "mse"]
+DEFAULT_OBSERVER: Observer = "mse"
+IMPLICIT_OBSERVER: Observer = "entropy"
 
 # The quality that a search holds on to unless told otherwise: what the best published int8 vocoders reach.
 DEFAULT_MIN_SNR_DB = 25.0
+#: What may ask for integers.
+INTEGERS: frozenset[Policy] = frozenset({"int8", "mixed", "auto"})
 
 
 class Override(BaseModel):
@@ -37,28 +42,46 @@ class PrecisionRecipe(BaseModel):
 
     `min_snr` in dB is what every component has to keep of float32 where anything is quantized. `calibration` is an NPZ
     of inputs, a recording or a directory of recordings; `plan` is a plan or a bundle to take everything from instead.
+    `implicit` leaves it to the runtime, by its own timing, which int8 layers compute in floats after all.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     policy: Policy | None = None
     overrides: tuple[Override, ...] = ()
-    observer: Observer = "mse"
+    observer: Observer | None = None
     min_snr: float | None = Field(default=None, gt=0)
     calibration: Path | None = None
     plan: Path | None = None
+    implicit: bool = False
+
+    @property
+    def observed_by(self) -> Observer:
+        return self.observer or (IMPLICIT_OBSERVER if self.implicit else DEFAULT_OBSERVER)
 
     def policy_for(self, target: Target) -> Policy:
         """What a target computes in, apart from the overrides.
 
         Raises:
-            RecipeError: it has no such precision; says why, where targets.yaml does.
+            RecipeError: it has no such precision, says why where targets.yaml does; or nothing is there to be implicit.
         """
         policy = self.policy or target.default_precision
         for wanted in (policy, *(override.precision for override in self.overrides)):
             if wanted not in (*target.precisions, "fp32"):
                 raise RecipeError(refusal(target, wanted))
+        if self.implicit:
+            self.check_implicit(target, policy)
         return policy
+
+    def check_implicit(self, target: Target, policy: Policy) -> None:
+        if self.plan is not None:
+            raise RecipeError("--plan says what is left to the runtime; leave out --implicit")
+        if not target.implicit:
+            raise RecipeError(
+                f"target {target.name}: its runtime does not choose integers itself; leave out --implicit"
+            )
+        if INTEGERS.isdisjoint({policy, *(override.precision for override in self.overrides)}):
+            raise RecipeError(f"--implicit: with {policy} nothing may be int8; add --precision int8")
 
     def with_options(
         self,
@@ -67,6 +90,7 @@ class PrecisionRecipe(BaseModel):
         min_snr: float | None = None,
         calibration: Path | None = None,
         plan: Path | None = None,
+        implicit: bool = False,
     ) -> Self:
         """The recipe with what the command line says on top. `precision` has policies and `PATTERN=PRECISION`.
 
@@ -83,7 +107,10 @@ class PrecisionRecipe(BaseModel):
                 policy = text
             else:
                 raise RecipeError(f"no precision {text!r}; there are {', '.join(get_args(Policy))}")
-        given = {"observer": observer, "min_snr": min_snr, "calibration": calibration, "plan": plan}
+        given = {
+            "observer": observer, "min_snr": min_snr, "calibration": calibration, "plan": plan,
+            "implicit": implicit or None,
+        }  # fmt: skip
         changes = {name: value for name, value in given.items() if value is not None}
         fields = self.model_dump() | {"policy": policy, "overrides": tuple(overrides)} | changes
         try:

@@ -72,3 +72,28 @@ def test_a_target_says_why_it_lacks_a_precision(target: Target) -> None:
     for recipe in (PrecisionRecipe(policy="int8"), PrecisionRecipe().with_options(["a=int8"])):
         with pytest.raises(RecipeError, match=r"has no precision 'int8' \(no integer units\); it has fp32"):
             recipe.policy_for(poor)
+
+
+@pytest.fixture
+def choosing(target: Target) -> Target:
+    return target.model_copy(update={"implicit": True, "precisions": ("fp16", "int8", "auto")})
+
+
+def test_what_is_left_to_the_runtime_is_observed_as_by_its_own_calibration(tmp_path: Path, choosing: Target) -> None:
+    asked = PrecisionRecipe().with_options(["int8"], implicit=True)
+    assert (asked.observed_by, asked.policy_for(choosing)) == ("entropy", "int8")
+    assert read(tmp_path, "policy: int8\nimplicit: true\n") == asked
+    assert asked.with_options(observer="mse").observed_by == "mse"
+    assert PrecisionRecipe().with_options(["int8"]).observed_by == "mse"
+    assert PrecisionRecipe().with_options(["a=int8"], implicit=True).policy_for(choosing) == "fp16"
+
+
+def test_what_cannot_be_left_to_the_runtime(choosing: Target) -> None:
+    asked = PrecisionRecipe().with_options(["int8"], implicit=True)
+    deaf = choosing.model_copy(update={"implicit": False})
+    with pytest.raises(RecipeError, match="its runtime does not choose integers itself; leave out --implicit"):
+        asked.policy_for(deaf)
+    with pytest.raises(RecipeError, match="with fp16 nothing may be int8; add --precision int8"):
+        PrecisionRecipe().with_options(implicit=True).policy_for(choosing)
+    with pytest.raises(RecipeError, match="--plan says what is left to the runtime; leave out --implicit"):
+        PrecisionRecipe().with_options(plan=Path("plan.json"), implicit=True).policy_for(choosing)
