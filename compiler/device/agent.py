@@ -436,13 +436,19 @@ class Cuda:
 
 class Design:
     """What an engine is built of: an ONNX file; a recipe, which says what layers are to compute in and what shapes open
-    axes are for; and scales for int8 that is not in the file itself."""
+    axes are for; scales for int8 that is not in the file itself; and weights that are `packed` beside it, with room
+    for them below the directory `scratch`."""
 
-    def __init__(self, onnx: Path, recipe: Dict[str, Any], cache: Optional[bytes] = None) -> None:
-        self.onnx, self.cache = onnx, cache
+    def __init__(
+        self, onnx: Path, recipe: Dict[str, Any], cache: Optional[bytes] = None, packed: Optional[Path] = None,
+        scratch: Optional[Path] = None,
+    ) -> None:  # fmt: skip
+        self.onnx, self.cache, self.packed = onnx, cache, packed
+        self.scratch = scratch or onnx.parent
         self.default: str = recipe.get("default", "fp32")
         self.layers: Dict[str, str] = recipe.get("layers", {})
         self.tf32: bool = recipe.get("tf32", False)
+        self.profiles: Dict[str, Dict[str, Sequence[int]]] = recipe.get("profiles", {})
 
     @property
     def arithmetics(self) -> List[str]:
@@ -511,13 +517,17 @@ class Builder:
             MachineError: TensorRT refuses the file, or can make nothing of it here.
             BundleError: the design lacks something.
         """
+        with whole(design.onnx, design.packed, design.scratch) as onnx:
+            return self.built_of(onnx, design, workspace, tell)
+
+    def built_of(self, onnx: Path, design: Design, workspace: int, tell: Callable[[str], None]) -> Any:
         trt = self.library
         del self.complaints[:]
         builder = self.started(trt.Builder)
         explicit = getattr(trt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH", None)  # some day there is nothing else
         network = builder.create_network(0 if explicit is None else 1 << int(explicit))
         parser = trt.OnnxParser(network, self.logger)
-        if not parser.parse_from_file(str(design.onnx)):
+        if not parser.parse_from_file(str(onnx)):
             errors = "; ".join(str(parser.get_error(index)) for index in range(parser.num_errors))
             raise self.failure(design, f"refuses it: {errors or self.said()}")
         config = builder.create_builder_config()
@@ -525,6 +535,7 @@ class Builder:
             config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace)
         else:
             config.max_workspace_size = workspace
+        self.opened(design, builder, network, config)
         calibrator = self.flagged(design, builder, network, config)  # which the config does not own
         held = self.constrain(design, network, calibrator is not None)
         tell(f"building the engine: {network.num_layers} layers, {held} of them held to a precision")
@@ -537,6 +548,21 @@ class Builder:
 
     def failure(self, design: Design, what: str) -> AgentError:
         return MachineError(f"{design.onnx}: TensorRT {self.here['tensorrt']} {what}")
+
+    def opened(self, design: Design, builder: Any, network: Any, config: Any) -> None:
+        """Says what shapes inputs with open axes may have, and which to be fast for."""
+        inputs = map(network.get_input, range(network.num_inputs))
+        names = [each.name for each in inputs if any(size < 0 for size in each.shape)]
+        if not names:
+            return
+        profile = builder.create_optimization_profile()
+        for name in names:
+            try:
+                profile.set_shape(name, *(tuple(design.profiles[name][which]) for which in ("min", "opt", "max")))
+            except (KeyError, TypeError, ValueError) as error:
+                raise BundleError(f"{design.onnx}: no shapes in its recipe for the open axes of {name}") from error
+        if config.add_optimization_profile(profile) < 0:
+            raise BundleError(f"{design.onnx}: TensorRT does not take the shapes in its recipe: {self.said()}")
 
     def flagged(self, design: Design, builder: Any, network: Any, config: Any) -> Any:
         """Sets what kernels may compute in; gives the calibrator if int8 is not in the graph itself."""
@@ -652,10 +678,11 @@ class Kit:
         files = [bundle.file(record) for record in records]
         recipe = self.recipe_of([file for file in files if file.name.endswith(RECIPE)])
         cache = next((file.read_bytes() for file in files if file.suffix == CACHE), None)
-        self.design = Design(files[0], recipe, cache)
+        packed = next((file for file in files if file.name.endswith(PACKED)), None)
         self.memory_mib = bundle.target["capabilities"].get("memory_mib")
         self.directory = engines or bundle.directory
         self.place = (self.directory / records[0]["path"]).with_suffix(ENGINE)
+        self.design = Design(files[0], recipe, cache, packed, self.place.parent)
 
     @staticmethod
     def recipe_of(files: Sequence[Path]) -> Dict[str, Any]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,18 @@ def make_hardware(directory: Path) -> Path:
     subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
     shutil.copy(STAND_INS / "tensorrt.py", directory)
     return directory
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, version: str) -> Any:
+    """What stands for the module tensorrt, of a version, in this process."""
+    monkeypatch.setenv("FAKE_TENSORRT", version)
+    spec = importlib.util.spec_from_file_location("tensorrt", STAND_INS / "tensorrt.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setitem(sys.modules, "tensorrt", module)
+    return module
 
 
 def add_file(bundle: Path, name: str, content: bytes) -> None:

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from tests.compiler.device.conftest import edit_manifest, module_that
-from tests.compiler.device.kits import NANO, PRECISIONS, add_file, layers_of, make_kit, told
+from tests.compiler.device.kits import NANO, PRECISIONS, add_file, layers_of, make_kit, stand_in, told
 from tests.compiler.device.test_agent import Answer, ask
 from voxc.compiler.device import agent
+from voxc.compiler.driver import compile_voice
+from voxc.compiler.manifest import read_manifest
+from voxc.compiler.precision.recipe import PrecisionRecipe
+from voxc.compiler.request import Request
+from voxc.compiler.target import load_targets
 
 VERSIONS = ("8.2.1.8", "10.3.0")
+FRAMES, LONGEST = 30, 40
+FLOATS = PrecisionRecipe(policy="fp32")
 
 
 @pytest.fixture
@@ -331,3 +341,85 @@ def test_settings_are_tensorrts_own(kit: Path, board: Path, tmp_path: Path) -> N
 
 def test_others_build_nothing(bundle: Path, tmp_path: Path) -> None:
     assert message(ask(tmp_path, "build", bundle), 2) == "build: onnxruntime runs the bundle's files as they are"
+
+
+@pytest.fixture(scope="module")
+def open_bundle(voice_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle whose segments may be of any length."""
+    place = tmp_path_factory.mktemp("bundle") / "open"
+    target = load_targets()["onnxruntime-cpu"]
+    compile_voice(Request(voice_file, (target,), place, frames=FRAMES, dynamic=True, precision=FLOATS))
+    return place
+
+
+@pytest.fixture
+def open_kit(open_bundle: Path, tmp_path: Path) -> Path:
+    kit = Path(shutil.copytree(open_bundle, tmp_path / "open"))
+    make_kit(kit, profiles=profiles_of(kit, 2, FRAMES, LONGEST))
+    return kit
+
+
+def profiles_of(kit: Path, least: int, usual: int, most: int) -> dict[str, dict[str, tuple[int, ...]]]:
+    component = read_manifest(kit).component("synthesizer")
+    named = {"min": least, "opt": usual, "max": most}
+    return {
+        spec.name: {name: spec.sizes(frames) for name, frames in named.items()}
+        for spec in component.inputs
+        if spec.sizes(1) != spec.sizes(2)
+    }
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_open_axes_have_shapes_from_the_recipe(
+    open_kit: Path, board: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    monkeypatch.setenv("FAKE_TENSORRT", version)
+    monkeypatch.setenv("FAKE_LEAKS", str(tmp_path / "leaks"))
+    answer = ask(tmp_path, "run", open_kit, path=board)
+    assert answer.code == 0, answer.stderr
+    assert answer.document["components"]["synthesizer"]["snr_db"] > 100
+    profiles = told(open_kit / "synthesizer.engine")["profiles"]
+    assert "sid" not in profiles
+    assert [shape[1] for shape in profiles["phone"]] == [2, FRAMES, LONGEST]
+    assert (tmp_path / "leaks").read_text() == "0 0"
+
+
+@pytest.mark.parametrize("profiles", [{}, {"phone": {"min": [1]}}, {"phone": 1}])
+def test_open_axes_without_shapes(open_kit: Path, board: Path, tmp_path: Path, profiles: dict[str, Any]) -> None:
+    make_kit(open_kit, profiles=profiles)
+    assert "no shapes in its recipe for the open axes of" in message(ask(tmp_path, "build", open_kit, path=board), 2)
+
+
+def test_shapes_that_contradict_each_other(open_kit: Path, board: Path, tmp_path: Path) -> None:
+    make_kit(open_kit, profiles=profiles_of(open_kit, 9, 2, 3))
+    assert "no shapes in its recipe for the open axes of" in message(ask(tmp_path, "build", open_kit, path=board), 2)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_engine_takes_what_its_recipe_says(
+    open_kit: Path, hardware: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    """One engine on segments of several lengths, and a refusal of those beyond; a longer one leaves nothing behind."""
+    trt = stand_in(monkeypatch, version)
+    monkeypatch.setattr(agent.Cuda, "opened", staticmethod(lambda: ctypes.CDLL(str(hardware / "libcudart.so"))))
+    builder = agent.Builder(trt, {**NANO, "tensorrt": version}, None)
+    recipe = json.loads((open_kit / PRECISIONS).read_text())
+    plan = builder.build(agent.Design(open_kit / "synthesizer.onnx", recipe), 1 << 20, lambda message: None)
+    engine = agent.Engine(agent.Cuda(), builder, builder.read(plan, Path("x.engine")))
+    session = onnxruntime.InferenceSession(open_kit / "synthesizer.onnx")
+    for frames in (LONGEST, 2, 17, FRAMES, LONGEST):
+        inputs = inputs_of(open_kit, frames)
+        found = engine(inputs)
+        np.testing.assert_array_equal(found["audio"], session.run(["audio"], inputs)[0])
+    for frames in (1, LONGEST + 1):
+        with pytest.raises(agent.BundleError, match=r"of shape \(1, \d+.*\): the engine takes \(1, 2.*\) to \(1, 40"):
+            engine(inputs_of(open_kit, frames))
+
+
+def inputs_of(bundle: Path, frames: int) -> dict[str, Any]:
+    """Other numbers than the reference, of another length."""
+    random = np.random.default_rng(frames)
+    specs = read_manifest(bundle).component("synthesizer").inputs
+    floats = {spec.name: random.standard_normal(spec.sizes(frames), np.float32) for spec in specs}
+    return {spec.name: floats[spec.name] if spec.dtype == "float32" else np.ones_like(floats[spec.name], spec.dtype)
+            for spec in specs}  # fmt: skip

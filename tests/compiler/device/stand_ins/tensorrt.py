@@ -48,8 +48,20 @@ HostMemory = bytearray  # a buffer, and no `bytes`
 
 
 class Tensor:
-    def __init__(self, dtype):
-        self.dtype = dtype
+    def __init__(self, dtype, name="", shape=()):
+        self.dtype, self.name, self.shape = dtype, name, shape
+
+
+class Profile:
+    """Of each input with open axes, the shapes that it may have."""
+
+    def __init__(self):
+        self.shapes = {}
+
+    def set_shape(self, input, min, opt, max):
+        if not all(a <= b <= c for a, b, c in zip(min, opt, max, strict=True)):
+            raise ValueError("Shape provided for min is inconsistent with other shapes.")
+        self.shapes[input] = [list(min), list(opt), list(max)]
 
 
 class Layer:
@@ -89,8 +101,11 @@ class Layer:
 
 
 class Network:
-    num_layers = 0
-    layers = ()
+    num_layers = num_inputs = 0
+    layers = inputs = ()
+
+    def get_input(self, index):
+        return self.inputs[index]
 
     def get_layer(self, index):
         return self.layers[index]
@@ -113,10 +128,17 @@ class OnnxParser:
         dtypes = {value.name: ONNX_TYPES[value.type.tensor_type.elem_type] for value in values}
         self.network.layers = [Layer(node, dtypes) for node in graph.node]
         self.network.num_layers = len(self.network.layers)
+        self.network.inputs = [Tensor(dtypes[each.name], each.name, shape_of(each)) for each in graph.input]
+        self.network.num_inputs = len(self.network.inputs)
         return True
 
     def get_error(self, index):
         return os.environ["FAKE_REFUSAL"]
+
+
+def shape_of(value):
+    """Open axes are -1."""
+    return tuple(size.dim_value or -1 for size in value.type.tensor_type.shape.dim)
 
 
 class TimingCache:
@@ -132,6 +154,11 @@ class Config:
 
     def __init__(self):
         self.flags, self.cache, self.workspace, self.int8_calibrator = {BuilderFlag.TF32}, None, None, None
+        self.profile = None
+
+    def add_optimization_profile(self, profile):
+        self.profile = profile
+        return 0
 
     def set_flag(self, flag):
         self.flags.add(flag)
@@ -182,7 +209,14 @@ class Builder:
     def create_builder_config(self):
         return OldConfig() if OLD else NewConfig()
 
+    def create_optimization_profile(self):
+        return Profile()
+
     def build_serialized_network(self, network, config):
+        shapes = config.profile.shapes if config.profile else {}
+        if {each.name for each in network.inputs if -1 in each.shape} - shapes.keys():
+            self.logger.log(ILogger.Severity.ERROR, "Network has dynamic or shape inputs, but no optimization profile")
+            return None
         if os.environ.get("FAKE_FAILURE"):
             self.logger.log(ILogger.Severity.ERROR, os.environ["FAKE_FAILURE"])
             return None
@@ -193,6 +227,7 @@ class Builder:
             "flags": sorted(flag.name for flag in config.flags),
             "held": {layer.name: layer.precision.name for layer in network.layers if layer.precision},
             "outputs": {layer.name: layer.output_types[0].name for layer in network.layers if layer.output_types},
+            "profiles": shapes,
             "timings": config.cache.content.decode(),
             "scales": calibrator.read_calibration_cache().decode() if calibrator else "",
         }
@@ -211,100 +246,148 @@ class Runtime:
         if magic + b"\n" != MAGIC or json.loads(told)["version"] != __version__:
             self.logger.log(ILogger.Severity.ERROR, "Serialization assertion stdVersionRead failed")
             return None
-        return OldEngine(content) if OLD else NewEngine(content)
+        profiles = json.loads(told)["profiles"]
+        return OldEngine(content, profiles) if OLD else NewEngine(content, profiles)
 
 
 class Engine:
-    def __init__(self, content):
+    def __init__(self, content, profiles):
         self._session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        self._profiles = profiles
         kinds = {"tensor(float)": float32, "tensor(int32)": int32, "tensor(bool)": bool, "tensor(int64)": ONNX_TYPES[7]}
         sides = ((True, self._session.get_inputs()), (False, self._session.get_outputs()))
-        self._tensors = [
-            (each.name, goes_in, tuple(each.shape), kinds[each.type]) for goes_in, side in sides for each in side
-        ]
+        self._names = [each.name for _, side in sides for each in side]
+        self._goes_in = {each.name: goes_in for goes_in, side in sides for each in side}
+        self._dtypes = {each.name: kinds[each.type] for _, side in sides for each in side}
+        self._shapes = {
+            each.name: tuple(size if isinstance(size, int) else -1 for size in each.shape)
+            for _, side in sides
+            for each in side
+        }
         self._wide = {each.name for each in self._session.get_inputs() if each.type == "tensor(int64)"}
 
     def create_execution_context(self):
         return OldContext(self) if OLD else NewContext(self)
 
-    def _run(self, addresses):
-        given, outputs = {}, []
-        for name, goes_in, shape, dtype in self._tensors:
-            numpy_type = np.dtype(NUMPY_TYPES[dtype])
-            size = int(np.prod(shape)) * numpy_type.itemsize
-            array = np.frombuffer((ctypes.c_char * size).from_address(addresses[name]), numpy_type).reshape(shape)
-            if goes_in:
-                given[name] = array.astype(np.int64) if name in self._wide else array
-            else:
-                outputs.append((name, array))
-        for (_, array), found in zip(outputs, self._session.run([name for name, _ in outputs], given), strict=True):
-            array[...] = found
-
 
 class OldEngine(Engine):
     @property
     def num_bindings(self):
-        return len(self._tensors)
+        return len(self._names)
 
     def get_binding_name(self, index):
-        return self._tensors[index][0]
+        return self._names[index]
 
     def binding_is_input(self, index):
-        return self._tensors[index][1]
+        return self._goes_in[self._names[index]]
 
     def get_binding_shape(self, index):
-        return self._tensors[index][2]
+        return self._shapes[self._names[index]]
 
     def get_binding_dtype(self, index):
-        return self._tensors[index][3]
+        return self._dtypes[self._names[index]]
+
+    def get_profile_shape(self, profile_index, binding):
+        assert profile_index == 0
+        return self._profiles[self._names[binding]]
 
 
 class NewEngine(Engine):
     @property
     def num_io_tensors(self):
-        return len(self._tensors)
+        return len(self._names)
 
     def get_tensor_name(self, index):
-        return self._tensors[index][0]
-
-    def _tensor(self, name):
-        return next(each for each in self._tensors if each[0] == name)
+        return self._names[index]
 
     def get_tensor_mode(self, name):
-        return TensorIOMode.INPUT if self._tensor(name)[1] else TensorIOMode.OUTPUT
+        return TensorIOMode.INPUT if self._goes_in[name] else TensorIOMode.OUTPUT
 
     def get_tensor_shape(self, name):
-        return self._tensor(name)[2]
+        return self._shapes[name]
 
     def get_tensor_dtype(self, name):
-        return self._tensor(name)[3]
+        return self._dtypes[name]
+
+    def get_tensor_profile_shape(self, name, profile_index):
+        assert profile_index == 0
+        return self._profiles[name]
 
 
-class OldContext:
+class Context:
+    """Inputs with open axes have no shape until one is set; those of outputs follow from all of them."""
+
     def __init__(self, engine):
-        self._engine = engine
+        self._engine, self._given, self._known = engine, {}, {}
 
-    def get_binding_shape(self, index):
-        return self._engine.get_binding_shape(index)
+    def _set(self, name, shape):
+        least, _, most = self._engine._profiles[name]
+        if not all(a <= size <= b for a, size, b in zip(least, shape, most, strict=True)):
+            return False
+        self._given[name] = tuple(shape)
+        return True
 
-    def execute_async_v2(self, bindings, stream_handle):
-        assert stream_handle
-        names = [each[0] for each in self._engine._tensors]
-        self._engine._run(dict(zip(names, bindings, strict=True)))
+    def _shape(self, name):
+        shape = self._given.get(name, self._engine._shapes[name])
+        if -1 not in shape or self._engine._goes_in[name]:
+            return shape
+        shapes = {each: self._shape(each) for each in self._engine._names if self._engine._goes_in[each]}
+        if any(-1 in each for each in shapes.values()):
+            return shape
+        key = tuple(shapes.values())
+        if key not in self._known:
+            self._known[key] = self._evaluate({each: self._array(each, shape) for each, shape in shapes.items()})
+        return self._known[key][name].shape
+
+    def _array(self, name, shape):
+        wide = name in self._engine._wide
+        return np.zeros(shape, np.int64 if wide else NUMPY_TYPES[self._engine._dtypes[name]])
+
+    def _evaluate(self, given):
+        outputs = [name for name in self._engine._names if not self._engine._goes_in[name]]
+        return dict(zip(outputs, self._engine._session.run(outputs, given), strict=True))
+
+    def _run(self, addresses):
+        arrays = {}
+        for name in self._engine._names:
+            numpy_type = np.dtype(NUMPY_TYPES[self._engine._dtypes[name]])
+            shape = self._shape(name)
+            size = int(np.prod(shape)) * numpy_type.itemsize
+            buffer = (ctypes.c_char * size).from_address(addresses[name])
+            arrays[name] = np.frombuffer(buffer, numpy_type).reshape(shape)
+        given = {name: array for name, array in arrays.items() if self._engine._goes_in[name]}
+        wide = {name: array.astype(np.int64) if name in self._engine._wide else array for name, array in given.items()}
+        for name, found in self._evaluate(wide).items():
+            arrays[name][...] = found
         return not os.environ.get("FAKE_LOSS")
 
 
-class NewContext:
+class OldContext(Context):
+    def set_binding_shape(self, binding, shape):
+        return self._set(self._engine._names[binding], shape)
+
+    def get_binding_shape(self, binding):
+        return self._shape(self._engine._names[binding])
+
+    def execute_async_v2(self, bindings, stream_handle):
+        assert stream_handle
+        return self._run(dict(zip(self._engine._names, bindings, strict=True)))
+
+
+class NewContext(Context):
     def __init__(self, engine):
-        self._engine, self._addresses = engine, {}
+        super().__init__(engine)
+        self._addresses = {}
+
+    def set_input_shape(self, name, shape):
+        return self._set(name, shape)
 
     def get_tensor_shape(self, name):
-        return self._engine.get_tensor_shape(name)
+        return self._shape(name)
 
     def set_tensor_address(self, name, address):
         self._addresses[name] = address
 
     def execute_async_v3(self, stream_handle):
         assert stream_handle
-        self._engine._run(self._addresses)
-        return not os.environ.get("FAKE_LOSS")
+        return self._run(self._addresses)
