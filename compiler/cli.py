@@ -105,8 +105,10 @@ def compile(
         asked = read_recipe(recipe) if recipe else PrecisionRecipe()
         asked = asked.with_options(precision or (), observer, min_snr, calibration, plan)
         request = Request(
-            model, targets, output, segment, length, lengths, asked, dynamic, threads, verify_passes, content, index,
-            index_budget, sample, reference, speaker, transpose, not no_sample, tuple(gate or ()),
+            model, targets, output, segment=segment, frames=length, lengths=lengths, precision=asked, dynamic=dynamic,
+            threads=threads, verify_passes=verify_passes, content=content, index=index, index_budget=index_budget,
+            sample=sample, reference=reference, speaker=speaker, transpose=transpose, convert=not no_sample,
+            gates=tuple(gate or ()),
         )  # fmt: skip
         bundles = compile_voice(request, report)
     if json:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from voxc.backends import find_backend
-from voxc.backends.base import Artifact, Backend, Runner, Runtime
+from voxc.backends.base import Artifact, Backend, Fit, Runner, Runtime
 from voxc.compiler.bundle import refuse_to_overwrite, staged
 from voxc.compiler.calibration.source import Calibration
 from voxc.compiler.describe import describe_component, describe_source, describe_voice
@@ -75,18 +75,22 @@ def compile_voice(request: Request, report: Report = lambda message: None) -> li
     parts = [Part.of(component, voice, frames, request) for component in voice.components]
     calibration = Calibration(request.precision.calibration, files, voice, frames, request.speaker, report)
     trial = prepare_trial(request, files, voice, frames, report)
-    bundles = []
+    bundles: list[tuple[Path, Manifest]] = []
     for target in request.targets:
         job = Job(request, target, voice, calibration, report)
         place = request.place_for(target)
+        programs = [job.run_passes(part) for part in parts]
+        job.decider.check(programs)
+        held = job.fit(programs, frames)
+        if held.frames < frames:
+            report(f"{target.name}: {frames} frames do not fit into its memory, {held.frames} do")
+            bundles += compile_voice(replace(request, targets=(target,), output=place, longest=held.frames), report)
+            continue
         with staged(place) as staging:
-            programs = [job.run_passes(part) for part in parts]
-            job.decider.check(programs)
-            held = job.fit(programs, frames)
             compiled = [job.compile(part, program, staging) for part, program in zip(parts, programs, strict=True)]
             conversion = job.convert(trial, frames, compiled, staging)
             seconds = time.perf_counter() - started
-            told = "; ".join(filter(None, (why, held)))
+            told = "; ".join(filter(None, (why, held.arithmetic)))
             manifest = job.assemble(source, told, parts, compiled, conversion, staging, seconds)
             write_manifest(staging, manifest)
         bundles.append((place, manifest))
@@ -151,20 +155,21 @@ class Job:
             missed(name, figures, bound),
         )
 
-    def fit(self, programs: Sequence[Program], frames: int) -> str:
-        """The arithmetic of what segments of `frames` take of the target's memory; empty where that is no question.
+    def fit(self, programs: Sequence[Program], frames: int) -> Fit:
+        """The longest segments that the target's memory holds, `frames` at most.
 
         Raises:
-            RecipeError: they do not fit; says how long ones do.
+            RecipeError: it does not hold the length that was asked for, or none at all.
         """
         half = self.target.arithmetic == "float16" and self.decider.policy != "fp32"
         plan = PrecisionPlan(default="fp16" if half else "fp32")
         planned = [replace(program, plan=plan) for program in programs]
-        found = self.backend.fit(planned, self.target, frames, self.voice.frame_step)
-        if found is None or found.frames >= frames:
-            return "" if found is None else found.arithmetic
-        way = f"--frames {found.frames} does" if found.frames else "no segment of this voice does"
-        raise RecipeError(f"{self.target.name}: a segment of {frames} frames does not fit, {way}; {found.arithmetic}")
+        held = self.backend.fit(planned, self.target, frames, self.voice.frame_step) or Fit(frames, "")
+        if held.frames < frames and (self.request.says_length or not held.frames):
+            told = f"{self.target.name}: a segment of {frames} frames does not fit"
+            way = f"--frames {held.frames} does" if held.frames else "no segment of this voice does"
+            raise RecipeError(f"{told}, {way}; {held.arithmetic}")
+        return held
 
     def at_length(self, part: Part, planned: Program) -> Program:
         """The component for segments of another length, by the plan for the first.

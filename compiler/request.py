@@ -16,6 +16,9 @@ from voxc.compiler.voice_files import DEFAULT_INDEX_BUDGET
 DEFAULT_SEGMENT_SECONDS = 2.0
 # Of a voice that converts recordings: longer segments share more context, and lose less time to it.
 CONVERTING_SEGMENT_SECONDS = 4.0
+# Recordings of any length are cut into segments, so longer ones only take memory; RVC itself cuts at 32 to 65 s.
+MAX_SEGMENT_SECONDS = 60.0
+WINDOWS = "recordings of any length are converted in segments"
 SEGMENTS = {"one": "needs one segment length", "any": "takes any segment length, with --dynamic"}
 # torch.export takes sizes of 0 and 1, and what comes out as 1, for fixed.
 LEAST_DYNAMIC_FRAMES = 3
@@ -26,11 +29,12 @@ class Request:
     """A model, its targets and the options.
 
     `output` is the bundle for one target, and the directory of bundles for several; without it a bundle is named after
-    the model and the target. At most one of `segment` (seconds) and `frames` is given; `lengths` are further numbers of
-    frames that the artifacts take. `threads` of None are the target's. `precision` says what to compute in. `content`
-    and `index` go before what lies beside the model; `index_budget` is in MiB. `sample` is converted to measure what
-    the bundle sounds like, `reference` is a recording of the speaker that it is converted to, and `transpose` is in
-    semitones; None brings the pitch of the one to that of the other. Without `convert` nothing is converted.
+    the model and the target. At most one of `segment` (seconds) and `frames` is given; `lengths` are further numbers
+    of frames that the artifacts take; where no length is given, the segment has at most `longest` frames. `threads` of
+    None are the target's. `precision` says what to compute in. `content` and `index` go before what lies beside the
+    model; `index_budget` is in MiB. `sample` is converted to measure what the bundle sounds like, `reference` is a
+    recording of the speaker that it is converted to, and `transpose` is in semitones; None brings the pitch of the one
+    to that of the other. Without `convert` nothing is converted.
     """
 
     model: Path
@@ -39,6 +43,7 @@ class Request:
     segment: float | None = None
     frames: int | None = None
     lengths: tuple[int, ...] = ()
+    longest: int | None = None
     precision: PrecisionRecipe = field(default_factory=PrecisionRecipe)
     dynamic: bool = False
     threads: int | None = None
@@ -72,6 +77,10 @@ class Request:
             if self.dynamic and (policy != "fp32" or self.precision.overrides or self.precision.plan):
                 raise RecipeError("integers are calibrated for one segment length; leave out --dynamic or --precision")
 
+    @property
+    def says_length(self) -> bool:
+        return self.frames is not None or self.segment is not None
+
     def widest(self, hop: int) -> tuple[int, Target] | None:
         """The longest segment in frames of `hop` samples whose samples fit a row of every target, and the target that
         says so; None if none does."""
@@ -84,11 +93,12 @@ class Request:
         Raises:
             RecipeError: see `segment_frames`.
         """
-        widest = self.widest(voice.hop)
-        if widest is None or self.frames is not None or self.segment is not None:
-            return self.segment_frames(voice.frame_rate, voice.frame_step, default), ""
-        longest, target = widest
-        frames = self.segment_frames(voice.frame_rate, voice.frame_step, default, longest)
+        widest = None if self.says_length else self.widest(voice.hop)
+        limits = [MAX_FRAMES if self.longest is None else self.longest, *(widest or ())[:1]]
+        frames = self.segment_frames(voice.frame_rate, voice.frame_step, default, min(limits))
+        if widest is None:
+            return frames, ""
+        _, target = widest
         return frames, f"{frames * voice.hop} samples in a row, of which {target.name} takes {target.max_width}"
 
     def segment_frames(
@@ -98,16 +108,17 @@ class Request:
         most `longest` in frames.
 
         Raises:
-            RecipeError: it is not positive, or longer than anything a device could hold, or a number of frames that
-                `step` does not divide.
+            RecipeError: it is not positive, or longer than MAX_SEGMENT_SECONDS, or a number of frames that `step` does
+                not divide.
         """
+        most = int(MAX_SEGMENT_SECONDS * frame_rate)
         if self.frames is not None:
             frames, told = self.frames, f"--frames {self.frames}"
         else:
             seconds = default if self.segment is None else self.segment
             told = f"--segment {seconds:g}"
-            if not seconds * frame_rate <= MAX_FRAMES:
-                raise RecipeError(f"{told}: at most {MAX_FRAMES / frame_rate:g} seconds")
+            if not seconds <= MAX_SEGMENT_SECONDS:
+                raise RecipeError(f"{told}: at most {MAX_SEGMENT_SECONDS:g} seconds; {WINDOWS}")
             frames = round(seconds * frame_rate / step) * step
             if self.segment is None:
                 frames = min(frames, longest // step * step)
@@ -118,8 +129,8 @@ class Request:
             raise RecipeError(f"{told}: --dynamic needs a segment of {least} frames or more to trace with")
         if min((frames, *self.lengths)) < 1:
             raise RecipeError(f"{told}: a segment needs at least one frame ({1 / frame_rate:g} s)")
-        if frames > MAX_FRAMES:
-            raise RecipeError(f"{told}: at most {MAX_FRAMES} frames")
+        if frames > most:
+            raise RecipeError(f"{told}: at most {most} frames, which are {MAX_SEGMENT_SECONDS:g} seconds; {WINDOWS}")
         return frames
 
     def place_for(self, target: Target) -> Path:

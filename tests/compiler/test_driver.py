@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.voices import write_voice
 from voxc.backends import BACKENDS
-from voxc.backends.base import Fit, Requirement
+from voxc.backends.base import Backend, Fit, Requirement
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
 from voxc.compiler import driver
@@ -178,8 +178,8 @@ class NoisyRunner(OnnxRuntimeRunner):
 def test_segments_have_to_fit_into_memory(
     voice_file: Path, tmp_path: Path, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fitting(frames: int) -> None:
-        monkeypatch.setattr(OnnxRuntimeBackend, "fit", lambda *asked: Fit(frames, "1 + 1 = 2; of 1"))
+    def fitting(most: int) -> None:
+        monkeypatch.setattr(OnnxRuntimeBackend, "fit", lambda *asked: Fit(min(most, asked[3]), "1 + 1 = 2; of 1"))
 
     request = Request(voice_file, (target,), tmp_path / "bundle", frames=5)
     for most, complaint in ((3, "5 frames does not fit, --frames 3 does; 1 . 1 = 2"), (0, "no segment of this voice")):
@@ -190,6 +190,24 @@ def test_segments_have_to_fit_into_memory(
     fitting(5)
     ((_, manifest),) = compile_voice(request)
     assert manifest.build.recipe.why_frames == "1 + 1 = 2; of 1"
+
+
+def test_the_default_segment_shrinks_to_the_memory_of_its_target(
+    voice_file: Path, tmp_path: Path, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fit(backend: Backend, programs: object, target: Target, frames: int, step: int) -> Fit:
+        return Fit(min(5, frames) if target.name == "small" else frames, "1 + 1 = 2; of 1")
+
+    monkeypatch.setattr(OnnxRuntimeBackend, "fit", fit)
+    monkeypatch.setattr("voxc.compiler.driver.DEFAULT_SEGMENT_SECONDS", 0.1)
+    small = target.model_copy(update={"name": "small"})
+    bundles = compile_voice(Request(voice_file, (small, target), tmp_path / "bundles"))
+    assert [(place.name, manifest.build.recipe.frames) for place, manifest in bundles] == [
+        ("small", 5), (target.name, 10)
+    ]  # fmt: skip
+    monkeypatch.setattr(OnnxRuntimeBackend, "fit", lambda *asked: Fit(0, "1 + 1 = 2; of 1"))
+    with pytest.raises(RecipeError, match="no segment of this voice does"):
+        compile_voice(Request(voice_file, (small,), tmp_path / "none"))
 
 
 def test_wrong_numbers_mark_the_bundle_as_failed(

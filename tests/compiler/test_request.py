@@ -29,9 +29,10 @@ def test_segment_lengths(target: Target, options: dict[str, float], frames: int)
         ({"segment": -1.0}, "at least one frame"),
         ({"segment": float("nan")}, "at most"),
         ({"segment": float("inf")}, "at most"),
+        ({"segment": 60.1}, "at most 60 seconds; recordings of any length are converted in segments"),
         ({"frames": 0}, "--frames 0"),
         ({"frames": 2, "dynamic": True}, "--dynamic needs a segment of 3 frames"),
-        ({"frames": 10**9}, "at most 65536 frames"),
+        ({"frames": 6001}, "at most 6000 frames, which are 60 seconds"),
         ({"frames": 10, "segment": 1.0}, "give one of them"),
         ({"threads": 0}, "--threads must be at least 1"),
         ({"gates": ("secs",)}, "gate 'secs': write it as 'secs>=0.8'"),
@@ -87,6 +88,7 @@ def test_a_row_that_the_target_takes_decides_the_default_length(target: Target) 
     assert limit == (163, narrow)
     assert request(narrow).segment_frames(100.0, step=2, longest=163) == 162
     assert request(narrow, segment=2.0).segment_frames(100.0, longest=163) == 200
+    assert request(narrow, frames=6000).segment_frames(100.0) == 6000
 
 
 def test_places(target: Target) -> None:
