@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from voxc.compiler.errors import TargetError
 from voxc.compiler.measure.quality.gates import GateText
-from voxc.compiler.plan import Policy
+from voxc.compiler.plan import Policy, Precision
 
 TARGETS_FILE = Path(__file__).resolve().parents[1] / "targets.yaml"
 
@@ -57,6 +57,7 @@ class Target(BaseModel):
     precisions: tuple[Policy, ...] = Field(min_length=1)
     scheme: Scheme | None
     absent: Mapping[Policy, str]
+    emulated: Mapping[Precision, Precision] = {}
     arithmetic: Literal["float32", "float16"] = "float32"
     weights: Literal["channels", "grouped"] = "channels"
     batched_weights: bool = False

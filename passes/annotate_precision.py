@@ -49,7 +49,7 @@ class AnnotatePrecision(Pass):
 
     def requires(self, program: Program, target: Target) -> None:
         for precision in (self.policy, *(precision for _, precision in self.overrides)):
-            if precision not in (*target.precisions, "fp32"):
+            if precision not in (*target.precisions, *target.emulated.values(), "fp32"):
                 reason = target.absent.get(precision, f"it has {', '.join(target.precisions)}")
                 raise RecipeError(f"target {target.name} has no precision {precision!r}: {reason}")
 
@@ -198,6 +198,10 @@ class Layers:
             f"{describe(self.calls[name])} stays fp32: it is not between integers"
             for name in self.named
             if self.decided.get(name) == "int8" and name not in integers
+        ]
+        self.notes += [
+            f"{precision} is emulated: it makes the bundle smaller; the target computes in {self.rest}, as without it"
+            for precision in sorted(set(others.values()).intersection(self.target.emulated.values()))
         ]
         if integers and self.target.scheme is None:
             raise PassError(f"target {self.target.name} has no integer kernels; choose another precision than int8")

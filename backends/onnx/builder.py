@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,11 +32,25 @@ DTYPES: dict[torch.dtype, int] = {
 }
 
 
+@dataclass(frozen=True)
+class Packed:
+    """A weight in 8 bits: int8 numbers, and float32 scales along one of their axes (sizes of the others are 1)."""
+
+    numbers: Array
+    scales: Array
+
+    @property
+    def floats(self) -> Array:
+        """What it stands for; the agent computes it in the same way."""
+        return np.asarray(self.numbers.astype(np.float32) * self.scales)
+
+
 class OnnxBuilder:
     """An ONNX graph under construction at one opset, in one dialect.
 
     Values are named after the FX nodes they come from (outputs after their specs), nodes after the module path in the
-    user's model, so that a name in the file can be traced back; `origins` has the FX node of each name.
+    user's model, so that a name in the file can be traced back; `origins` has the FX node of each name. `packed` has
+    those weights that stand for numbers of 8 bits.
     """
 
     def __init__(self, opset: int, names: dict[fx.Node, str], dialect: Dialect = PLAIN) -> None:
@@ -44,6 +59,7 @@ class OnnxBuilder:
         self.names = names
         self.nodes: list[onnx.NodeProto] = []
         self.weights: dict[str, Array] = {}
+        self.packed: dict[str, Packed] = {}
         self.values: dict[fx.Node, str | list[str]] = {}
         self.origins: dict[str, fx.Node] = {}
         self.node: fx.Node | None = None

@@ -12,7 +12,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import fx
 
-from voxc.backends.onnx.builder import DTYPES, OnnxBuilder
+from voxc.backends.onnx.builder import DTYPES, OnnxBuilder, Packed
 from voxc.backends.onnx.dialect import PLAIN, Dialect
 from voxc.backends.onnx.ops import LOWERINGS
 from voxc.compiler.errors import CompileError
@@ -39,10 +39,12 @@ def unsupported(program: Program) -> list[fx.Node]:
 
 @dataclass(frozen=True)
 class Emitted:
-    """The files of an ONNX model, the main one first, and the FX node that each of its nodes came from, by name."""
+    """The files of an ONNX model, the main one first; the FX node that each of its nodes came from, by name; and the
+    weights that stand for numbers of 8 bits."""
 
     files: list[Path]
     origins: Mapping[str, fx.Node]
+    packed: Mapping[str, Packed]
 
 
 def emit(program: Program, opset: int, path: Path) -> list[Path]:
@@ -58,7 +60,7 @@ def emit(program: Program, opset: int, path: Path) -> list[Path]:
 def write(program: Program, opset: int, path: Path, dialect: Dialect = PLAIN) -> Emitted:
     """The same in a dialect, telling where its nodes came from."""
     build = lower(program, opset, dialect)
-    return Emitted(write_files(program, build, path), build.origins)
+    return Emitted(write_files(program, build, path), build.origins, build.packed)
 
 
 def write_files(program: Program, build: OnnxBuilder, path: Path) -> list[Path]:

@@ -88,7 +88,7 @@ class Decider:
         """
         if self.recipe.plan is not None:
             plan = read_plans(self.recipe.plan).plan_for(program, self.recipe.plan)
-            lacking = sorted(set(plan.nodes.values()) - {*self.target.precisions, "fp32"})
+            lacking = sorted(set(plan.nodes.values()) - self.recipe.allowed(self.target))
             if lacking:
                 raise RecipeError(f"{self.recipe.plan}: {refusal(self.target, lacking[0])}")
             if plan.implicit and not self.target.implicit:

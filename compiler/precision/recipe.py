@@ -43,6 +43,7 @@ class PrecisionRecipe(BaseModel):
     `min_snr` in dB is what every component has to keep of float32 where anything is quantized. `calibration` is an NPZ
     of inputs, a recording or a directory of recordings; `plan` is a plan or a bundle to take everything from instead.
     `implicit` leaves it to the runtime, by its own timing, which int8 layers compute in floats after all.
+    With `allow_emulated`, what a target has no arithmetic for only makes the bundle smaller, where it can do that.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,6 +55,7 @@ class PrecisionRecipe(BaseModel):
     calibration: Path | None = None
     plan: Path | None = None
     implicit: bool = False
+    allow_emulated: bool = False
 
     @property
     def observed_by(self) -> Observer:
@@ -66,12 +68,39 @@ class PrecisionRecipe(BaseModel):
             RecipeError: it has no such precision, says why where targets.yaml does; or nothing is there to be implicit.
         """
         policy = self.policy or target.default_precision
-        for wanted in (policy, *(override.precision for override in self.overrides)):
-            if wanted not in (*target.precisions, "fp32"):
+        for wanted in self.asked(target):
+            if wanted not in self.allowed(target):
                 raise RecipeError(refusal(target, wanted))
         if self.implicit:
             self.check_implicit(target, policy)
         return policy
+
+    def asked(self, target: Target) -> tuple[Policy, ...]:
+        """The policy for a target, and what exceptions ask for."""
+        return (self.policy or target.default_precision, *(override.precision for override in self.overrides))
+
+    def allowed(self, target: Target) -> frozenset[Policy]:
+        """What a target may be asked for."""
+        return frozenset({*target.precisions, *(target.emulated if self.allow_emulated else ()), "fp32"})
+
+    def emulates(self, target: Target) -> bool:
+        """Whether the target would emulate any of what it is asked for; of a plan, whatever it says."""
+        wanted = {*target.emulated} if self.plan is not None else {*self.asked(target)}
+        return not wanted.isdisjoint({*target.emulated} - {*target.precisions})
+
+    def on(self, target: Target) -> Self:
+        """The recipe with what a target computes and stores in place of what it emulates.
+
+        Raises:
+            RecipeError: see `policy_for`.
+        """
+        self.policy_for(target)
+        stands = {str(name): str(precision) for name, precision in target.emulated.items() if self.allow_emulated}
+        overrides = [
+            parse_override(each.pattern, stands.get(each.precision, each.precision)) for each in self.overrides
+        ]
+        policy = self.policy and stands.get(self.policy, self.policy)
+        return self.model_copy(update={"policy": policy, "overrides": tuple(overrides)})
 
     def check_implicit(self, target: Target, policy: Policy) -> None:
         if self.plan is not None:
@@ -91,6 +120,7 @@ class PrecisionRecipe(BaseModel):
         calibration: Path | None = None,
         plan: Path | None = None,
         implicit: bool = False,
+        allow_emulated: bool = False,
     ) -> Self:
         """The recipe with what the command line says on top. `precision` has policies and `PATTERN=PRECISION`.
 
@@ -109,7 +139,7 @@ class PrecisionRecipe(BaseModel):
                 raise RecipeError(f"no precision {text!r}; there are {', '.join(get_args(Policy))}")
         given = {
             "observer": observer, "min_snr": min_snr, "calibration": calibration, "plan": plan,
-            "implicit": implicit or None,
+            "implicit": implicit or None, "allow_emulated": allow_emulated or None,
         }  # fmt: skip
         changes = {name: value for name, value in given.items() if value is not None}
         fields = self.model_dump() | {"policy": policy, "overrides": tuple(overrides)} | changes
@@ -128,8 +158,11 @@ def parse_override(pattern: str, precision: str) -> Override:
 
 
 def refusal(target: Target, wanted: str) -> str:
-    why = next((f" ({reason})" for name, reason in target.absent.items() if name == wanted), "")
-    return f"target {target.name} has no precision {wanted!r}{why}; it has {', '.join(target.precisions)}"
+    """Why a target does not take a precision, and what it takes."""
+    why = [reason for name, reason in target.absent.items() if name == wanted]
+    why += ["--allow-emulated saves those bytes" for name in target.emulated if name == wanted]
+    told = f" ({'; '.join(why)})" if why else ""
+    return f"target {target.name} has no precision {wanted!r}{told}; it has {', '.join(target.precisions)}"
 
 
 def read_recipe(path: Path) -> PrecisionRecipe:

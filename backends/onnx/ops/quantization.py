@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import fx
 
-from voxc.backends.onnx.builder import OnnxBuilder
+from voxc.backends.onnx.builder import OnnxBuilder, Packed
 from voxc.backends.onnx.lowering import Lowering
 from voxc.compiler import ops  # noqa: F401, registers voxc's operators
 
@@ -27,14 +27,17 @@ def dequantize_channels(build: OnnxBuilder, node: fx.Node, x: fx.Node, scale: fx
     given = x.meta["val"]
     zeros = build.constant(np.zeros(given.shape[axis], INTEGERS[given.dtype]))
     stored = build.weights.get(build.value(x))
-    if stored is None or build.dialect.integer_weights:
+    if stored is None or (build.dialect.integer_weights and not build.dialect.packed_weights):
         return build.op("DequantizeLinear", x, scale, zeros, axis=axis)
     steps = build.weights[build.value(scale)]
-    floats = stored * steps.reshape([-1 if place == axis else 1 for place in range(stored.ndim)])
+    packed = Packed(stored, steps.reshape([-1 if place == axis else 1 for place in range(stored.ndim)]))
     named = f"{build.value(x)}_float"
-    build.weights[named] = floats.astype(np.float32)
+    build.weights[named] = packed.floats
     if given.dtype is not torch.int8:
         return named  # a bias
+    if build.dialect.packed_weights:
+        build.packed[named] = packed
+        return named
     rounded = build.op("QuantizeLinear", named, scale, zeros, axis=axis)
     return build.op("DequantizeLinear", rounded, scale, zeros, axis=axis)
 

@@ -1,0 +1,124 @@
+"""Weights of 8 bits beside an ONNX file that speaks of floats, for engines that compute in floats all the same.
+
+They make a kit smaller, and nothing else. The ONNX file says, by external data, that they are floats in a file beside
+it, `<component>.onnx.data`. The kit has `<component>.weights.npz` in its place, and the agent, whose code is used here
+too, makes the one of the other for as long as it takes to build an engine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, numpy_helper
+
+from voxc.backends.onnx.builder import Packed
+from voxc.compiler.device import agent
+from voxc.compiler.errors import BundleError, OutputError, UnsupportedError
+from voxc.compiler.tensor import write_npz
+
+FLOAT_BYTES = 4
+
+
+def packed_file(onnx_file: Path) -> Path | None:
+    """The packed weights of an ONNX file, if it has such."""
+    file = onnx_file.with_name(onnx_file.stem + agent.PACKED)
+    return file if file.exists() else None
+
+
+def pack(onnx_file: Path, weights: Mapping[str, Packed]) -> list[Path]:
+    """Takes those of an ONNX file's initializers that are `weights`, by name and value, out of it; gives the file that
+    they are in then, if there are any.
+
+    Raises:
+        UnsupportedError: the file is too large to have its weights inside.
+    """
+    model = onnx.load(onnx_file, load_external_data=False)
+    if weights and any(tensor.external_data for tensor in model.graph.initializer):
+        raise UnsupportedError(f"{onnx_file.stem}: weights of 2 GiB and more cannot be emulated in 8 bits; use fp16")
+    there = {tensor.name: tensor for tensor in model.graph.initializer if is_packed(tensor, weights)}
+    if not there:
+        return []
+    for name, place in places(onnx_file, {name: weights[name].numbers.size for name in there}).items():
+        point(there[name], place)
+    onnx.save_model(model, onnx_file)
+    file = onnx_file.with_name(onnx_file.stem + agent.PACKED)
+    arrays = {agent.NUMBERS + name: weights[name].numbers for name in there}
+    write_npz(file, arrays | {agent.SCALES + name: weights[name].scales for name in there})
+    return [file]
+
+
+def is_packed(tensor: TensorProto, weights: Mapping[str, Packed]) -> bool:
+    packed = weights.get(tensor.name)
+    return packed is not None and np.array_equal(numpy_helper.to_array(tensor), packed.floats)
+
+
+def places(onnx_file: Path, counts: Mapping[str, int]) -> dict[str, dict[str, str]]:
+    """How an ONNX file tells where weights of so many numbers lie: one after the other, in the order of names."""
+    found, offset = {}, 0
+    for name in sorted(counts):
+        length = counts[name] * FLOAT_BYTES
+        found[name] = {"location": onnx_file.name + agent.DATA, "offset": str(offset), "length": str(length)}
+        offset += length
+    return found
+
+
+def point(tensor: TensorProto, place: Mapping[str, str]) -> None:
+    """Makes a tensor point to a place in a file."""
+    tensor.ClearField("raw_data")
+    tensor.ClearField("float_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in place.items():
+        tensor.external_data.add(key=key, value=value)
+
+
+@contextlib.contextmanager
+def whole(onnx_file: Path) -> Iterator[Path]:
+    """An ONNX file with all of its weights: itself, or a copy that vanishes behind the block.
+
+    Raises:
+        BundleError: the packed weights are not those that the file asks for, or no such weights.
+        OutputError: there is no room for the copy.
+    """
+    packed = packed_file(onnx_file)
+    with contextlib.ExitStack() as stack:
+        place = onnx_file
+        if packed is not None:
+            try:
+                check(onnx_file, packed)
+                place = stack.enter_context(agent.whole(onnx_file, packed, Path(tempfile.gettempdir())))
+            except agent.BundleError as error:
+                raise BundleError(str(error)) from error
+            except agent.SettingError as error:
+                raise OutputError(str(error)) from error
+        yield place
+
+
+def check(onnx_file: Path, packed: Path) -> None:
+    """That a file from anyone asks for what lies beside it, and for nothing else.
+
+    Raises:
+        BundleError: it asks for something else.
+        agent.BundleError: see `agent.packed_weights`.
+    """
+    try:
+        model = onnx.load(onnx_file, load_external_data=False)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise BundleError(f"{onnx_file}: not readable as ONNX ({error})") from error
+    asked = {tensor.name: told(tensor) for tensor in model.graph.initializer if tensor.external_data}
+    shapes = {name: numbers.shape for name, numbers, _ in agent.packed_weights(packed)}
+    found = places(onnx_file, {name: math.prod(shape) for name, shape in shapes.items()})
+    there = {name: (shape, TensorProto.FLOAT, found[name]) for name, shape in shapes.items()}
+    for name in sorted({*asked, *there}):
+        if asked.get(name) != there.get(name):
+            raise BundleError(f"{onnx_file}: {name} is not the weight of that name in {packed.name}")
+
+
+def told(tensor: TensorProto) -> tuple[tuple[int, ...], int, dict[str, str]]:
+    """Shape, type and place of a tensor as the file has them."""
+    return tuple(tensor.dims), tensor.data_type, {each.key: each.value for each in tensor.external_data}
