@@ -1,0 +1,77 @@
+"""Small networks as fallbacks, and their graphs to tamper with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from voxc.compiler.fallback.network import Fallback
+from voxc.compiler.fallback.write import write_fallback
+from voxc.compiler.program import Component, Program, export
+from voxc.compiler.target import Target
+from voxc.compiler.tensor import Array, TensorSpec
+from voxc.passes.hoist_noise import HoistNoise
+
+FRAMES = 6
+CHANNELS = 4
+
+
+class Small(nn.Module):
+    """x [1, 4, T] -> y [1, 4, 2 T]: a convolution used twice, a mask of -inf, a draw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv1d(CHANNELS, CHANNELS, 3, padding=1)
+        self.second = nn.Conv1d(CHANNELS, CHANNELS, 3, padding=1)
+        self.second.weight = self.first.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.second(torch.relu(self.first(x))) + torch.randn_like(x)
+        mask = torch.arange(y.shape[-1]) < 2
+        y = torch.softmax(y.masked_fill(mask, -float("inf")), dim=-1)
+        halves = y.split(2, dim=1)
+        return torch.cat([halves[1], halves[0]], dim=1).repeat_interleave(2, dim=-1)
+
+
+def component(module: nn.Module | None = None) -> Component:
+    torch.manual_seed(0)
+
+    def spec(name: str, *shape: int | str) -> TensorSpec:
+        return TensorSpec(name=name, shape=shape, dtype="float32", unit="", meaning="")
+
+    def inputs(frames: int, seed: int = 0) -> dict[str, Array]:
+        generator = torch.Generator().manual_seed(seed)
+        return {name: torch.randn(1, CHANNELS, frames, generator=generator).numpy() for name in ("x", "noise")}
+
+    return Component(
+        "small",
+        (module or Small()).eval(),
+        inputs=(spec("x", 1, CHANNELS, "T"),),
+        noise=(spec("noise", 1, CHANNELS, "T"),),
+        outputs=(spec("y", 1, CHANNELS, "2*T"),),
+        reference_inputs=inputs,
+    )
+
+
+def program(target: Target, made: Component | None = None, *, dynamic: bool = False) -> Program:
+    """A component's program with its noise outside."""
+    return HoistNoise()(export(made or component(), FRAMES, dynamic), target).program
+
+
+def read(file: Path, exported: Program) -> Fallback:
+    return Fallback.read(file, exported.inputs, exported.outputs, threads=1)
+
+
+def tampered(target: Target, directory: Path, change: Callable[[dict[str, Any]], None]) -> tuple[Path, Program]:
+    """A fallback whose graph somebody has changed, and what it was written from."""
+    exported = program(target)
+    graph, _ = write_fallback(exported, directory)
+    document = json.loads(graph.read_text())
+    change(document)
+    graph.write_text(json.dumps(document))
+    return graph, exported
