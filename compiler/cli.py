@@ -70,10 +70,12 @@ def compile(
     segment: options.Segment = None,
     frames: options.SeveralFrames = None,
     precision: options.Precisions = None,
+    allow_emulated: options.AllowEmulated = False,
     recipe: options.Recipe = None,
     min_snr: options.MinSnr = None,
     calibration: options.Samples = None,
     observer: options.Observer = None,
+    implicit: options.Implicit = False,
     plan: options.Plan = None,
     dynamic: options.Dynamic = False,
     threads: options.Threads = None,
@@ -103,7 +105,7 @@ def compile(
 
         length, lengths = parse_frames(frames)
         asked = read_recipe(recipe) if recipe else PrecisionRecipe()
-        asked = asked.with_options(precision or (), observer, min_snr, calibration, plan)
+        asked = asked.with_options(precision or (), observer, min_snr, calibration, plan, implicit, allow_emulated)
         request = Request(
             model, targets, output, segment=segment, frames=length, lengths=lengths, precision=asked, dynamic=dynamic,
             threads=threads, verify_passes=verify_passes, content=content, index=index, index_budget=index_budget,

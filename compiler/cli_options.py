@@ -71,8 +71,15 @@ Precisions = Annotated[
         "(default: the target's first)",
     ),
 ]
+AllowEmulated = Annotated[
+    bool,
+    typer.Option(
+        "--allow-emulated", help="Where a target cannot compute in a precision, store weights in it: smaller, no faster."
+    ),
+]
 Recipe = Annotated[
-    Path | None, typer.Option(help="YAML with policy, overrides, observer, min_snr, calibration; options go first.")
+    Path | None,
+    typer.Option(help="YAML with policy, overrides, observer, min_snr, calibration, implicit; options go first."),
 ]
 MinSnr = Annotated[
     float | None, typer.Option(help="dB of float32 that a quantized component has to keep. (default: 25)")
@@ -82,7 +89,16 @@ Samples = Annotated[
     typer.Option(help="What ranges come from: an NPZ of `voxc calibrate`, a recording, a directory of them."),
 ]
 Observer = Annotated[
-    str | None, typer.Option(help="How ranges are found: mse, minmax, percentile or entropy. (default: mse)")
+    str | None,
+    typer.Option(
+        help="How ranges are found: mse, minmax, percentile or entropy. (default: mse; entropy with --implicit)"
+    ),
+]
+Implicit = Annotated[
+    bool,
+    typer.Option(
+        "--implicit", help="Leave it to the device's own timing which int8 layers compute in floats (TensorRT)."
+    ),
 ]
 Plan = Annotated[Path | None, typer.Option(help="A plan to use again: plan.json, or the bundle that it is in.")]
 

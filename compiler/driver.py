@@ -115,7 +115,8 @@ class Job:
     def decider(self) -> Decider:
         here = "this machine" if self.is_the_target else f"this machine, which is no {self.target.name}"
         timed = f"{self.runtime.description}, {self.threads} threads, on {here}"
-        return Decider(self.target, self.request.precision, self.calibration.samples, self.load, timed, self.report)
+        recipe = self.request.precision.on(self.target)
+        return Decider(self.target, recipe, self.calibration.samples, self.load, timed, self.report)
 
     @property
     def threads(self) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from voxc.compiler.errors import RecipeError
 from voxc.compiler.measure.quality.gates import Gate
-from voxc.compiler.precision.recipe import PrecisionRecipe
+from voxc.compiler.precision.recipe import PrecisionRecipe, nothing_emulated
 from voxc.compiler.program import VoiceModel
 from voxc.compiler.target import Target
 from voxc.compiler.tensor import MAX_FRAMES
@@ -76,6 +76,8 @@ class Request:
                 raise RecipeError(f"target {target.name} {SEGMENTS[target.segments]}; give one number of --frames")
             if self.dynamic and (policy != "fp32" or self.precision.overrides or self.precision.plan):
                 raise RecipeError("integers are calibrated for one segment length; leave out --dynamic or --precision")
+        if self.precision.allow_emulated and not any(map(self.precision.emulates, self.targets)):
+            raise RecipeError(nothing_emulated(self.targets[0], self.precision.asked(self.targets[0])))
 
     @property
     def says_length(self) -> bool:

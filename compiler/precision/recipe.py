@@ -165,6 +165,11 @@ def refusal(target: Target, wanted: str) -> str:
     return f"target {target.name} has no precision {wanted!r}{told}; it has {', '.join(target.precisions)}"
 
 
+def nothing_emulated(target: Target, asked: Iterable[str]) -> str:
+    told = f"it emulates {', '.join(target.emulated)}" if target.emulated else "leave out --allow-emulated"
+    return f"--allow-emulated: target {target.name} computes in {', '.join(dict.fromkeys(asked))} itself; {told}"
+
+
 def read_recipe(path: Path) -> PrecisionRecipe:
     """A recipe in YAML, with the fields of PrecisionRecipe; `overrides` as a mapping from pattern to precision.
 
