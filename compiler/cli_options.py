@@ -74,12 +74,15 @@ Precisions = Annotated[
 AllowEmulated = Annotated[
     bool,
     typer.Option(
-        "--allow-emulated", help="Where a target cannot compute in a precision, store weights in it: smaller, no faster."
+        "--allow-emulated",
+        help="Where a target cannot compute in a precision, store weights in it: smaller, no faster.",
     ),
 ]
 Recipe = Annotated[
     Path | None,
-    typer.Option(help="YAML with policy, overrides, observer, min_snr, calibration, implicit; options go first."),
+    typer.Option(
+        help="YAML with policy, overrides, observer, min_snr, calibration, implicit, allow_emulated; options go first."
+    ),
 ]
 MinSnr = Annotated[
     float | None, typer.Option(help="dB of float32 that a quantized component has to keep. (default: 25)")
