@@ -150,7 +150,8 @@ class Layers:
         layers = [name for name in names if name in self.layers]
         if precision == "int8":
             batched = [name for name in layers if not has_kernel(self.calls[name])]
-            self.settle(batched, "w8", "w8 in place of int8: products of batches have no integer kernels")
+            stored: Precision = "w8" if "w8" in self.target.precisions else self.rest
+            self.settle(batched, stored, f"{stored} in place of int8: products of batches have no integer kernels")
         if precision == "int4":
             wide = [name for name in layers if not is_pointwise(self.weight(name), self.calls[name])]
             self.settle(wide, "w8", "w8 in place of int4: convolutions over time keep 8 bits")

@@ -105,6 +105,15 @@ def test_products_of_batches_have_no_integer_kernels(target: Target, voice: Prog
     assert any("w8 in place of int8" in note and "bmm" in note for note in result.notes)
 
 
+def test_products_of_batches_stay_floats_where_weights_are_not_stored_smaller(target: Target, voice: Program) -> None:
+    """Pairs around weights alone are what a target without w8 does not take."""
+    poor = target.model_copy(update={"precisions": ("fp32", "int8")})
+    result = annotate(voice, poor, "int8")
+    assert "attention" not in by_module(result.program), "it is what the rest is"
+    assert "w8" not in result.program.plan.nodes.values()
+    assert any("fp32 in place of int8" in note and "bmm" in note for note in result.notes)
+
+
 def test_a_sum_between_integers_is_an_integer(target: Target) -> None:
     program = program_of(nn.Sequential(nn.Conv1d(4, 4, 1), Block(), Block()), (1, 4, 12))
     plan = annotate(program, target, "int8").program.plan
