@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Protocol
 
+import numpy as np
 from torch import fx
 
 from voxc.compiler.errors import MissingRuntimeError, UnsupportedError
@@ -84,6 +85,12 @@ class Fit:
     arithmetic: str
 
 
+class Held(Protocol):
+    """A tensor that a runtime holds, where NumPy does not see it; `np.asarray` gives a copy that it does."""
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array: ...
+
+
 class Runner(ABC):
     """An artifact in its runtime."""
 
@@ -94,6 +101,15 @@ class Runner(ABC):
         Raises:
             TensorError: the runtime could not run these inputs.
         """
+
+    def hand_on(self, inputs: Mapping[str, Array | Held]) -> Mapping[str, Array | Held]:
+        """What `run` gives, for the runner that comes next: outputs may stay where they are, as those of an earlier one
+        may among the inputs. They are complete.
+
+        Raises:
+            TensorError: the runtime could not run these inputs.
+        """
+        return self.run({name: np.asarray(value) for name, value in inputs.items()})
 
 
 class Backend(ABC):

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Literal
 
 from onnx import NodeProto
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 from torch import fx
 
 from voxc.backends.tensorrt.legality import Reading
 from voxc.compiler.errors import BundleError
 from voxc.compiler.plan import PrecisionPlan
+from voxc.compiler.program import MIN_DYNAMIC_FRAMES, Program
 
 Arithmetic = Literal["fp32", "fp16", "int8"]
 
@@ -25,8 +26,21 @@ SUFFIX = ".precisions.json"
 MOST_BYTES = 1 << 24
 FLOATS = frozenset({"FP32", "FP16"})
 ROUNDING = frozenset({"QuantizeLinear", "DequantizeLinear"})
+#: What TensorRT computes in floats whatever scales it is given, unless pairs in the graph say otherwise: a product needs
+#: one of its constant factor, too, whose tensor gets its name from the parser. (NVIDIA/TensorRT issues 1785, 2485, 4058.)
+PRODUCTS = frozenset({"Gemm", "MatMul"})
 #: In parts, a normalisation squares what it normalises, and float16 ends at 65504. As one operator it does not.
 STATISTICS = frozenset({"aten.native_layer_norm.default", "aten.native_group_norm.default"})
+
+
+class Profile(BaseModel):
+    """The shapes that an input with open axes may have, and the one to be fast for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min: tuple[PositiveInt, ...]
+    opt: tuple[PositiveInt, ...]
+    max: tuple[PositiveInt, ...]
 
 
 class Precisions(BaseModel):
@@ -35,6 +49,9 @@ class Precisions(BaseModel):
     `layers` are the ONNX nodes that give floats, in order; `int8` ones stand between QuantizeLinear and
     DequantizeLinear, whose scales say the rest. Layers of no node follow `default`. Without `tf32` float32 is what it
     says: TensorRT would otherwise round products to 10 bits on GPUs that can, and there is a phase among them.
+    With `implicit`, nothing stands around the `int8` ones: they may be so, by the scales in the calibration cache, and
+    the builder takes what it times faster.
+    `profiles` are of inputs with open axes.
     `reasons` say why layers do not follow `default`, and what is a part of a call that became several nodes;
     `rewritten` counts such calls.
     """
@@ -46,6 +63,8 @@ class Precisions(BaseModel):
     opset: int
     default: Literal["fp32", "fp16"]
     tf32: bool = False
+    implicit: bool = False
+    profiles: Mapping[str, Profile] = {}
     layers: Mapping[str, Arithmetic]
     reasons: Mapping[str, str] = {}
     rewritten: Mapping[str, int] = {}
@@ -61,6 +80,11 @@ class Precisions(BaseModel):
         if layer in self.layers or not number.isdigit():
             return self.layers.get(layer, self.default)
         return self.layers.get(base, self.default)
+
+    def told(self, layer: str) -> str:
+        """What an ONNX node computes in, in words."""
+        arithmetic = self.layers[layer]
+        return f"int8 or {self.default}" if self.implicit and arithmetic == "int8" else arithmetic
 
     def write(self, file: Path) -> None:
         file.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
@@ -81,7 +105,12 @@ def read_precisions(file: Path) -> Precisions:
 
 
 def precisions_of(
-    component: str, version: str | None, plan: PrecisionPlan, reading: Reading, origins: Mapping[str, fx.Node]
+    component: str,
+    version: str | None,
+    plan: PrecisionPlan,
+    reading: Reading,
+    origins: Mapping[str, fx.Node],
+    profiles: Mapping[str, Profile] | None = None,
 ) -> Precisions:
     """The recipe for a file whose nodes came from the calls `origins` of a program with a plan."""
     nodes = [node for node in reading.nodes if gives_floats(node, reading) and node.op_type not in ROUNDING]
@@ -92,6 +121,10 @@ def precisions_of(
     for node in nodes:
         origin = origins.get(node.name)
         layers[node.name] = default if origin is None else arithmetic(plan, origin.name, default)
+        if plan.implicit and layers[node.name] == "int8":
+            layers[node.name], reasons[node.name] = left_open(node, default)
+        if origin is not None and plan.precision(origin.name) == "w8":
+            reasons[node.name] = "its weights take 8 bits in the kit, and are floats in the engine"
         if origin is not None and parts[origin] > 1:
             reasons[node.name] = f"a part of {origin.target}"
         if default == "fp16" and layers[node.name] == "fp32":
@@ -104,15 +137,36 @@ def precisions_of(
         tensorrt=version,
         opset=reading.opset,
         default=default,
+        implicit=plan.implicit,
+        profiles=profiles or {},
         layers=layers,
         reasons=reasons,
         rewritten=rewritten(parts),
     )
 
 
+def profiles_of(program: Program) -> dict[str, Profile]:
+    """Of the inputs whose axes are open: from the fewest frames that a network is exported for to a segment, which is
+    what memory has been counted for."""
+    return {
+        spec.name: Profile(
+            min=spec.sizes(MIN_DYNAMIC_FRAMES), opt=spec.sizes(program.frames), max=spec.sizes(program.frames)
+        )
+        for spec in program.inputs
+        if any(isinstance(size, str) for size in spec.shape)
+    }
+
+
 def arithmetic(plan: PrecisionPlan, name: str, default: Arithmetic) -> Arithmetic:
     precision = plan.precision(name)
     return precision if precision in ("fp32", "fp16", "int8") else default
+
+
+def left_open(node: NodeProto, default: Arithmetic) -> tuple[Arithmetic, str]:
+    """What a node that may be int8 is in the recipe, and why."""
+    if node.op_type in PRODUCTS:
+        return default, "TensorRT computes products in floats unless pairs in the graph say otherwise"
+    return "int8", "TensorRT's choice: what it times faster"
 
 
 def gives_floats(node: NodeProto, reading: Reading) -> bool:

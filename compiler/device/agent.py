@@ -469,14 +469,17 @@ class Builder:
 
     LEAST_WORKSPACE = 128 << 20
 
-    def __init__(self, library: Any, here: Dict[str, str], timings: Optional[Path]) -> None:
+    def __init__(
+        self, library: Any, here: Dict[str, str], timings: Optional[Path], say: Callable[[str], Any] = lambda line: None
+    ) -> None:
+        """TensorRT's errors and warnings go to `say` as they come."""
         self.library, self.here, self.timings = library, here, timings
         self.complaints: List[str] = []
-        self.logger = self.listener()
+        self.logger = self.listener(say)
         self.reader = self.started(library.Runtime)
 
-    def listener(self) -> Any:
-        """TensorRT's logger: errors are kept for our messages; they and warnings go to stderr as they come."""
+    def listener(self, say: Callable[[str], Any]) -> Any:
+        """TensorRT's logger: errors are kept for our messages."""
         severities, complaints = self.library.ILogger.Severity, self.complaints
         base: Any = self.library.ILogger
 
@@ -488,7 +491,7 @@ class Builder:
                 if severity in (severities.INTERNAL_ERROR, severities.ERROR):
                     complaints.append(" ".join(message.split()))
                 if severity in (severities.INTERNAL_ERROR, severities.ERROR, severities.WARNING):
-                    sys.stderr.write(message + "\n")
+                    say(message)
 
         return Listener()
 
@@ -739,7 +742,9 @@ class TensorRt(Runtime):
             "tensorrt": str(self.library.__version__), "gpu": self.cuda.gpu, "compute_capability": capability
         }  # fmt: skip
         self.settings["gpu"] = f"{self.cuda.gpu} ({capability})"
-        self.builder = Builder(self.library, self.here, timings_file(self.here))
+        self.builder = Builder(
+            self.library, self.here, timings_file(self.here), lambda line: sys.stderr.write(line + "\n")
+        )
         self.engines: Dict[Path, Path] = {}
 
     def build(self, bundle: "Bundle", component: Dict[str, Any], asked: Any, tell: "Teller") -> Dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from voxc.backends.base import Runner
+from voxc.backends.base import Held, Runner
 from voxc.compiler.errors import QualityError, RecipeError
 from voxc.compiler.runtime.audio import CONTENT_RATE
 from voxc.compiler.runtime.clock import Clock
@@ -67,15 +67,16 @@ class Pipeline:
         """
         with clock("content"):
             heard = audio.read(FRAME * window.start, FRAME * self.frames + FIELD)
-            features = self.runners["content"].run({"audio": heard[np.newaxis]})["features"]
+            features = self.runners["content"].hand_on({"audio": heard[np.newaxis]})["features"]
         given, blend = self.pitch(window, contour, options)
         with clock("retrieval"):
-            given["phone"] = self.phone(features, blend)
+            phone = self.phone(features, blend)
         with clock("noise"):
             for stream, noise in enumerate(self.noise):
                 given[noise.name] = noise.draw(options.seed, stream, window.start, self.frames)
         with clock("synthesizer"):
-            spoken = self.runners["synthesizer"].run(given)["audio"].reshape(-1)
+            found = self.runners["synthesizer"].hand_on({**given, "phone": phone})["audio"]
+            spoken = np.asarray(found).reshape(-1)
         if not np.isfinite(spoken).all():
             second = max(0, window.begin) * FRAME / CONTENT_RATE
             raise QualityError(f"the networks gave values that are not numbers at {second:.2f} s; verify the bundle")
@@ -92,8 +93,8 @@ class Pipeline:
                 blend[0, ~voiced] *= options.protect
         return given, blend
 
-    def phone(self, features: Array, blend: Array) -> Array:
+    def phone(self, features: Array | Held, blend: Array) -> Array | Held:
         """Content features at the synthesizer's rate: [1, T, F] -> [1, 2 T, F]."""
         if "retrieval" in self.runners and blend.any():
-            return self.runners["retrieval"].run({"features": features, "blend": blend})["phone"]
-        return np.repeat(features, 2, axis=1)
+            return self.runners["retrieval"].hand_on({"features": features, "blend": blend})["phone"]
+        return np.repeat(np.asarray(features), 2, axis=1)

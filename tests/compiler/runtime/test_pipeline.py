@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.compiler.runtime.standins import Listener, Whistler, whistling
-from voxc.backends.base import Runner
+from voxc.backends.base import Held, Runner
 from voxc.compiler.errors import QualityError, RecipeError
 from voxc.compiler.runtime.clock import Clock
 from voxc.compiler.runtime.f0 import Contour
@@ -77,6 +78,42 @@ def test_no_index_rate_no_retrieval() -> None:
     plain = run(whistling())
     np.testing.assert_array_equal(run(pipeline, ConvertOptions(index_rate=0)), plain)
     assert not pipeline.runners["retrieval"].blends
+
+
+@dataclasses.dataclass
+class Far:
+    """A tensor that says when it is looked at."""
+
+    array: np.ndarray
+    fetched: list[tuple[int, ...]]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        self.fetched.append(self.array.shape)
+        return self.array
+
+
+@dataclasses.dataclass
+class Distant(Runner):
+    """A runner whose outputs stay where they are."""
+
+    near: Runner
+    fetched: list[tuple[int, ...]]
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        raise AssertionError("everything goes through here")
+
+    def hand_on(self, inputs: Mapping[str, np.ndarray | Held]) -> dict[str, Held]:
+        seen = {name: value.array if isinstance(value, Far) else np.asarray(value) for name, value in inputs.items()}
+        return {name: Far(array, self.fetched) for name, array in self.near.run(seen).items()}
+
+
+@pytest.mark.parametrize("retrieval", [True, False])
+def test_tensors_stay_where_they_are_between_networks(retrieval: bool) -> None:
+    """Only the audio is looked at; without a retrieval also the features, which are repeated."""
+    near, fetched = whistling(retrieval=retrieval), list[tuple[int, ...]]()
+    far = dataclasses.replace(near, runners={name: Distant(each, fetched) for name, each in near.runners.items()})
+    np.testing.assert_array_equal(run(far), run(near))
+    assert fetched == [*([] if retrieval else [(1, 50, 4)]), (1, 1, 4000)]
 
 
 def test_values_that_are_not_numbers_are_reported() -> None:
