@@ -19,12 +19,14 @@ TARGETS_FILE = Path(__file__).resolve().parents[1] / "targets.yaml"
 
 class Scheme(BaseModel):
     """How a runtime's integer kernels want their numbers: what activations are stored in, and whether zero must lie in
-    the middle. Weights are int8, symmetric, with a scale for each output channel."""
+    the middle. Weights are int8, symmetric, with a scale for each output channel. `outputs` is what the layers among
+    them give: integers, or floats, which then need no rounding where floats go on with them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     activations: Literal["int8", "uint8"]
     symmetric: bool
+    outputs: Literal["integers", "floats"] = "integers"
 
 
 class Peaks(BaseModel):

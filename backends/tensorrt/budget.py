@@ -1,7 +1,7 @@
 """What a voice takes of a board's memory: told before an engine is built, by arithmetic that can be checked.
 
-While the engine of a component is built there are its weights as the ONNX file has them, twice its weights as the
-engine has them (in the network and in the serialized plan), its activations, and a workspace in which tactics are
+While the engine of a component is built there are its weights as the ONNX file has them (those that a kit stores in 8
+bits are float32 by then), twice its weights as the engine has them (in the network and in the serialized plan), its activations, and a workspace in which tactics are
 tried. While a voice runs there are the engines and the activations of all components. The system, and the libraries of
 CUDA and TensorRT, are there all the time; a board shares its memory with them.
 
@@ -20,11 +20,11 @@ from voxc.backends.base import Fit
 from voxc.compiler.measure.work import (
     ACTIVATION_BYTES,
     VIEWS,
-    WEIGHT_BYTES,
     arithmetic_of,
     held,
     is_weight,
     tensors_of,
+    weight_width,
 )
 from voxc.compiler.program import Program
 from voxc.compiler.target import Target
@@ -48,7 +48,7 @@ class Need:
 
     @classmethod
     def of(cls, program: Program, target: Target) -> Need:
-        stored, engine = weight_bytes(program)
+        stored, engine = weight_bytes(program, target)
         return cls(program.name, mib(stored), mib(engine), mib(peak_activations(program, target)))
 
     @property
@@ -132,14 +132,15 @@ def budget_of(programs: Sequence[Program], target: Target, frames: int) -> Budge
     return Budget(target.name, target.memory_mib, frames, tuple(Need.of(program, target) for program in programs))
 
 
-def weight_bytes(program: Program) -> tuple[float, float]:
+def weight_bytes(program: Program, target: Target) -> tuple[float, float]:
     """The weights as they are stored, and as the plan wants them; a weight of several nodes takes the widest."""
     stored = engine = 0.0
     for node in program.graph.nodes:
         tensor = program.weight(node) if node.op == "placeholder" else None
         if tensor is not None and node.users:
             stored += tensor.nbytes
-            engine += held(tensor, max(WEIGHT_BYTES[program.plan.precision(user.name)] for user in node.users))
+            wanted = {program.plan.precision(user.name) for user in node.users}
+            engine += held(tensor, max(weight_width(precision, target) for precision in wanted))
     return stored, engine
 
 

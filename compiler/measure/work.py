@@ -67,12 +67,12 @@ def works(program: Program, target: Target) -> list[Work]:
 def work_of(program: Program, node: fx.Node, target: Target) -> Work:
     precision = program.plan.precision(node.name)
     arithmetic = arithmetic_of(precision, target)
-    made = sum(held(each, ACTIVATION_BYTES[arithmetic]) for each in tensors_of(node))
+    made = sum(held(each, ACTIVATION_BYTES[given_in(arithmetic, target)]) for each in tensors_of(node))
     if node.target in PICKS:
         read = made
     else:
         read = sum(
-            held(tensor, WEIGHT_BYTES[precision] if is_weight(program, given) else ACTIVATION_BYTES[arithmetic])
+            held(tensor, weight_width(precision, target) if is_weight(program, given) else ACTIVATION_BYTES[arithmetic])
             for given in node.all_input_nodes
             for tensor in tensors_of(given)
         )
@@ -84,6 +84,17 @@ def arithmetic_of(precision: Precision, target: Target) -> Arithmetic:
     if precision in ("fp32", "int8"):
         return "float32" if precision == "fp32" else "int8"
     return target.arithmetic
+
+
+def given_in(arithmetic: Arithmetic, target: Target) -> Arithmetic:
+    """What a node gives that computes in `arithmetic`."""
+    floats = arithmetic == "int8" and target.scheme is not None and target.scheme.outputs == "floats"
+    return target.arithmetic if floats else arithmetic
+
+
+def weight_width(precision: Precision, target: Target) -> float:
+    """Bytes that each number of a weight takes while a target computes; what it emulates is smaller in files alone."""
+    return ACTIVATION_BYTES[target.arithmetic] if precision in target.emulated.values() else WEIGHT_BYTES[precision]
 
 
 def is_weight(program: Program, node: fx.Node) -> bool:

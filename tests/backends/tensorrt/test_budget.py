@@ -22,7 +22,7 @@ from voxc.backends.tensorrt.budget import (
     weight_bytes,
 )
 from voxc.compiler.device import agent
-from voxc.compiler.plan import PrecisionPlan
+from voxc.compiler.plan import Precision, PrecisionPlan
 from voxc.compiler.program import Program, export
 from voxc.compiler.target import load_targets
 from voxc.passes.clean_up import CleanUp
@@ -98,10 +98,20 @@ def test_it_is_what_pytorch_allocates() -> None:
 
 def test_weights_are_as_wide_as_the_plan_wants() -> None:
     program = program_of(nn.Linear(6, 4, bias=False), (1, 6))
-    assert weight_bytes(program) == (96, 96)
-    assert weight_bytes(replace(program, plan=HALF)) == (96, 48)
-    int8 = dict.fromkeys(program.compute_nodes(), "int8")
-    assert weight_bytes(replace(program, plan=PrecisionPlan(nodes=int8))) == (96, 24)  # type: ignore[arg-type]
+    assert weight_bytes(program, BOARD) == (96, 96)
+    assert weight_bytes(replace(program, plan=HALF), BOARD) == (96, 48)
+    assert weight_bytes(planned(program, "int8"), BOARD) == (96, 24)
+
+
+def planned(program: Program, precision: Precision) -> Program:
+    return replace(program, plan=PrecisionPlan(nodes=dict.fromkeys(program.compute_nodes(), precision)))
+
+
+def test_emulated_weights_are_small_in_files_alone() -> None:
+    """The parser reads float32, and the engine has float16."""
+    program = planned(program_of(nn.Linear(6, 4, bias=False), (1, 6)), "w8")
+    assert weight_bytes(program, BOARD) == (96, 24)
+    assert weight_bytes(program, BOARD.model_copy(update={"emulated": {"int8": "w8"}})) == (96, 48)
 
 
 def need(name: str = "a", stored: int = 1, engine: int = 1, activations: int = 1) -> Need:
@@ -126,7 +136,7 @@ def test_the_workspace_is_what_is_left() -> None:
     assert found.workspace == 300
     assert found.fits
     assert budget(need(), memory=8192).workspace == 2048
-    assert agent.TensorRt.LEAST_WORKSPACE == LEAST_WORKSPACE_MIB << 20
+    assert agent.Builder.LEAST_WORKSPACE == LEAST_WORKSPACE_MIB << 20
     assert budget(need(stored=FREE - 3 - LEAST_WORKSPACE_MIB)).fits
     assert not budget(need(stored=FREE - 3 - LEAST_WORKSPACE_MIB + 1)).fits
 

@@ -89,6 +89,7 @@ def test_bytes_are_what_is_read_and_written() -> None:
         ("fp16", HALF, "float16", 2, 2),
         ("fp16", CPU, "float32", 2, 4),
         ("w8", CPU, "float32", 1, 4),
+        ("w8", HALF.model_copy(update={"emulated": {"int8": "w8"}}), "float16", 2, 2),
         ("int4", HALF, "float16", 0.5, 2),
         ("int8", CPU, "int8", 1, 1),
     ],
