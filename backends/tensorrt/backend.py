@@ -44,6 +44,11 @@ class TensorRTBackend(Backend):
         nodes = self.unsupported(program)
         if nodes:
             raise refusal(target, nodes[0], str(nodes[0].target), "no rewrite covers it", "")
+        if program.plan.implicit and scales_version(target) is None:
+            raise UnsupportedError(
+                f"{target.name}: --implicit needs a calibration cache, which is for one version of TensorRT, and none "
+                f"is installed here; name a target that says which (jetson-orin-nano-jp6), or leave out --implicit"
+            )
 
     def emit(self, program: Program, target: Target, directory: Path, lengths: Sequence[Program] = ()) -> Artifact:
         """Raises UnsupportedError for the first node of the file that the target's parser would refuse."""
@@ -59,11 +64,13 @@ class TensorRTBackend(Backend):
         recipe_file = precisions.precisions_file(path)
         recipe.write(recipe_file)
         files = (*emitted.files, recipe_file)
-        if target.tensorrt is not None and program.plan.ranges:
+        version = scales_version(target)
+        if version is not None and program.plan.ranges:
             from voxc.backends.tensorrt import calibration_cache
 
-            scales = calibration_cache.scales_of_plan(program, target.opset, table.common_dialect(tables))
-            cache = calibration_cache.CalibrationCache(target.tensorrt, scales)
+            dialect = table.common_dialect(tables)
+            scales = calibration_cache.scales_of_plan(program, target.opset, dialect, reading.kinds)
+            cache = calibration_cache.CalibrationCache(version, scales)
             files = (*files, calibration_cache.write_cache(calibration_cache.cache_file(path), cache))
         if has_tensorrt() and target.tensorrt is None:
             from voxc.backends.tensorrt import engine
@@ -72,7 +79,7 @@ class TensorRTBackend(Backend):
         return Artifact(
             "onnx",
             files,
-            reader.count_operators(path, recipe.layers),
+            reader.count_operators(path, {name: recipe.told(name) for name in recipe.layers}),
             told_version(target) if target.tensorrt else "TensorRT 8.2",
         )
 
@@ -90,7 +97,10 @@ class TensorRTBackend(Backend):
     def runtime(self) -> Runtime:
         if has_tensorrt():
             return Runtime(f"TensorRT {metadata.version('tensorrt')} on {torch.cuda.get_device_name()}", "host")
-        told = f"ONNX Runtime {self.run_needs[0].version} (the kit's own files, which are all float32)"
+        told = (
+            f"ONNX Runtime {self.run_needs[0].version} (the kit's own files: float32, and int8 only where it is in the "
+            f"graph)"
+        )
         return Runtime(told, "reference")
 
     def fit(self, programs: Sequence[Program], target: Target, frames: int, step: int) -> Fit | None:
@@ -124,6 +134,12 @@ def version_of(target: Target) -> Version | None:
 
     text = target.tensorrt or installed_version()
     return None if text is None else parse_version(".".join(text.split(".")[:3]))
+
+
+def scales_version(target: Target) -> str | None:
+    """The version that scales are written for: that of the target, else that which is installed."""
+    text = target.tensorrt or installed_version()
+    return None if text is None else ".".join(text.split(".")[:3])
 
 
 def told_version(target: Target) -> str:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import re
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,12 +141,16 @@ def calibrate_scales(
     return named_scales(names, calibrate(program, samples, "entropy", names))
 
 
-def scales_of_plan(program: Program, opset: int, dialect: Dialect = PLAIN) -> dict[str, float]:
-    """The scales of the activations that the program's plan has ranges of, by their names in its ONNX file.
+def scales_of_plan(
+    program: Program, opset: int, dialect: Dialect = PLAIN, there: Container[str] | None = None
+) -> dict[str, float]:
+    """The scales of the activations that the program's plan has ranges of, by their names in its ONNX file; only of
+    those that are `there`, if given: the simplifier takes some away.
 
     Names are those of the file without integers too, but for outputs: with integers, those are what is dequantized.
     """
-    return named_scales(tensor_names(program, opset, dialect), program.plan.ranges)
+    scales = named_scales(tensor_names(program, opset, dialect), program.plan.ranges)
+    return {name: scale for name, scale in scales.items() if there is None or name in there}
 
 
 def named_scales(names: Mapping[str, str], ranges: Mapping[str, Range]) -> dict[str, float]:

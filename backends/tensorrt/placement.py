@@ -25,7 +25,7 @@ def placements(file: Path) -> tuple[Placement, ...]:
         Placement(
             name=node.name,
             op=node.op_type,
-            where=recipe.layers[node.name],
+            where=recipe.told(node.name),
             why=recipe.reasons.get(node.name, ""),
             fix="",
             macs=macs(node, reading),

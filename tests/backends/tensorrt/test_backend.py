@@ -166,7 +166,7 @@ def test_integers_as_pairs(tmp_path: Path, target: Target) -> None:
 def test_without_tensorrt_the_numbers_are_a_reference(compiled_kit: Path) -> None:
     runtime = BACKEND.runtime()
     assert runtime.evidence == "reference"
-    assert "(the kit's own files, which are all float32)" in runtime.description
+    assert "(the kit's own files: float32, and int8 only where it is in the graph)" in runtime.description
     assert isinstance(BACKEND.load(compiled_kit, 1), OnnxRuntimeRunner)
 
 
