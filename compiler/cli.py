@@ -88,6 +88,7 @@ def compile(
     speaker: options.Speaker = 0,
     transpose: options.SampleTranspose = None,
     no_sample: options.NoSample = False,
+    with_fallback: options.Fallback = False,
     gate: options.Gates = None,
     json: options.Json = False,
 ) -> None:
@@ -110,7 +111,7 @@ def compile(
             model, targets, output, segment=segment, frames=length, lengths=lengths, precision=asked, dynamic=dynamic,
             threads=threads, verify_passes=verify_passes, content=content, index=index, index_budget=index_budget,
             sample=sample, reference=reference, speaker=speaker, transpose=transpose, convert=not no_sample,
-            gates=tuple(gate or ()),
+            gates=tuple(gate or ()), fallback=with_fallback,
         )  # fmt: skip
         bundles = compile_voice(request, report)
     if json:
@@ -260,11 +261,12 @@ def run(
     from voxc.compiler.bundle import Bundle
     from voxc.compiler.runtime.component import run_file
 
-    runtime = tell_runtime(Bundle.open(bundle))
-    found = run_file(bundle, component, inputs, outputs, threads)
+    fallbacks = standing_by()
+    found = run_file(bundle, component, inputs, outputs, threads, fallbacks)
+    runtime = tell_runtime(Bundle.open(bundle), [component], fallbacks)
     if json:
         shapes = {name: {"shape": list(array.shape), "dtype": str(array.dtype)} for name, array in found.items()}
-        print_json({"outputs": str(outputs), "tensors": shapes, "runtime": runtime})
+        print_json({"outputs": str(outputs), "tensors": shapes, "runtime": runtime, "fallbacks": fallbacks.reasons})
     else:
         for name, array in found.items():
             print(f"{name}  {list(array.shape)}  {array.dtype}")
@@ -302,18 +304,21 @@ def convert(
 
     asked = ConvertOptions(speaker, transpose, index_rate, protect, rms_mix, f0, seed)
     opened = Bundle.open(bundle)
-    runtime = tell_runtime(opened)
-    pipeline = load_pipeline(opened, threads)
+    fallbacks = standing_by()
+    pipeline = load_pipeline(opened, threads, fallbacks)
+    runtime = tell_runtime(opened, list(pipeline.runners), fallbacks)
     with audio_progress() as tick:
         report = convert_file(source, output, pipeline, asked, tick)
     for warning in report.warnings:
         print(f"voxc: warning: {warning}", file=sys.stderr)
     if json:
-        print_json({"output": str(output), "runtime": runtime, "real_time_factor": report.real_time_factor,
-                    **asdict(report)})  # fmt: skip
+        print_json({"output": str(output), "runtime": runtime, "fallbacks": fallbacks.reasons,
+                    "real_time_factor": report.real_time_factor, **asdict(report)})  # fmt: skip
     else:
         split = ", ".join(f"{step} {seconds:.2f} s" for step, seconds in report.steps.items())
         show(f"{output}: {report.seconds:.2f} s of audio, real-time factor {report.real_time_factor:.3g} ({split})")
+        if fallbacks.reasons:
+            show(f"by PyTorch: {', '.join(fallbacks.reasons)}")
 
 
 @command(epilog="Example: voxc calibrate voice.pth --content hubert --audio recordings -o calib.npz")
@@ -429,10 +434,22 @@ def explain(
         show(*(part for each in explanations for part in report(each, brief)))
 
 
-def tell_runtime(bundle: Any) -> str:
-    """What runs a bundle here; said on stderr where it is not the target's own runtime."""
+def standing_by() -> Any:
+    """Fallbacks of a bundle's components, whose use is said on stderr."""
+    from voxc.compiler.runtime.fallback import Fallbacks
+
+    return Fallbacks(lambda message: print(f"voxc: warning: {message}", file=sys.stderr))
+
+
+def tell_runtime(bundle: Any, components: list[str], fallbacks: Any) -> str:
+    """What runs the artifacts of a bundle's components here, or PyTorch if it runs all of them; said on stderr where it
+    is not the target's own runtime."""
     from voxc.compiler.runtime.component import runtime_of
 
+    if fallbacks.reasons.keys() >= set(components):
+        from importlib.metadata import version
+
+        return f"PyTorch {version('torch')}"
     runtime = runtime_of(bundle)
     if runtime.evidence == "reference":
         print(f"voxc: note: run by {runtime.description}, not by a runtime of {bundle.manifest.build.target.name}",

@@ -59,6 +59,10 @@ Content = Annotated[
 ]
 Index = Annotated[Path | None, typer.Option(help="The voice's index, as RVC writes it. (default: MODEL/*.index)")]
 IndexBudget = Annotated[float, typer.Option(help="MiB that the index may take; a larger one is compressed.")]
+Fallback = Annotated[
+    bool,
+    typer.Option("--with-fallback", help="Add the networks for PyTorch, which runs one where its artifact fails."),
+]
 
 # What to compute in.
 Precisions = Annotated[

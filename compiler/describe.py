@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from voxc.backends.base import Artifact
@@ -46,9 +47,10 @@ def describe_component(
     bound: float,
     *,
     several: bool,
+    fallback: Sequence[Path] = (),
 ) -> ComponentBuild:
     """`planned` is the program before its plan became a part of the graph, `program` what was emitted; `several` says
-    that the artifact takes other lengths too."""
+    that the artifact takes other lengths too. `fallback` are the files of the component for PyTorch."""
     open_specs = {spec.name: spec for spec in (*component.inputs, *component.noise, *component.outputs)}
 
     def described(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
@@ -66,6 +68,7 @@ def describe_component(
         oldest_runtime=artifact.oldest_runtime,
         files=tuple(FileRecord.of(staging, file) for file in artifact.files),
         min_snr_db=bound,
+        fallback=tuple(FileRecord.of(staging, file) for file in fallback),
     )
 
 

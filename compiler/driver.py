@@ -17,6 +17,7 @@ from voxc.compiler.bundle import refuse_to_overwrite, staged
 from voxc.compiler.calibration.source import Calibration
 from voxc.compiler.describe import describe_component, describe_source, describe_voice
 from voxc.compiler.errors import CompileError, PassError, RecipeError
+from voxc.compiler.fallback.build import build_fallback
 from voxc.compiler.families import load_voice
 from voxc.compiler.manifest import (
     Build,
@@ -47,6 +48,7 @@ from voxc.compiler.request import CONVERTING_SEGMENT_SECONDS, DEFAULT_SEGMENT_SE
 from voxc.compiler.runtime.voice import pipeline_of
 from voxc.compiler.target import Target
 from voxc.compiler.voice_files import VoiceFiles, demo_sample, find_voice
+from voxc.passes.hoist_noise import HoistNoise
 from voxc.passes.pipeline import pipeline
 from voxc.passes.quantizable import moves
 
@@ -140,21 +142,32 @@ class Job:
         figures = self.measure(part, runner)
         if figures["latency_median"].value is None:
             figures |= estimate_figures(decision.program, self.target)
+        fallback = self.fallback(part, staging)
         bound = least_snr(decision.program.plan, self.target, self.request.precision)
+        build = describe_component(
+            part.component, decision.program, program, artifact, staging, bound, several=bool(lengths), fallback=fallback
+        )
         measurements = ComponentMeasurements(
             figures={**figures, **part.component.figures},
             passes={done.name: figure(done.seconds, "s", "wall clock") for done in program.history},
         )
         return Compiled(
-            describe_component(
-                part.component, decision.program, program, artifact, staging, bound, several=bool(lengths)
-            ),
+            build,
             decision.program.plan,
             tuple(FileRecord.of(staging, file) for file in decision.write(staging)),
             measurements,
             runner,
             missed(name, figures, bound),
         )
+
+    def fallback(self, part: Part, staging: Path) -> tuple[Path, ...]:
+        """The files of a component for PyTorch, which runs it where its artifact fails; none if they are not wanted."""
+        if part.fallback is None:
+            return ()
+        self.report(f"{self.target.name}: {part.component.name}: writing its fallback")
+        program = HoistNoise()(part.fallback, self.target).program
+        cases = [(each.inputs, each.outputs) for each in (part, *part.lengths)]
+        return build_fallback(program, cases, staging, self.threads)
 
     def fit(self, programs: Sequence[Program], frames: int) -> Fit:
         """The longest segments that the target's memory holds, `frames` at most.

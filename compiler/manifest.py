@@ -139,7 +139,8 @@ class PassNote(Record):
 class ComponentBuild(Record):
     """One component: its interface, what the passes did, and its artifact (main file first). `frame_rate` is in frames
     a second. `precisions` counts what the nodes of each module compute in, `operators` what the artifact's own
-    operators do, as read back from its file. `oldest_runtime` is the first that has these, where that is known."""
+    operators do, as read back from its file. `oldest_runtime` is the first that has these, where that is known.
+    `fallback` is the component for PyTorch (its graph, then its weights), where that was asked for."""
 
     name: str
     frame_rate: float
@@ -152,6 +153,7 @@ class ComponentBuild(Record):
     oldest_runtime: str | None
     files: tuple[FileRecord, ...] = Field(min_length=1)
     min_snr_db: float
+    fallback: tuple[FileRecord, ...] = ()
 
     @property
     def precision_histogram(self) -> dict[str, int]:
@@ -280,7 +282,7 @@ class Manifest(Record):
             self.build.plan,
             measured.reference,
             *measured.searches,
-            *(file for component in self.build.components for file in component.files),
+            *(file for component in self.build.components for file in (*component.files, *component.fallback)),
             *(
                 component.engine.file
                 for run in measured.devices

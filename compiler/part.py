@@ -20,13 +20,15 @@ from voxc.compiler.tensor import Array, write_npz
 @dataclass(frozen=True)
 class Part:
     """What all targets share of a component: its exported program, reference inputs and noise, and what float32
-    PyTorch makes of them; `lengths` is the same for segments of further lengths."""
+    PyTorch makes of them; `lengths` is the same for segments of further lengths. `fallback` is the program for
+    PyTorch, which takes all these lengths, where bundles are to have it."""
 
     component: Component
     program: Program
     inputs: dict[str, Array]
     outputs: dict[str, Array]
     lengths: tuple[Part, ...] = ()
+    fallback: Program | None = None
 
     @classmethod
     def of(cls, component: Component, voice: VoiceModel, frames: int, request: Request) -> Part:
@@ -37,7 +39,11 @@ class Part:
             arrays = {name: tensor.numpy() for name, tensor in outputs.items()}
             return cls(component, export(component, own, request.dynamic), inputs, arrays)
 
-        return replace(at(frames), lengths=tuple(at(length) for length in request.lengths))
+        part = replace(at(frames), lengths=tuple(at(length) for length in request.lengths))
+        if not request.fallback:
+            return part
+        whole = export(component, voice.frames_for(component, frames), True) if part.lengths else part.program
+        return replace(part, fallback=whole)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,8 @@ class Request:
     None are the target's. `precision` says what to compute in. `content` and `index` go before what lies beside the
     model; `index_budget` is in MiB. `sample` is converted to measure what the bundle sounds like, `reference` is a
     recording of the speaker that it is converted to, and `transpose` is in semitones; None brings the pitch of the one
-    to that of the other. Without `convert` nothing is converted.
+    to that of the other. Without `convert` nothing is converted. With `fallback` a bundle has its components for
+    PyTorch too.
     """
 
     model: Path
@@ -57,6 +58,7 @@ class Request:
     transpose: float | None = None
     convert: bool = True
     gates: tuple[str, ...] = ()
+    fallback: bool = False
 
     def check(self) -> None:
         """Raises RecipeError where options contradict each other or a target."""

@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from voxc.backends.base import Runner
 from voxc.compiler.bundle import Bundle
-from voxc.compiler.errors import BundleError, TensorError
+from voxc.compiler.errors import BundleError, MissingRuntimeError, TensorError
 from voxc.compiler.manifest import ComponentBuild
+from voxc.compiler.measure.bounds import LEAST_FLOAT32_SNR_DB
 from voxc.compiler.measure.fidelity import max_abs_error, snr_db
-from voxc.compiler.runtime.component import load_component, run_component, runtime_of
+from voxc.compiler.runtime.component import load_component, run_component, runtime_of, threads_for
+from voxc.compiler.runtime.fallback import load_fallback
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,8 @@ def verify_bundle(
 
     Raises:
         BundleError: there is no valid manifest to check against.
-        MissingRuntimeError: the runtime that would run the reference inputs is not installed.
+        MissingRuntimeError: the runtime that would run the reference inputs is not installed; with fallbacks, that is
+            a failed check.
     """
     bundle = Bundle.open(directory)
     files = list(file_checks(bundle, report))
@@ -45,6 +49,9 @@ def verify_bundle(
             checks.append(rerun(bundle, component, threads))
         else:
             checks.append(Check(f"{component.name} rerun", False, "not run: the files are not those of the manifest"))
+        if component.fallback:
+            report(f"running {component.name} with PyTorch")
+            checks.append(rerun_fallback(bundle, component, threads))
     return checks
 
 
@@ -67,10 +74,30 @@ def rerun(bundle: Bundle, component: ComponentBuild, threads: int | None) -> Che
     """The artifact on the reference inputs, against the outputs of float32 PyTorch that came with it."""
     what = f"{component.name} rerun"
     try:
+        return compare(
+            bundle, component, what, component.min_snr_db, lambda: load_component(bundle, component.name, threads)
+        )
+    except MissingRuntimeError as error:
+        if not component.fallback:
+            raise
+        return Check(what, False, str(error))
+
+
+def rerun_fallback(bundle: Bundle, component: ComponentBuild, threads: int | None) -> Check:
+    """The same with PyTorch: whether it could take over, which mends nothing of the artifact."""
+    return compare(
+        bundle, component, f"{component.name} fallback", LEAST_FLOAT32_SNR_DB,
+        lambda: load_fallback(bundle, component, threads_for(bundle, threads)),
+    )  # fmt: skip
+
+
+def compare(bundle: Bundle, component: ComponentBuild, what: str, bound: float, load: Callable[[], Runner]) -> Check:
+    """What `load` gives on the reference inputs; `bound` in dB."""
+    try:
         tensors = bundle.reference(component.name)
         names = {spec.name for spec in component.outputs}
         inputs = {name: array for name, array in tensors.items() if name not in names}
-        found = run_component(load_component(bundle, component.name, threads), component, inputs)
+        found = run_component(load(), component, inputs)
         (output,) = component.outputs
         expected = output.accept(tensors[output.name])
     except (BundleError, TensorError) as error:
@@ -79,5 +106,4 @@ def rerun(bundle: Bundle, component: ComponentBuild, threads: int | None) -> Che
         return Check(what, False, f"the reference file has no tensor {error}")
     snr = snr_db(expected, found[output.name])
     largest = max_abs_error(expected, found[output.name])
-    seen = f"SNR {snr:.1f} dB (at least {component.min_snr_db:g}), max error {largest:.2g}"
-    return Check(what, snr >= component.min_snr_db, seen)
+    return Check(what, snr >= bound, f"SNR {snr:.1f} dB (at least {bound:g}), max error {largest:.2g}")

@@ -73,6 +73,18 @@ def speaking(speaking_voice: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return place
 
 
+@pytest.fixture(scope="session")
+def backed_bundle(speaking_voice: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that converts and has fallbacks, which tests must not change."""
+    from voxc.compiler.driver import compile_voice
+    from voxc.compiler.request import Request
+
+    place = tmp_path_factory.mktemp("bundle") / "backed"
+    target = load_targets()["onnxruntime-cpu"]
+    compile_voice(Request(speaking_voice, (target,), place, frames=50, threads=1, convert=False, fallback=True))
+    return place
+
+
 class Voxc:
     """The command line, run in this process."""
 

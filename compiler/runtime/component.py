@@ -8,9 +8,10 @@ from pathlib import Path
 from voxc.backends import find_backend
 from voxc.backends.base import Runner, Runtime
 from voxc.compiler.bundle import Bundle, component_tensors
-from voxc.compiler.errors import BundleError
+from voxc.compiler.errors import BundleError, MissingRuntimeError
 from voxc.compiler.manifest import ComponentBuild
 from voxc.compiler.measure.machine import usable_cores
+from voxc.compiler.runtime.fallback import Fallbacks, backed, load_fallback
 from voxc.compiler.tensor import Array, accept_inputs, read_npz, write_npz
 
 
@@ -28,7 +29,31 @@ def load_component(bundle: Bundle, name: str, threads: int | None = None) -> Run
     target = bundle.manifest.build.target
     backend = find_backend(target.backend)
     backend.require(backend.run_needs, f"run {component.format} files")
-    return backend.load(bundle.path(component.files[0]), threads or target.threads or usable_cores())
+    try:
+        return backend.load(bundle.path(component.files[0]), threads_for(bundle, threads))
+    except ImportError as error:
+        raise MissingRuntimeError(f"{backend.name}: what runs {component.format} files is broken: {error}") from error
+
+
+def load_backed(bundle: Bundle, name: str, threads: int | None, fallbacks: Fallbacks | None) -> Runner:
+    """The same, with the component's fallback behind it, if there is one and `fallbacks` are wanted.
+
+    Raises:
+        VoxcError: see `load_component`; neither the artifact nor a fallback can be loaded.
+    """
+    component = bundle.manifest.component(name)
+    if fallbacks is None or not component.fallback:
+        return load_component(bundle, name, threads)
+    return backed(
+        name,
+        lambda: load_component(bundle, name, threads),
+        lambda: load_fallback(bundle, component, threads_for(bundle, threads)),
+        fallbacks,
+    )
+
+
+def threads_for(bundle: Bundle, asked: int | None) -> int:
+    return asked or bundle.manifest.build.target.threads or usable_cores()
 
 
 def runtime_of(bundle: Bundle) -> Runtime:
@@ -45,19 +70,29 @@ def run_component(runner: Runner, component: ComponentBuild, tensors: Mapping[st
     return runner.run(accept_inputs(component.inputs, tensors))
 
 
-def run_file(directory: Path, name: str, inputs: Path, outputs: Path, threads: int | None = None) -> dict[str, Array]:
+def run_file(
+    directory: Path,
+    name: str,
+    inputs: Path,
+    outputs: Path,
+    threads: int | None = None,
+    fallbacks: Fallbacks | None = None,
+) -> dict[str, Array]:
     """Runs a component on the tensors of an NPZ file and writes its outputs to another.
 
     Keys are tensor names, or `component/tensor`; outputs that stand among the inputs, as in a bundle's reference file,
     are left alone.
 
     Raises:
-        VoxcError: see `load_component`, `run_component`, `read_npz` and `write_npz`.
+        VoxcError: see `load_backed`, `run_component`, `read_npz` and `write_npz`.
     """
     bundle = Bundle.open(directory)
     component = bundle.manifest.component(name)
     tensors = component_tensors(read_npz(inputs), name)
     given = {key: tensors[key] for key in tensors if key not in {spec.name for spec in component.outputs}}
-    found = run_component(load_component(bundle, name, threads), component, given)
+    runner = load_backed(bundle, name, threads, fallbacks)
+    if fallbacks is not None:
+        fallbacks.tell()
+    found = run_component(runner, component, given)
     write_npz(outputs, found)
     return found

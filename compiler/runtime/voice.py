@@ -8,7 +8,8 @@ from voxc.backends.base import Runner
 from voxc.compiler.bundle import Bundle
 from voxc.compiler.errors import BundleError
 from voxc.compiler.program import VoiceModel
-from voxc.compiler.runtime.component import load_component
+from voxc.compiler.runtime.component import load_backed
+from voxc.compiler.runtime.fallback import Fallbacks
 from voxc.compiler.runtime.noise import NoiseInput
 from voxc.compiler.runtime.pipeline import Pipeline
 
@@ -19,8 +20,9 @@ NEEDED = {
 NOISE_UNIT = "sigma"
 
 
-def load_pipeline(bundle: Bundle, threads: int | None = None) -> Pipeline:
-    """The networks of a bundle in their runtime, ready to convert recordings.
+def load_pipeline(bundle: Bundle, threads: int | None = None, fallbacks: Fallbacks | None = None) -> Pipeline:
+    """The networks of a bundle in their runtime, ready to convert recordings; with `fallbacks`, PyTorch stands behind
+    each that has one.
 
     Raises:
         BundleError: it lacks a component that conversions need, or its files are not those of its manifest.
@@ -34,8 +36,11 @@ def load_pipeline(bundle: Bundle, threads: int | None = None) -> Pipeline:
             raise BundleError(f"{bundle.directory}: has no {name} component: {remedy}")
     frames = build.recipe.frames
     inputs = bundle.manifest.component("synthesizer").inputs
+    runners = {name: load_backed(bundle, name, threads, fallbacks) for name in present}
+    if fallbacks is not None:
+        fallbacks.tell()
     return Pipeline(
-        runners={name: load_component(bundle, name, threads) for name in present},
+        runners=runners,
         noise=tuple(NoiseInput.of(spec, frames) for spec in inputs if spec.unit == NOISE_UNIT),
         frames=frames,
         sample_rate=build.voice.sample_rate,
