@@ -142,10 +142,10 @@ class Job:
         figures = self.measure(part, runner)
         if figures["latency_median"].value is None:
             figures |= estimate_figures(decision.program, self.target)
-        fallback = self.fallback(part, staging)
+        spare = self.fallback(part, staging)
         bound = least_snr(decision.program.plan, self.target, self.request.precision)
         build = describe_component(
-            part.component, decision.program, program, artifact, staging, bound, several=bool(lengths), fallback=fallback
+            part.component, decision.program, program, artifact, staging, bound, several=bool(lengths), fallback=spare
         )
         measurements = ComponentMeasurements(
             figures={**figures, **part.component.figures},
