@@ -47,6 +47,7 @@ SYSFS = Path("/sys")
 #: Of a kit for TensorRT, behind the stem of the ONNX file: the engine, where and of what it was built, what its layers
 #: compute in, and scales.
 ENGINE, IDENTITY, RECIPE, CACHE = ".engine", ".engine.json", ".precisions.json", ".cache"
+CALIBRATOR = "IInt8EntropyCalibrator2"
 
 Arrays = Dict[str, Any]
 Run = Callable[[Arrays], Arrays]
@@ -589,6 +590,11 @@ class Builder:
             raise BundleError(
                 f"{design.onnx}: int8, and neither QuantizeLinear in it nor a calibration cache beside it"
             )
+        if not hasattr(trt, CALIBRATOR):
+            raise MachineError(
+                f"{design.onnx.stem} leaves int8 to TensorRT, and {trt.__version__} no longer chooses it; compile the "
+                f"voice without --implicit"
+            )
         calibrator = scales_from(trt, design.cache)
         config.int8_calibrator = calibrator
         return calibrator
@@ -596,23 +602,26 @@ class Builder:
     def constrain(self, design: Design, network: Any, implicit: bool) -> int:
         """Holds layers to what the recipe says where the builder could choose less; gives how many.
 
-        float32 is held wherever float16 is allowed. What is not int8 is held where int8 is `implicit`; else
-        QuantizeLinear says where it is. Layers without floats have no such choice.
+        float32 is held wherever float16 is allowed. Where int8 is `implicit`, TensorRT may choose it for each layer all
+        of whose tensors have scales: of these, what is float16 in the recipe is held to it. Else QuantizeLinear says
+        where int8 is. Layers without floats have no such choice.
         """
         trt, held = self.library, 0
+        scaled = scaled_tensors(design.cache) if implicit and design.cache else set()
         kinds = ("CONSTANT", "SHAPE", "QUANTIZE", "DEQUANTIZE")
         skipped = [getattr(trt.LayerType, kind) for kind in kinds]
         floats = {"fp32": trt.float32, "fp16": trt.float16}
         choice = implicit or "fp16" in design.arithmetics
         for layer in map(network.get_layer, range(network.num_layers if choice else 0)):
             wanted = design.arithmetic(layer.name)
-            if wanted == "int8" or (wanted == "fp16" and not implicit) or layer.type in skipped:
+            if wanted == "int8" or layer.type in skipped:
                 continue
             outputs = [layer.get_output(index) for index in range(layer.num_outputs)]
-            given = [layer.get_input(index) for index in range(layer.num_inputs)]
-            if all(output.dtype in floats.values() for output in outputs) and any(
-                tensor is not None and tensor.dtype in floats.values() for tensor in given
-            ):
+            tensors = [layer.get_input(index) for index in range(layer.num_inputs)]
+            given = [tensor for tensor in tensors if tensor is not None and tensor.dtype in floats.values()]
+            if wanted == "fp16" and not all(tensor.name in scaled for tensor in (*given, *outputs)):
+                continue
+            if given and all(output.dtype in floats.values() for output in outputs):
                 layer.precision = floats[wanted]
                 for index in range(layer.num_outputs):
                     layer.set_output_type(index, floats[wanted])
@@ -957,6 +966,12 @@ class Engine:
         self.cuda("MemcpyAsync", to, source, size, way, self.stream)
 
 
+def scaled_tensors(cache: bytes) -> Set[str]:
+    """The tensors that a calibration cache has scales of."""
+    lines = cache.decode("utf-8", "replace").splitlines()[1:]
+    return {line.rpartition(": ")[0] for line in lines}
+
+
 def scales_from(trt: Any, cache: bytes) -> Any:
     """A calibrator that has no data, only the scales of a cache.
 
@@ -971,7 +986,7 @@ def scales_from(trt: Any, cache: bytes) -> Any:
     major, minor, patch = (int(part) for part in str(trt.__version__).split(".")[:3])
     number = (major * 100 if major >= 10 else major * 10) * 100 + minor * 100 + patch
     content = f"TRT-{number}-EntropyCalibration2\n".encode() + lines
-    base: Any = trt.IInt8EntropyCalibrator2
+    base: Any = getattr(trt, CALIBRATOR)
 
     class Scales(base):  # type: ignore[misc]
         def __init__(self) -> None:

@@ -237,22 +237,36 @@ def test_int8_is_refused_where_there_is_none(kit: Path, board: Path, tmp_path: P
 def test_int8_by_the_calibration_cache(
     kit: Path, board: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, number: int
 ) -> None:
-    """The scales go to the builder under its own version's header; what is not int8 is held."""
+    """The scales go to the builder under its own version's header. What is not int8 is held where it could be: where
+    all that it takes and gives has a scale."""
     monkeypatch.setenv("FAKE_INT8", "1")
     monkeypatch.setenv("FAKE_TENSORRT", version)
     quantized(kit)
     assert "neither QuantizeLinear in it nor a calibration cache" in message(ask(tmp_path, "build", kit, path=board), 2)
     add_file(kit, "synthesizer.cache", b"hello")
     assert "a calibration cache begins with" in message(ask(tmp_path, "build", kit, path=board), 2)
-    add_file(kit, "synthesizer.cache", b"TRT-8201-EntropyCalibration2\nphone: 3c010a14\n")
+    first, *others = layers_of(kit)
+    half, *_ = (node for node in others if node.op_type == "Conv")
+    scales = "".join(f"{name}: 3c010a14\n" for name in (*first.input, *first.output, half.input[0], half.output[0]))
+    add_file(kit, "synthesizer.cache", f"TRT-8201-EntropyCalibration2\n{scales}".encode())
     assert ask(tmp_path, "run", kit, path=board).code == 0
     engine = told(kit / "synthesizer.engine")
     assert engine["flags"] == ["FP16", "INT8", "OBEY_PRECISION_CONSTRAINTS"]
-    assert engine["scales"] == f"TRT-{number}-EntropyCalibration2\nphone: 3c010a14\n"
-    first, *others = layers_of(kit)
-    assert first.name not in engine["held"]
-    assert set(engine["held"].values()) == {"HALF"}
-    assert next(node.name for node in others if node.op_type == "Conv") in engine["held"]
+    assert engine["scales"] == f"TRT-{number}-EntropyCalibration2\n{scales}"
+    assert engine["held"] == {half.name: "HALF"}
+
+
+def test_int8_that_tensorrt_no_longer_chooses(
+    kit: Path, board: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_INT8", "1")
+    monkeypatch.setenv("FAKE_TENSORRT", "11.0.0")
+    quantized(kit)
+    add_file(kit, "synthesizer.cache", b"TRT-8201-EntropyCalibration2\nphone: 3c010a14\n")
+    words = message(ask(tmp_path, "build", kit, path=board), 3)
+    assert words == (
+        "synthesizer leaves int8 to TensorRT, and 11.0.0 no longer chooses it; compile the voice without --implicit"
+    )
 
 
 def test_int8_that_is_in_the_graph_needs_no_scales(

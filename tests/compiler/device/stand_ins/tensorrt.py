@@ -10,7 +10,6 @@ import ctypes
 import enum
 import json
 import os
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -40,8 +39,10 @@ class ILogger:
     Severity = enum.Enum("Severity", "INTERNAL_ERROR ERROR WARNING INFO VERBOSE")
 
 
-class IInt8EntropyCalibrator2:
-    pass
+if int(__version__.split(".")[0]) < 11:
+
+    class IInt8EntropyCalibrator2:
+        pass
 
 
 HostMemory = bytearray  # a buffer, and no `bytes`
@@ -64,10 +65,18 @@ class Profile:
         self.shapes[input] = [list(min), list(opt), list(max)]
 
 
+#: Layers that have weights of their own; other constants are tensors, which the parser does not give their names.
+WITH_WEIGHTS = ("Conv", "ConvTranspose")
+
+
+def named(name, weights):
+    return f"(Unnamed Layer*) [Constant]_output of {name}" if name in weights else name
+
+
 class Layer:
     __slots__ = ("_precision", "inputs", "name", "num_inputs", "num_outputs", "output_types", "outputs", "type")
 
-    def __init__(self, node, dtypes):
+    def __init__(self, node, dtypes, weights):
         known = {
             "Constant": "CONSTANT",
             "Shape": "SHAPE",
@@ -75,8 +84,9 @@ class Layer:
             "DequantizeLinear": "DEQUANTIZE",
         }
         self.name, self.type = node.name, LayerType[known.get(node.op_type, "OTHER")]
-        self.inputs = [Tensor(dtypes.get(name, float32)) if name else None for name in node.input]
-        self.outputs = [Tensor(dtypes.get(name, float32)) for name in node.output]
+        names = [name for name in node.input if name not in weights or node.op_type not in WITH_WEIGHTS]
+        self.inputs = [Tensor(dtypes.get(name, float32), named(name, weights)) if name else None for name in names]
+        self.outputs = [Tensor(dtypes.get(name, float32), name) for name in node.output]
         self.num_inputs, self.num_outputs = len(self.inputs), len(self.outputs)
         self._precision, self.output_types = None, {}
 
@@ -122,11 +132,13 @@ class OnnxParser:
         if os.environ.get("FAKE_REFUSAL"):
             self.num_errors = 1
             return False
-        self.network.content = Path(path).read_bytes()
-        graph = onnx.shape_inference.infer_shapes(onnx.load_model_from_string(self.network.content)).graph
+        model = onnx.load(path)  # with weights that lie beside it
+        self.network.content = model.SerializeToString()
+        graph = onnx.shape_inference.infer_shapes(model).graph
         values = (*graph.input, *graph.value_info, *graph.output)
         dtypes = {value.name: ONNX_TYPES[value.type.tensor_type.elem_type] for value in values}
-        self.network.layers = [Layer(node, dtypes) for node in graph.node]
+        weights = {each.name for each in graph.initializer}
+        self.network.layers = [Layer(node, dtypes, weights) for node in graph.node]
         self.network.num_layers = len(self.network.layers)
         self.network.inputs = [Tensor(dtypes[each.name], each.name, shape_of(each)) for each in graph.input]
         self.network.num_inputs = len(self.network.inputs)
