@@ -1,9 +1,10 @@
 """What a voice takes of a board's memory: told before an engine is built, by arithmetic that can be checked.
 
-While the engine of a component is built there are its weights as the ONNX file has them (those that a kit stores in 8
-bits are float32 by then), twice its weights as the engine has them (in the network and in the serialized plan), its activations, and a workspace in which tactics are
-tried. While a voice runs there are the engines and the activations of all components. The system, and the libraries of
-CUDA and TensorRT, are there all the time; a board shares its memory with them.
+While the engine of a component is built there are its weights as the ONNX file has them (float32, also those that a kit
+stores in 8 bits), twice its weights as the engine has them (in the network and in the serialized plan), its
+activations, and a workspace in which tactics are tried. While a voice runs there are the engines and the activations of
+all components. The system, and the libraries of CUDA and TensorRT, are there all the time; a board shares its memory
+with them.
 
 Activations are those that are alive at once in the order of the graph, in what the plan says they are held in. TensorRT
 fuses operators and so needs fewer; an estimate, therefore, and on the safe side.

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from voxc.backends.base import Held, Runner
 from voxc.backends.tensorrt.calibration_cache import cache_file
+from voxc.backends.tensorrt.packed import SCRATCH, packed_beside
 from voxc.backends.tensorrt.precisions import precisions_file, read_precisions
 from voxc.compiler.device import agent
 from voxc.compiler.errors import BundleError, CompileError, MissingRuntimeError, TensorError, VoxcError
@@ -83,7 +84,8 @@ def build(builder: agent.Builder, file: Path) -> bytes:
         BundleError: what lies beside it is not what it should be.
     """
     recipe, cache = read_precisions(precisions_file(file)), cache_file(file)
-    design = agent.Design(file, recipe.model_dump(), cache.read_bytes() if cache.exists() else None)
+    scales = cache.read_bytes() if cache.exists() else None
+    design = agent.Design(file, recipe.model_dump(), scales, packed_beside(file), SCRATCH)
     free, _ = torch.cuda.mem_get_info()
     with complaints(CompileError):
         return bytes(builder.build(design, builder.workspace(free), lambda message: None))

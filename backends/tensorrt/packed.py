@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto, numpy_helper
 
 from voxc.backends.onnx.builder import Packed
@@ -23,12 +24,8 @@ from voxc.compiler.errors import BundleError, OutputError, UnsupportedError
 from voxc.compiler.tensor import write_npz
 
 FLOAT_BYTES = 4
-
-
-def packed_file(onnx_file: Path) -> Path | None:
-    """The packed weights of an ONNX file, if it has such."""
-    file = onnx_file.with_name(onnx_file.stem + agent.PACKED)
-    return file if file.exists() else None
+#: Where weights are floats for a while.
+SCRATCH = Path(tempfile.gettempdir())
 
 
 def pack(onnx_file: Path, weights: Mapping[str, Packed]) -> list[Path]:
@@ -82,41 +79,41 @@ def whole(onnx_file: Path) -> Iterator[Path]:
     """An ONNX file with all of its weights: itself, or a copy that vanishes behind the block.
 
     Raises:
-        BundleError: the packed weights are not those that the file asks for, or no such weights.
+        BundleError: see `packed_beside`.
         OutputError: there is no room for the copy.
     """
-    packed = packed_file(onnx_file)
+    packed = packed_beside(onnx_file)
     with contextlib.ExitStack() as stack:
-        place = onnx_file
-        if packed is not None:
-            try:
-                check(onnx_file, packed)
-                place = stack.enter_context(agent.whole(onnx_file, packed, Path(tempfile.gettempdir())))
-            except agent.BundleError as error:
-                raise BundleError(str(error)) from error
-            except agent.SettingError as error:
-                raise OutputError(str(error)) from error
+        try:
+            place = stack.enter_context(agent.whole(onnx_file, packed, SCRATCH))
+        except agent.SettingError as error:
+            raise OutputError(str(error)) from error
         yield place
 
 
-def check(onnx_file: Path, packed: Path) -> None:
-    """That a file from anyone asks for what lies beside it, and for nothing else.
+def packed_beside(onnx_file: Path) -> Path | None:
+    """The packed weights of an ONNX file, both from anyone; None if it has no such.
 
     Raises:
-        BundleError: it asks for something else.
-        agent.BundleError: see `agent.packed_weights`.
+        BundleError: the file asks for others, or for other places, or they are no weights.
     """
+    packed = onnx_file.with_name(onnx_file.stem + agent.PACKED)
+    if not packed.exists():
+        return None
     try:
         model = onnx.load(onnx_file, load_external_data=False)
-    except (OSError, ValueError, RuntimeError) as error:
+        shapes = {name: numbers.shape for name, numbers, _ in agent.packed_weights(packed)}
+    except (OSError, DecodeError) as error:
         raise BundleError(f"{onnx_file}: not readable as ONNX ({error})") from error
-    asked = {tensor.name: told(tensor) for tensor in model.graph.initializer if tensor.external_data}
-    shapes = {name: numbers.shape for name, numbers, _ in agent.packed_weights(packed)}
+    except agent.BundleError as error:
+        raise BundleError(str(error)) from error
     found = places(onnx_file, {name: math.prod(shape) for name, shape in shapes.items()})
     there = {name: (shape, TensorProto.FLOAT, found[name]) for name, shape in shapes.items()}
+    asked = {tensor.name: told(tensor) for tensor in model.graph.initializer if tensor.external_data}
     for name in sorted({*asked, *there}):
         if asked.get(name) != there.get(name):
             raise BundleError(f"{onnx_file}: {name} is not the weight of that name in {packed.name}")
+    return packed
 
 
 def told(tensor: TensorProto) -> tuple[tuple[int, ...], int, dict[str, str]]:
