@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -17,6 +18,7 @@ from voxc.compiler.program import Program, module_path
 from voxc.compiler.target import Target
 
 if TYPE_CHECKING:
+    from voxc.backends.onnx.dialect import Dialect
     from voxc.backends.tensorrt.legality import Reading
     from voxc.backends.tensorrt.table import Table, Version
 
@@ -53,22 +55,23 @@ class TensorRTBackend(Backend):
     def emit(self, program: Program, target: Target, directory: Path, lengths: Sequence[Program] = ()) -> Artifact:
         """Raises UnsupportedError for the first node of the file that the target's parser would refuse."""
         from voxc.backends.onnx import emitter, reader
-        from voxc.backends.tensorrt import precisions, table
+        from voxc.backends.tensorrt import packed, precisions, table
 
         assert target.opset is not None, "targets of this backend have an opset"
         tables = table.tables_for(version_of(target))
         path = directory / f"{program.name}.onnx"
-        emitted = emitter.write(program, target.opset, path, table.common_dialect(tables))
+        emitted = emitter.write(program, target.opset, path, dialect_for(target, tables))
+        weights = packed.pack(path, emitted.packed)
         reading = prove(target, emitted.files[0], tables, emitted.origins)
         recipe = precisions.precisions_of(program.name, target.tensorrt, program.plan, reading, emitted.origins)
         recipe_file = precisions.precisions_file(path)
         recipe.write(recipe_file)
-        files = (*emitted.files, recipe_file)
+        files = (*emitted.files, *weights, recipe_file)
         version = scales_version(target)
         if version is not None and program.plan.ranges:
             from voxc.backends.tensorrt import calibration_cache
 
-            dialect = table.common_dialect(tables)
+            dialect = dialect_for(target, tables)
             scales = calibration_cache.scales_of_plan(program, target.opset, dialect, reading.kinds)
             cache = calibration_cache.CalibrationCache(version, scales)
             files = (*files, calibration_cache.write_cache(calibration_cache.cache_file(path), cache))
@@ -91,8 +94,10 @@ class TensorRTBackend(Backend):
             return EngineRunner.of(file)
         self.require(self.run_needs, "evaluate kits for TensorRT")
         from voxc.backends.onnx.runner import OnnxRuntimeRunner
+        from voxc.backends.tensorrt.packed import whole
 
-        return OnnxRuntimeRunner(file, threads)
+        with whole(file) as whole_file:
+            return OnnxRuntimeRunner(whole_file, threads)
 
     def runtime(self) -> Runtime:
         if has_tensorrt():
@@ -140,6 +145,13 @@ def scales_version(target: Target) -> str | None:
     """The version that scales are written for: that of the target, else that which is installed."""
     text = target.tensorrt or installed_version()
     return None if text is None else ".".join(text.split(".")[:3])
+
+
+def dialect_for(target: Target, tables: Sequence[Table]) -> Dialect:
+    """What the tables have in common; what the target emulates is weights that it reads as floats."""
+    from voxc.backends.tensorrt.table import common_dialect
+
+    return replace(common_dialect(tuple(tables)), packed_weights="w8" in target.emulated.values())
 
 
 def told_version(target: Target) -> str:
