@@ -47,6 +47,20 @@ def test_options_that_cannot_work(target: Target, options: dict[str, float], com
         request(target, **options).segment_frames(100.0)
 
 
+def test_emulation_needs_something_to_emulate(target: Target) -> None:
+    board = target.model_copy(update={"name": "board", "precisions": ("fp32",), "emulated": {"int8": "w8"}})
+    int8, plain = (PrecisionRecipe(policy=policy, allow_emulated=True) for policy in ("int8", None))
+    request(board, precision=int8).check()
+    Request(Path("anna.pth"), (target, board), precision=int8).check()
+    request(board, precision=PrecisionRecipe(plan=Path("plan.json"), allow_emulated=True)).check()
+    with pytest.raises(
+        RecipeError, match="onnxruntime-cpu computes in int8 itself; leave out --allow-emulated"
+    ):
+        request(target, precision=int8).check()
+    with pytest.raises(RecipeError, match="target board computes in fp32 itself; it emulates int8"):
+        request(board, precision=plain).check()
+
+
 def test_segments_are_multiples_of_the_slowest_components_frames(target: Target) -> None:
     assert request(target, segment=0.333).segment_frames(100.0, step=2) == 34
     assert request(target).segment_frames(100.0, step=2, default=4.0) == 400

@@ -45,6 +45,7 @@ def test_a_good_file(tmp_path: Path) -> None:
     ("text", "complaint"),
     [
         (GOOD + "  colour: red\n", "colour: Extra inputs"),
+        (GOOD + "  emulated: {int8: fp5}\n", "emulated.int8"),
         (GOOD.replace("  opset: 20\n", ""), "opset: Field required"),
         (GOOD.replace("[fp32]", "[fp5]"), "precisions.0"),
         (GOOD.replace("false", "perhaps"), "scheme.symmetric"),
@@ -70,6 +71,13 @@ def test_a_wrong_file_is_an_error_that_says_where(tmp_path: Path, text: str, com
 def test_an_unknown_target_has_near_names() -> None:
     with pytest.raises(TargetError, match="'onnxruntime-cpuu'; nearest: onnxruntime-cpu"):
         find_target("onnxruntime-cpuu", load_targets())
+
+
+def test_what_is_emulated_is_not_there_and_says_why() -> None:
+    for target in load_targets().values():
+        for name, stands in target.emulated.items():
+            assert name in target.absent
+            assert {name, stands}.isdisjoint(target.precisions)
 
 
 def test_a_name_like_no_other_gets_all_names() -> None:

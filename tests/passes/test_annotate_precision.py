@@ -176,6 +176,17 @@ def test_weights_alone(target: Target, voice: Program, precision: Precision) -> 
     assert plan == dict.fromkeys((*ATTENTION, "attention", *CONVOLUTIONS, "feed"), precision)
 
 
+def test_what_is_emulated_is_told(target: Target, voice: Program) -> None:
+    changes = {"precisions": ("fp16", "fp32"), "emulated": {"int8": "w8"}, "arithmetic": "float16"}
+    result = annotate(voice, target.model_copy(update=changes), "w8")
+    told = "w8 is emulated: it makes the bundle smaller; the target computes in fp16, as without it"
+    assert told in result.notes
+    assert told in result.program.plan.notes
+    assert not [note for note in annotate(voice, target, "w8").notes if "emulated" in note]
+    with pytest.raises(RecipeError, match="has no precision 'w8'"):
+        annotate(voice, target.model_copy(update={**changes, "emulated": {}}), "w8")
+
+
 def test_later_overrides_win_and_modules_hold_what_is_inside(target: Target, voice: Program) -> None:
     plan = by_module(annotate(voice, target, "fp32", ("block", "int8"), ("block.second", "fp32")).program)
     assert plan == {"block.first": "int8"}

@@ -13,6 +13,7 @@ import pytest
 from onnx import numpy_helper
 
 from tests.backends.tensorrt.test_backend import NANO, lowered
+from tests.conftest import Voxc
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.backends.tensorrt import packed
 from voxc.backends.tensorrt.backend import TensorRTBackend, prove, version_of
@@ -20,7 +21,9 @@ from voxc.backends.tensorrt.packed import packed_beside, whole
 from voxc.backends.tensorrt.precisions import read_precisions
 from voxc.backends.tensorrt.table import tables_for
 from voxc.compiler.errors import BundleError, OutputError, UnsupportedError
+from voxc.compiler.manifest import read_manifest
 from voxc.compiler.measure.fidelity import snr_db
+from voxc.compiler.precision.plans import read_plans
 from voxc.compiler.program import Component, Program
 from voxc.compiler.tensor import Array, read_npz, write_npz
 from voxc.passes.annotate_precision import AnnotatePrecision
@@ -200,3 +203,55 @@ def test_the_copy_goes_away_when_the_runtime_refuses_it(own: Path, monkeypatch: 
         BACKEND.load(own, 1)
     left = set(Path(tempfile.gettempdir()).iterdir()) - before
     assert not [place for place in left if place.name.startswith(".voxc-")]
+
+
+@pytest.fixture(scope="module")
+def bundles(voice_file: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A voice in float16, and with weights of 8 bits; both as the command line makes them."""
+    place, voxc = tmp_path_factory.mktemp("bundles"), Voxc()
+    options = ("--target", "jetson-nano", "--frames", 10)
+    for name, precision in (("fp16", ()), ("int8", ("-p", "int8", "--allow-emulated"))):
+        assert voxc("compile", voice_file, *options, *precision, "-o", place / name).exit_code == 0
+    return place / "fp16", place / "int8"
+
+
+def test_the_command_line_makes_smaller_bundles(bundles: tuple[Path, Path]) -> None:
+    half, small = (read_manifest(bundle).build for bundle in bundles)
+    (before,), (after,) = half.components, small.components
+    assert small.recipe.precision == "w8"
+    assert after.min_snr_db == 25
+    assert after.precision_histogram["w8"] > 50
+    assert {name: sum(counts.values()) for name, counts in after.operators.items()} == {
+        name: sum(counts.values()) for name, counts in before.operators.items()
+    }
+    assert {kind for counts in after.operators.values() for kind in counts} == {"fp16", "fp32"}
+    notes = [note for done in after.passes for note in done.notes]
+    assert "w8 is emulated: it makes the bundle smaller; the target computes in fp16, as without it" in notes
+    plan = read_plans(bundles[1]).components["synthesizer"]
+    assert "w8" in plan.nodes.values()
+    assert any("emulated" in note for note in plan.notes)
+
+
+def test_the_command_line_runs_verifies_and_explains_them(
+    bundles: tuple[Path, Path], tmp_path: Path, voxc: Voxc
+) -> None:
+    _, small = bundles
+    assert voxc("verify", small).exit_code == 0
+    options = ("--component", "synthesizer", "--inputs", small / "reference.npz", "--outputs", tmp_path / "out.npz")
+    assert voxc("run", small, *options).exit_code == 0
+    told = voxc("explain", small)
+    assert "w8 is emulated: it makes the bundle smaller" in told.stdout
+    assert "floats in the engine" in " ".join(told.stdout.split())
+
+
+def test_a_plan_with_emulation_needs_it_allowed_again(
+    bundles: tuple[Path, Path], voice_file: Path, tmp_path: Path, voxc: Voxc
+) -> None:
+    options = ("compile", voice_file, "--target", "jetson-nano", "--frames", 10, "--plan", bundles[1])
+    refused = voxc(*options, "-o", tmp_path / "again")
+    assert refused.exit_code == 2
+    assert "has no precision 'w8'" in refused.stderr
+    assert "--allow-emulated saves those bytes" in refused.stderr
+    assert voxc(*options, "--allow-emulated", "-o", tmp_path / "again").exit_code == 0
+    files = [read_manifest(bundle).build.components[0].files for bundle in (bundles[1], tmp_path / "again")]
+    assert files[0] == files[1]

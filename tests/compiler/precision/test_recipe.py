@@ -97,3 +97,28 @@ def test_what_cannot_be_left_to_the_runtime(choosing: Target) -> None:
         PrecisionRecipe().with_options(implicit=True).policy_for(choosing)
     with pytest.raises(RecipeError, match="--plan says what is left to the runtime; leave out --implicit"):
         PrecisionRecipe().with_options(plan=Path("plan.json"), implicit=True).policy_for(choosing)
+
+
+def test_what_a_target_only_emulates_is_for_those_who_allow_it(target: Target) -> None:
+    absent = {"int8": "no integer units"}
+    board = target.model_copy(
+        update={"precisions": ("fp32",), "absent": absent, "emulated": {"int8": "w8", "w8": "w8"}}
+    )
+    for asked in (PrecisionRecipe(policy="int8"), PrecisionRecipe().with_options(["dec.*=int8"])):
+        told = r"no precision 'int8' \(no integer units; --allow-emulated saves those bytes\); it has fp32"
+        with pytest.raises(RecipeError, match=told):
+            asked.on(board)
+    asked = PrecisionRecipe().with_options(["int8", "dec.*=int8", "enc.*=fp32"], allow_emulated=True)
+    stands = asked.on(board)
+    assert stands.policy_for(board) == "w8"
+    assert [str(override) for override in stands.overrides] == ["dec.*=w8", "enc.*=fp32"]
+    assert stands.on(board) == stands
+    with pytest.raises(RecipeError, match="has no precision 'int4'; it has fp32"):
+        asked.with_options(["int4"]).on(board)
+
+
+def test_emulation_is_nothing_to_those_who_have_the_precision(target: Target) -> None:
+    asked = PrecisionRecipe(policy="int8", allow_emulated=True)
+    assert asked.on(target) == asked
+    assert not asked.emulates(target)
+    assert PrecisionRecipe(allow_emulated=True).on(target).policy is None
