@@ -94,7 +94,7 @@ def along(sweep: Sweep, node: fx.Node) -> Held | None:
     axis = wrap(rest[position - 1], value)
     held, order = sweep.hold_with(value, [axis])
     rest[position - 1] = order.index(axis)
-    return sweep.call(node, order, held, *rest)
+    return sweep.call(node, order, held, *(sweep.now(each) for each in rest))
 
 
 def dim_position(node: fx.Node) -> int:

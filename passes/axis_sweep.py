@@ -47,8 +47,9 @@ class Sweep(Holdings):
         """`value` with its axes in the model's own order."""
         return self.convert(value, own_order(shape_of(value))) if is_tensor(value) else self.held[value].node
 
-    def now(self, size: int | fx.Node) -> int | fx.Node:
-        return self.held[size].node if isinstance(size, fx.Node) else size
+    def now(self, argument: Any) -> Any:
+        """An argument that may be a size that is computed, or have such in it."""
+        return fx.map_arg(argument, lambda size: self.held[size].node)
 
     def follow(self, node: fx.Node) -> Held:
         """For operators without a rule: all operands in the model's own order."""

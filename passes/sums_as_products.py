@@ -3,6 +3,8 @@
     before:  y [B, T] = cumsum(x, 1)
     after:   y [B, T] = mm(x, triangle [T, T])                      triangle[i, j] = 1 where i <= j
 
+             n = numbers[:T];  triangle = n + 0.5 > n[:, None]      where T is not known, of numbers 0, 1, 2, ...
+
 For runtimes that have no scan. TensorRT's parser makes a loop of one: a step for each frame, in layers without names,
 which no plan of precisions could reach, and what is summed up here are phases.
 """
@@ -15,9 +17,11 @@ from typing import ClassVar
 
 import torch
 from torch import fx
+from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 from voxc.compiler.program import Program, call_arguments, module_path
 from voxc.compiler.target import Target
+from voxc.compiler.tensor import MAX_FRAMES
 from voxc.passes.base import Pass, PassResult
 from voxc.passes.graph_editor import GraphEditor
 
@@ -36,7 +40,7 @@ class SumsAsProducts(Pass):
         if target.scans:
             return PassResult(program, modified=False)
         editor = GraphEditor(program)
-        notes, triangles = [], dict[int, fx.Node]()
+        notes, triangles = [], dict[str, fx.Node]()
         for node in editor.calls(aten.cumsum.default):
             where, reason = module_path(node) or node.name, self.why_not(node)
             if reason:
@@ -44,23 +48,43 @@ class SumsAsProducts(Pass):
                 continue
             x, dim, *_ = call_arguments(node)
             length = x.meta["val"].shape[dim]
-            if length not in triangles:
-                triangles[length] = editor.add_weight(f"triangle_{length}", torch.ones(length, length).triu())
             with editor.before(node):
-                editor.replace(node, product(editor, x, dim % x.meta["val"].dim(), triangles[length]))
-            notes.append(f"{where}: a cumulative sum of {length} as a product")
+                if str(length) not in triangles:
+                    triangles[str(length)] = triangle(editor, x, dim)
+                editor.replace(node, product(editor, x, dim % x.meta["val"].dim(), triangles[str(length)]))
+            count = length if isinstance(length, int) else "all frames"
+            notes.append(f"{where}: a cumulative sum of {count} as a product")
         return PassResult(editor.finish() if editor.modified else program, editor.modified, tuple(notes))
 
     def why_not(self, node: fx.Node) -> str:
         x, dim, *_ = call_arguments(node)
         given, result = x.meta["val"], node.meta["val"]
-        if not all(isinstance(size, int) for size in given.shape):
-            return "its length is not known"
         if given.dtype is not torch.float32 or result.dtype is not torch.float32:
             return f"it is of {given.dtype}"
-        if given.dim() == 0 or given.shape[dim] > self.most_length:
+        if given.dim() == 0 or hint(given.shape[dim]) > self.most_length:
             return f"it is over more than {self.most_length} numbers"
+        if all(isinstance(size, int) for size in given.shape):
+            return ""
+        if given.dim() != 2 or not statically_known_true(given.shape[dim] <= MAX_FRAMES):
+            return "its length is not known"
         return ""
+
+
+def hint(size: int | torch.SymInt) -> int:
+    """A size, for the segment where it depends on that."""
+    return size if isinstance(size, int) else int(size.node.hint)
+
+
+def triangle(editor: GraphEditor, x: fx.Node, axis: int) -> fx.Node:
+    """Ones on and above the diagonal, as long and as wide as `x` along an axis."""
+    length = x.meta["val"].shape[axis]
+    if isinstance(length, int):
+        return editor.add_weight(f"triangle_{length}", torch.ones(length, length).triu())
+    call, numbers = editor.call, editor.add_weight("frame_numbers", torch.arange(MAX_FRAMES, dtype=torch.float32))
+    places = call(aten.slice.Tensor, numbers, 0, 0, call(aten.sym_size.int, x, axis))
+    columns = call(aten.add.Tensor, call(aten.unsqueeze.default, places, 0), 0.5)
+    above = call(aten.gt.Tensor, columns, call(aten.unsqueeze.default, places, 1))
+    return call(aten._to_copy.default, above, dtype=torch.float32)
 
 
 def product(editor: GraphEditor, x: fx.Node, axis: int, triangle: fx.Node) -> fx.Node:

@@ -34,6 +34,19 @@ class Chain(nn.Module):
         return torch.tanh(self.strided(first * torch.sigmoid(second)))
 
 
+class Trimmed(nn.Module):
+    """A convolution that gives one sample more than wanted, as HuBERT's of positions does, and a norm over its length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = nn.Conv1d(3, 4, 4, padding=2), nn.Conv1d(4, 3, 3, padding=1)
+        self.norm = nn.GroupNorm(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(self.norm(self.first(x))[:, :, : x.shape[2]])
+
+
 class Linear(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -46,6 +59,14 @@ class Linear(nn.Module):
 @pytest.fixture(scope="module")
 def planar(target: Target) -> Target:
     return target.model_copy(update={"layout": "planar"})
+
+
+def test_lengths_that_are_not_known(planar: Target) -> None:
+    """What is cut at a length that is computed leaves nothing of the old graph."""
+    component = component_of(Trimmed(), (1, 3, "T"))
+    result = check_pass(PlanarConvolutions(), component, planar, fires=True, first=FIRST, dynamic=True)
+    nodes = [node for node in result.program.graph.nodes if node.target is aten.convolution.default]
+    assert [node.meta["val"].dim() for node in nodes] == [4, 4]
 
 
 def test_all_convolutions_and_what_is_between(planar: Target) -> None:

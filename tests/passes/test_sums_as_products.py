@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.passes.harness import calls, check_pass, component_of
+from voxc.compiler.program import export
 from voxc.compiler.target import Target
 from voxc.passes.base import Pass
 from voxc.passes.clean_up import CleanUp
@@ -55,8 +56,35 @@ def test_long_sums_stay(without: Target, length: int) -> None:
     assert result.notes == ("cumsum: a cumulative sum stays: it is over more than 1024 numbers",)
 
 
-def test_lengths_that_are_not_known_stay(without: Target) -> None:
-    check_pass(SumsAsProducts(), component_of(Sum(1), (1, "T")), without, fires=False, first=FIRST, dynamic=True)
+@pytest.mark.parametrize(("shape", "axis"), [((1, "T"), 1), (("T", 3), 0), ((2, "T"), -1)])
+def test_lengths_that_are_not_known(without: Target, shape: tuple[int | str, ...], axis: int) -> None:
+    result = check_pass(
+        SumsAsProducts(), component_of(Sum(axis), shape), without, fires=True, first=FIRST, dynamic=True
+    )
+    assert calls(result.program, aten.cumsum.default) == 0
+    assert calls(result.program, aten.arange.start_step) == 0  # whose ends TensorRT's parser takes from the file alone
+    assert result.notes == ("cumsum: a cumulative sum of all frames as a product",)
+
+
+def test_lengths_beyond_all_numbers_stay(without: Target) -> None:
+    """One of 2 * T may be as long as all segments, and twice."""
+    program = export(component_of(Sum(1), (1, "2*T")), 12, dynamic=True)
+    (node,) = (node for node in program.graph.nodes if node.target is aten.cumsum.default)
+    assert SumsAsProducts().why_not(node) == "its length is not known"
+
+
+def test_equal_lengths_that_are_not_known_share_a_triangle(without: Target) -> None:
+    program = check_pass(
+        SumsAsProducts(), component_of(Two(), (1, "T")), without, fires=True, first=FIRST, dynamic=True
+    ).program
+    assert sorted(program.exported.state_dict) == ["frame_numbers"]
+    assert calls(program, aten.gt.Tensor) == 1
+
+
+def test_lengths_that_are_not_known_stay_in_higher_ranks(without: Target) -> None:
+    component = component_of(Sum(1), (1, "T", 2))
+    result = check_pass(SumsAsProducts(), component, without, fires=False, first=FIRST, dynamic=True)
+    assert result.notes == ("cumsum: a cumulative sum stays: its length is not known",)
 
 
 def test_targets_with_scans_keep_them(target: Target) -> None:
