@@ -31,9 +31,25 @@ def component_of(
         random = np.random.default_rng(seed)
         return {each.name: random.standard_normal(each.sizes(frames), dtype=np.float32) for each in inputs + draws}
 
-    with torch.no_grad():
-        example = module.eval()(*(torch.from_numpy(reference(FRAMES)[each.name]) for each in inputs))
-    return Component("test", module, inputs, draws, (spec("y", tuple(example.shape)),), reference)
+    def shape(frames: int) -> tuple[int, ...]:
+        with torch.no_grad():
+            arrays = reference(frames)
+            return tuple(module.eval()(*(torch.from_numpy(arrays[each.name]) for each in inputs)).shape)
+
+    sizes = shape(FRAMES)
+    if any(isinstance(size, str) for each in inputs for size in each.shape):
+        given = tuple(open_size(size, later - size) for size, later in zip(sizes, shape(FRAMES + 1), strict=True))
+    else:
+        given = sizes
+    return Component("test", module, inputs, draws, (spec("y", given),), reference)
+
+
+def open_size(size: int, growth: int) -> int | str:
+    """A size at FRAMES that grows by so much with each frame."""
+    offset = size - growth * FRAMES
+    if not growth or offset < 0:  # which specs have no words for
+        return size
+    return (f"{growth}*" if growth > 1 else "") + "T" + (f"+{offset}" if offset else "")
 
 
 def program_of(module: nn.Module, *shapes: Shape, **options: object) -> Program:

@@ -35,7 +35,7 @@ class Chain(nn.Module):
 
 
 class Trimmed(nn.Module):
-    """A convolution that gives one sample more than wanted, as HuBERT's of positions does, and a norm over its length."""
+    """A convolution that gives one sample too many, as HuBERT's of positions does, and a norm over them."""
 
     def __init__(self) -> None:
         super().__init__()
