@@ -148,7 +148,7 @@ class Backend(ABC):
 
     def runtime(self) -> Runtime:
         """What `load` runs artifacts in here."""
-        return Runtime(", ".join(f"{need.package} {need.version}" for need in self.run_needs), "host")
+        return Runtime(", ".join(f"{need.package} {need.version or '(missing)'}" for need in self.run_needs), "host")
 
     def explain(self, file: Path, target: TargetRecord) -> tuple[Placement, ...]:
         """Where the operators of an artifact, by its main file, are expected to run.

@@ -220,7 +220,8 @@ def inspect(
         lengths = ", ".join(str(length) for length in (recipe.frames, *recipe.lengths))
         show(f"segments of {lengths} frames{recipe.why_frames and f': {recipe.why_frames}'}")
         for component in build.components:
-            show(table(f"\n{component.name}: {component.format}, {describe(component.precision_histogram)}", (
+            show(table(f"\n{component.name}: {component.format}{' and a fallback' if component.fallback else ''}, "
+                             f"{describe(component.precision_histogram)}", (
                 "tensor", "shape", "dtype", "unit", "meaning"), [
                 (spec.name, str(list(spec.shape)).replace("'", ""), spec.dtype, spec.unit, spec.meaning)
                 for spec in component.inputs + component.outputs

@@ -170,8 +170,9 @@ def summary(place: object, manifest: Manifest) -> list[str]:
     for name, measured in manifest.measurements.components.items():
         figures = measured.figures
         component = manifest.component(name)
-        size = sum(file.bytes for file in component.files) / 1e6
-        lines.append(f"  {name}: {component.format}, {size:.1f} MB, SNR {told(figures['snr'])}, {speed(figures)}")
+        size, spare = (sum(file.bytes for file in files) / 1e6 for files in (component.files, component.fallback))
+        sizes = f"{size:.1f} MB" + (f" and {spare:.1f} MB for PyTorch" if spare else "")
+        lines.append(f"  {name}: {component.format}, {sizes}, SNR {told(figures['snr'])}, {speed(figures)}")
     conversion = manifest.measurements.conversion
     if conversion is not None:
         lines.append(f"  {conversion.sample} to speaker {conversion.options['speaker']}: {heard(conversion)}")
