@@ -40,11 +40,11 @@ class Trimmed(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.half, self.long = nn.Conv1d(3, 4, 2, stride=2), nn.Conv1d(4, 3, 4, padding=2)
+        self.shorter, self.longer = nn.Conv1d(3, 4, 2, stride=2), nn.Conv1d(4, 3, 4, padding=2)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.half(x)
-        return F.gelu(self.long(y)[:, :, : y.shape[2]])
+        y = self.shorter(x)
+        return F.gelu(self.longer(y)[:, :, : y.shape[2]])
 
 
 class Linear(nn.Module):
