@@ -158,7 +158,7 @@ def targets(json: options.Json = False) -> None:
 
     rows = [
         (
-            survey.target.name, survey.target.description, ", ".join(survey.target.precisions),
+            survey.target.name, survey.target.description, ", ".join(survey.target.told_precisions),
             told(survey.emit), told(survey.run), told(survey.measure),
         )
         for survey in surveys
@@ -220,8 +220,8 @@ def inspect(
         lengths = ", ".join(str(length) for length in (recipe.frames, *recipe.lengths))
         show(f"segments of {lengths} frames{recipe.why_frames and f': {recipe.why_frames}'}")
         for component in build.components:
-            show(table(f"\n{component.name}: {component.format}{' and a fallback' if component.fallback else ''}, "
-                             f"{describe(component.precision_histogram)}", (
+            files = f"{component.format}{' and a fallback' if component.fallback else ''}"
+            show(table(f"\n{component.name}: {files}, {describe(component.precision_histogram)}", (
                 "tensor", "shape", "dtype", "unit", "meaning"), [
                 (spec.name, str(list(spec.shape)).replace("'", ""), spec.dtype, spec.unit, spec.meaning)
                 for spec in component.inputs + component.outputs
@@ -271,6 +271,8 @@ def run(
     else:
         for name, array in found.items():
             print(f"{name}  {list(array.shape)}  {array.dtype}")
+        if fallbacks.reasons:
+            print(f"by PyTorch: {component}")
 
 
 @command(epilog="Example: voxc convert speech.wav --bundle voice-cpu -o converted.wav --transpose 5")

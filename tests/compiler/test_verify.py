@@ -7,7 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from voxc.backends.base import Requirement
+from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
 from voxc.compiler.bundle import REFERENCE_NAME, Bundle
+from voxc.compiler.errors import MissingRuntimeError
 from voxc.compiler.manifest import MANIFEST_NAME, FileRecord
 from voxc.compiler.tensor import read_npz, write_npz
 from voxc.compiler.verify import Check, verify_bundle
@@ -68,3 +71,52 @@ def test_a_bundle_marked_as_failed_does_not_pass(copy: Path) -> None:
     document.update(status="failed", failures=["too noisy"])
     (copy / MANIFEST_NAME).write_text(json.dumps(document))
     assert failed(verify_bundle(copy)) == ["status"]
+
+
+@pytest.fixture
+def backed(backed_bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(backed_bundle, tmp_path / "backed"))
+
+
+def test_fallbacks_are_checked_too(backed: Path) -> None:
+    checks = verify_bundle(backed)
+    assert not failed(checks)
+    assert {f"{name} fallback" for name in ("content", "retrieval", "synthesizer")} <= {check.what for check in checks}
+
+
+def test_a_fallback_mends_nothing(backed: Path) -> None:
+    (backed / "synthesizer.onnx").unlink()
+    checks = {check.what: check for check in verify_bundle(backed)}
+    assert not checks["synthesizer.onnx"].passed
+    assert not checks["synthesizer rerun"].passed
+    assert checks["synthesizer fallback"].passed
+    assert "SNR inf dB (at least 60)" in checks["synthesizer fallback"].seen
+
+
+def test_a_damaged_fallback_is_seen_and_not_run(backed: Path) -> None:
+    graph = backed / "fallback" / "content.json"
+    graph.write_text(graph.read_text().replace("aten.gelu.default", "aten.relu.default"))
+    assert {"fallback/content.json", "content fallback"} <= set(failed(verify_bundle(backed)))
+
+
+def test_a_fallback_that_agrees_with_the_manifest_and_not_with_the_network_is_seen(backed: Path) -> None:
+    path = backed / "fallback" / "content.json"
+    path.write_text(path.read_text().replace("aten.gelu.default", "aten.tanh.default"))
+    document = json.loads((backed / MANIFEST_NAME).read_text())
+    (content,) = (each for each in document["build"]["components"] if each["name"] == "content")
+    content["fallback"][0] = FileRecord.of(backed, path).model_dump()
+    (backed / MANIFEST_NAME).write_text(json.dumps(document))
+    assert set(failed(verify_bundle(backed))) == {"build digest", "content fallback"}
+
+
+def test_a_missing_runtime_is_a_failed_check_where_there_is_a_fallback(
+    backed: Path, compiled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OnnxRuntimeBackend, "run_needs", (Requirement("voxc-no-such-package", "pip install it"),))
+    checks = {check.what: check for check in verify_bundle(backed)}
+    assert "voxc-no-such-package (missing)" in checks["runtime"].seen
+    assert not checks["synthesizer rerun"].passed
+    assert "pip install it" in checks["synthesizer rerun"].seen
+    assert checks["synthesizer fallback"].passed
+    with pytest.raises(MissingRuntimeError):
+        verify_bundle(compiled)
