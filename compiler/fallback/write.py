@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, fx
 
 from voxc.compiler.errors import UnsupportedError
@@ -48,8 +48,9 @@ def write_fallback(program: Program, directory: Path) -> tuple[Path, Path]:
     folder.mkdir(exist_ok=True)
     graph = folder / f"{program.name}{GRAPH}"
     graph.write_text(in_lines(document), encoding="utf-8")
-    save_file(tensors, folder / f"{program.name}{WEIGHTS}")
-    return graph, graph.with_suffix(WEIGHTS)
+    file = graph.with_suffix(WEIGHTS)
+    file.write_bytes(save(tensors))  # save_file would make it for its owner alone
+    return graph, file
 
 
 def inputs_of(program: Program) -> dict[str, str]:

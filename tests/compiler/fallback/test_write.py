@@ -31,6 +31,11 @@ def test_shared_weights_are_there_once(target: Target, tmp_path: Path) -> None:
     assert sorted(load_file(weights)) == ["first.bias", "second.bias", "second.weight"]
 
 
+def test_who_may_read_one_file_may_read_the_other(target: Target, tmp_path: Path) -> None:
+    graph, weights = write_fallback(program(target), tmp_path)
+    assert weights.stat().st_mode == graph.stat().st_mode
+
+
 def test_the_same_program_gives_the_same_bytes(target: Target, tmp_path: Path) -> None:
     written = []
     for name in ("a", "b"):
