@@ -64,7 +64,7 @@ class Target(BaseModel):
     weights: Literal["channels", "grouped"] = "channels"
     batched_weights: bool = False
     scans: bool = True
-    implicit: bool = False
+    implicit: Literal["convolutions"] | None = None
     segments: Literal["one", "several", "any"]
     threads: int | None = Field(ge=1)
     work_items: int | None = Field(ge=1)
@@ -81,6 +81,11 @@ class Target(BaseModel):
     @property
     def default_precision(self) -> Policy:
         return self.precisions[0]
+
+    @property
+    def told_precisions(self) -> tuple[str, ...]:
+        """What may be asked for, for people."""
+        return (*self.precisions, *(f"{name} (emulated)" for name in self.emulated))
 
     def is_machine(self, model: str) -> bool:
         """Whether a machine whose maker calls it `model` is such a target."""

@@ -4,8 +4,9 @@
     after:   the same graph                                 plan: permute int8 too, and implicit
 
 `insert_quantization` then writes nothing: the artifact has the scales beside it, and its runtime computes each node in
-int8 or in floats, whatever it times faster. What stands between integers and only moves them about, or goes with the
-kernel before it, is therefore left open as well; it would else be a way to floats and back.
+int8 or in floats, whatever it times faster. Layers for which the target's runtime has no such choice become floats.
+What stands between integers and only moves them about, or may be fused with the kernel before it, is left open as well:
+else it would be a way to floats and back, or keep the kernel from integers.
 """
 
 from __future__ import annotations
@@ -22,8 +23,11 @@ from voxc.compiler.program import Program
 from voxc.compiler.target import Target
 from voxc.passes.base import Pass, PassResult
 from voxc.passes.insert_quantization import given_to
-from voxc.passes.precision_rules import has_weight
-from voxc.passes.quantizable import follows, moves, sources
+from voxc.passes.precision_rules import choices, complete, has_weight
+from voxc.passes.quantizable import aten, follows, moves, sources, voxc
+
+CONVOLUTIONS = frozenset({aten.convolution.default, voxc.conv_channels_last.default})
+NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -33,22 +37,46 @@ class LeaveIntegersOpen(Pass):
     after: ClassVar[tuple[str, ...]] = ("annotate_precision",)
 
     def requires(self, program: Program, target: Target) -> None:
-        if not target.implicit:
+        if target.implicit is None:
             raise PassError(f"target {target.name}: its runtime does not choose where integers pay")
 
     def run(self, program: Program, target: Target) -> PassResult:
         plan = program.plan
-        integers = [node for node in program.graph.nodes if plan.precision(node.name) == "int8"]
-        if not integers or plan.implicit:
+        if plan.implicit or "int8" not in plan.nodes.values():
             return PassResult(program, modified=False)
-        nodes = {**plan.nodes, **dict.fromkeys((node.name for node in between(program)), "int8")}
-        layers = sum(has_weight(program, node) for node in integers)
-        note = (
-            f"{layers} layers may compute in int8: the runtime takes what it times faster on the device; where it is "
-            f"not the one that runs the file, all is float32, which says nothing of int8"
-        )
-        changed = plan.model_copy(update={"nodes": nodes, "implicit": True, "notes": (*plan.notes, note)})
-        return PassResult(replace(program, plan=changed), modified=True, notes=(note,))
+        planned, products = of_convolutions(program)
+        left = sum(planned.plan.precision(node.name) == "int8" for node in layers(planned))
+        nodes = {**planned.plan.nodes, **dict.fromkeys((node.name for node in between(planned)), "int8")}
+        notes = told(left, products, plan.default)
+        changed = plan.model_copy(update={"nodes": nodes, "implicit": left > 0, "notes": (*plan.notes, *notes)})
+        return PassResult(replace(program, plan=changed), modified=True, notes=notes)
+
+
+def told(left: int, products: list[str], default: str) -> tuple[str, ...]:
+    """What people should know of layers that are left open, and of products that are not."""
+    choice = (
+        f"{left} layers may compute in int8: the device takes what it times faster; elsewhere all is float32, "
+    )
+    choice += "which says nothing of int8"
+    named = f"{', '.join(products[:NAMED])}{' ...' if len(products) > NAMED else ''}"
+    floats = f"{default} in place of int8: the runtime has that choice for convolutions alone ({named})"
+    return (*([choice] if left else []), *([floats] if products else []))
+
+
+def layers(program: Program) -> list[fx.Node]:
+    return [node for node in program.graph.nodes if has_weight(program, node)]
+
+
+def of_convolutions(program: Program) -> tuple[Program, list[str]]:
+    """The program with int8 for convolutions alone, and for sums between them; and the products that had it."""
+    plan, weighted = program.plan, layers(program)
+    integers = [node for node in weighted if plan.precision(node.name) == "int8"]
+    products = [node.name for node in integers if node.target not in CONVOLUTIONS]
+    convolutions = {node.name for node in integers}.difference(products)
+    sums = {name for name in choices(program) if plan.nodes.get(name, "int8") == "int8"}
+    kept = complete(program, convolutions | sums.difference(node.name for node in weighted))
+    floats = {name: precision for name, precision in plan.nodes.items() if precision != "int8"}
+    return replace(program, plan=plan.model_copy(update={"nodes": floats | kept})), products
 
 
 def between(program: Program) -> list[fx.Node]:
@@ -63,6 +91,17 @@ def between(program: Program) -> list[fx.Node]:
             integers.add(node)
             found.append(node)
     return found
+
+
+def written_out(program: Program) -> Program:
+    """An implicit program as if the runtime took int8 wherever it may: with a plan that can be inserted."""
+    graph = {node.name: node for node in program.graph.nodes}
+    nodes = {
+        name: precision
+        for name, precision in program.plan.nodes.items()
+        if precision != "int8" or not moves(graph[name])
+    }
+    return replace(program, plan=program.plan.model_copy(update={"nodes": nodes, "implicit": False}))
 
 
 def moved(program: Program) -> dict[str, str]:

@@ -26,9 +26,6 @@ SUFFIX = ".precisions.json"
 MOST_BYTES = 1 << 24
 FLOATS = frozenset({"FP32", "FP16"})
 ROUNDING = frozenset({"QuantizeLinear", "DequantizeLinear"})
-#: What TensorRT computes in floats whatever scales it is given, unless pairs in the graph say otherwise: a product needs
-#: one of its constant factor, too, whose tensor gets its name from the parser. (NVIDIA/TensorRT issues 1785, 2485, 4058.)
-PRODUCTS = frozenset({"Gemm", "MatMul"})
 #: In parts, a normalisation squares what it normalises, and float16 ends at 65504. As one operator it does not.
 STATISTICS = frozenset({"aten.native_layer_norm.default", "aten.native_group_norm.default"})
 
@@ -122,7 +119,7 @@ def precisions_of(
         origin = origins.get(node.name)
         layers[node.name] = default if origin is None else arithmetic(plan, origin.name, default)
         if plan.implicit and layers[node.name] == "int8":
-            layers[node.name], reasons[node.name] = left_open(node, default)
+            reasons[node.name] = "TensorRT's choice: what it times faster"
         if origin is not None and plan.precision(origin.name) == "w8":
             reasons[node.name] = "its weights take 8 bits in the kit, and are floats in the engine"
         if origin is not None and parts[origin] > 1:
@@ -160,13 +157,6 @@ def profiles_of(program: Program) -> dict[str, Profile]:
 def arithmetic(plan: PrecisionPlan, name: str, default: Arithmetic) -> Arithmetic:
     precision = plan.precision(name)
     return precision if precision in ("fp32", "fp16", "int8") else default
-
-
-def left_open(node: NodeProto, default: Arithmetic) -> tuple[Arithmetic, str]:
-    """What a node that may be int8 is in the recipe, and why."""
-    if node.op_type in PRODUCTS:
-        return default, "TensorRT computes products in floats unless pairs in the graph say otherwise"
-    return "int8", "TensorRT's choice: what it times faster"
 
 
 def gives_floats(node: NodeProto, reading: Reading) -> bool:

@@ -91,7 +91,7 @@ class Decider:
             lacking = sorted(set(plan.nodes.values()) - self.recipe.allowed(self.target))
             if lacking:
                 raise RecipeError(f"{self.recipe.plan}: {refusal(self.target, lacking[0])}")
-            if plan.implicit and not self.target.implicit:
+            if plan.implicit and self.target.implicit is None:
                 raise RecipeError(f"{self.recipe.plan}: leaves int8 to a runtime, and that of {self.target.name} does "
                                   f"not choose")  # fmt: skip
             return Decision(AnnotatePrecision(plan=plan)(program, self.target).program)

@@ -105,7 +105,7 @@ class PrecisionRecipe(BaseModel):
     def check_implicit(self, target: Target, policy: Policy) -> None:
         if self.plan is not None:
             raise RecipeError("--plan says what is left to the runtime; leave out --implicit")
-        if not target.implicit:
+        if target.implicit is None:
             raise RecipeError(
                 f"target {target.name}: its runtime does not choose integers itself; leave out --implicit"
             )

@@ -7,13 +7,14 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from tests.passes.harness import FRAMES, check_pass, component_of
+from tests.passes.harness import FRAMES, check_pass, component_of, tensors_for
 from voxc.compiler.errors import PassError
 from voxc.compiler.program import Program, export
 from voxc.compiler.target import Target, load_targets
 from voxc.passes.annotate_precision import AnnotatePrecision
+from voxc.passes.clean_up import CleanUp
 from voxc.passes.insert_quantization import InsertQuantization
-from voxc.passes.leave_integers_open import LeaveIntegersOpen, moved, pass_on
+from voxc.passes.leave_integers_open import LeaveIntegersOpen, moved, pass_on, written_out
 
 aten = torch.ops.aten
 ORIN = load_targets()["jetson-orin-nano-jp5"]
@@ -79,7 +80,7 @@ def test_nothing_is_written_into_the_graph() -> None:
 
 def test_a_runtime_that_does_not_choose(target: Target) -> None:
     with pytest.raises(PassError, match="does not choose where integers pay"):
-        LeaveIntegersOpen()(planned(), target.model_copy(update={"implicit": False}))
+        LeaveIntegersOpen()(planned(), target.model_copy(update={"implicit": None}))
 
 
 def test_what_is_moved_keeps_its_range() -> None:
@@ -98,3 +99,84 @@ def test_what_is_moved_keeps_its_range() -> None:
     (joined,) = nodes_of(program, aten.cat.default)
     assert joined.name not in moved(program)
     assert not moved(replace(program, plan=planned("fp16").plan))
+
+
+class Product(nn.Module):
+    """A product with constant weights between convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.linear, self.last = nn.Conv1d(4, 4, 3, padding=1), nn.Linear(8, 8), nn.Conv1d(4, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(F.relu(self.linear(F.relu(self.conv(x)))))
+
+
+def test_products_are_not_the_runtimes_to_choose() -> None:
+    """The activation behind one is as it is; that behind a convolution may go with its kernel."""
+    first = (CleanUp(), AnnotatePrecision("int8"))
+    result = check_pass(LeaveIntegersOpen(), component_of(Product(), (1, 4, 8)), ORIN, fires=True, first=first)
+    plan = result.program.plan
+    (product,) = nodes_of(result.program, aten.addmm.default)
+    assert plan.precision(product.name) == "fp16"
+    assert f"fp16 in place of int8: the runtime has that choice for convolutions alone ({product.name})" in result.notes
+    convolutions = nodes_of(result.program, aten.convolution.default)
+    assert {plan.precision(node.name) for node in convolutions} == {"int8"}
+    behind, last = nodes_of(result.program, aten.relu.default)
+    assert (plan.precision(behind.name), plan.precision(last.name)) == ("int8", "fp16")
+
+
+class Plain(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear = nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x)
+
+
+def test_products_alone_leave_nothing_open() -> None:
+    first = (CleanUp(), AnnotatePrecision("int8"))
+    linear = component_of(Plain(), (4, 8))
+    plan = check_pass(LeaveIntegersOpen(), linear, ORIN, fires=True, first=first).program.plan
+    assert not plan.implicit
+    assert "int8" not in plan.nodes.values()
+
+
+def test_what_may_be_int8_can_be_written_out() -> None:
+    """Ranges that reach far beyond all values: then integers are coarse, and nothing else."""
+    program = LeaveIntegersOpen()(planned(), ORIN).program
+    ranges = dict.fromkeys((node.name for node in program.graph.nodes), (-8.0, 8.0))
+    ranged = replace(program, plan=program.plan.model_copy(update={"ranges": ranges}))
+    result = InsertQuantization()(written_out(ranged), ORIN)
+    assert result.modified
+    tensors = tensors_for(CHAIN)
+    found, expected = result.program.run(tensors)["y"], CHAIN.run(tensors)["y"]
+    assert 0.001 < (found - expected).abs().max() < 0.3
+
+
+class Residual(nn.Module):
+    """What a convolution gives is added to what another gives, and convolved; then something else is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second, self.third = (nn.Conv1d(4, 4, 1) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.first(x)
+        return self.third(y + self.second(F.leaky_relu(y, 0.1))) + torch.sigmoid(y)
+
+
+def test_sums_that_kernels_may_add_are_open() -> None:
+    """Fused with the convolution before it, a sum without scales would keep that from integers."""
+    residual = component_of(Residual(), (1, 4, 8))
+    first = (AnnotatePrecision("int8"),)
+    program = check_pass(LeaveIntegersOpen(), residual, ORIN, fires=True, first=first).program
+    inner, outer = nodes_of(program, aten.add.Tensor)
+    assert (program.plan.precision(inner.name), program.plan.precision(outer.name)) == ("int8", "fp16")
+    kept = (AnnotatePrecision("int8", (("second", "fp16"),)),)
+    program = check_pass(LeaveIntegersOpen(), residual, ORIN, fires=True, first=kept).program
+    assert program.plan.precision(inner.name) == "fp16", "what it adds comes in floats"

@@ -257,7 +257,7 @@ def test_a_pattern_for_what_cannot_be_integers_is_refused_with_the_reason(case: 
 @pytest.mark.parametrize("policy", ["int8", "auto"])
 def test_integers_that_the_runtime_may_choose(case: Case, policy: str, clock: None) -> None:
     """Every tensor that may be integers has a range, and none is written into the graph."""
-    choosing = case.target.model_copy(update={"implicit": True})
+    choosing = case.target.model_copy(update={"implicit": "convolutions"})
     decider = case.decider(policy, target=choosing, implicit=True, min_snr=1.0)
     program = decider.decide(case.component, case.program).program
     assert program.plan.implicit
@@ -269,7 +269,7 @@ def test_integers_that_the_runtime_may_choose(case: Case, policy: str, clock: No
 
 
 def test_a_plan_that_leaves_integers_to_a_runtime_that_does_not_choose(case: Case, tmp_path: Path) -> None:
-    choosing = case.target.model_copy(update={"implicit": True})
+    choosing = case.target.model_copy(update={"implicit": "convolutions"})
     plan = case.decider("int8", target=choosing, implicit=True).decide(case.component, case.program).program.plan
     file = write_plans(tmp_path, Plans(target="there", policy="int8", components={"test": plan}))
     assert case.decider(target=choosing, plan=file).decide(case.component, case.program).program.plan == plan

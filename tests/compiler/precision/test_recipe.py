@@ -76,7 +76,7 @@ def test_a_target_says_why_it_lacks_a_precision(target: Target) -> None:
 
 @pytest.fixture
 def choosing(target: Target) -> Target:
-    return target.model_copy(update={"implicit": True, "precisions": ("fp16", "int8", "auto")})
+    return target.model_copy(update={"implicit": "convolutions", "precisions": ("fp16", "int8", "auto")})
 
 
 def test_what_is_left_to_the_runtime_is_observed_as_by_its_own_calibration(tmp_path: Path, choosing: Target) -> None:
@@ -90,7 +90,7 @@ def test_what_is_left_to_the_runtime_is_observed_as_by_its_own_calibration(tmp_p
 
 def test_what_cannot_be_left_to_the_runtime(choosing: Target) -> None:
     asked = PrecisionRecipe().with_options(["int8"], implicit=True)
-    deaf = choosing.model_copy(update={"implicit": False})
+    deaf = choosing.model_copy(update={"implicit": None})
     with pytest.raises(RecipeError, match="its runtime does not choose integers itself; leave out --implicit"):
         asked.policy_for(deaf)
     with pytest.raises(RecipeError, match="with fp16 nothing may be int8; add --precision int8"):
