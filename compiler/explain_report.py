@@ -53,7 +53,7 @@ def kinds(explanation: Explanation) -> list[tuple[str, ...]]:
 
 
 def reason(placement: Placement) -> str:
-    return f"{placement.why} (would help: {placement.fix})" if placement.why else ""
+    return f"{placement.why} (would help: {placement.fix})" if placement.why and placement.fix else placement.why
 
 
 def columns(rows: list[tuple[str, ...]]) -> list[str]:

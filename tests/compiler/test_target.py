@@ -80,6 +80,11 @@ def test_what_is_emulated_is_not_there_and_says_why() -> None:
             assert {name, stands}.isdisjoint(target.precisions)
 
 
+def test_what_is_emulated_is_told_with_the_rest() -> None:
+    told = load_targets()["jetson-nano"].told_precisions
+    assert told == ("fp16", "fp32", "int8 (emulated)", "w8 (emulated)")
+
+
 def test_a_name_like_no_other_gets_all_names() -> None:
     with pytest.raises(TargetError, match=", ".join(load_targets())):
         find_target("zzzz", load_targets())

@@ -10,13 +10,18 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import numpy_helper
+from torch import Tensor, nn
 
 from tests.backends.tensorrt.test_backend import NANO, lowered
+from tests.backends.tensorrt.test_golden import NAMES, golden_pair
 from tests.conftest import Voxc
+from tests.passes.harness import component_of, tensors_for
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.backends.tensorrt import packed
 from voxc.backends.tensorrt.backend import TensorRTBackend, prove, version_of
+from voxc.backends.tensorrt.legality import Reading, complaints
 from voxc.backends.tensorrt.packed import packed_beside, whole
 from voxc.backends.tensorrt.precisions import read_precisions
 from voxc.backends.tensorrt.table import tables_for
@@ -96,8 +101,6 @@ def test_it_computes_what_the_graph_does(kit: Path, component: Component) -> Non
     found = BACKEND.load(kit, 1).run(inputs)
     assert sorted(kit.parent.iterdir()) == before
     program = emulated(component)
-    import torch
-
     expected = program.run({name: torch.from_numpy(array) for name, array in inputs.items()})
     for name, tensor in expected.items():
         assert snr_db(tensor.numpy(), found[name]) > 90
@@ -255,3 +258,46 @@ def test_a_plan_with_emulation_needs_it_allowed_again(
     assert voxc(*options, "--allow-emulated", "-o", tmp_path / "again").exit_code == 0
     files = [read_manifest(bundle).build.components[0].files for bundle in (bundles[1], tmp_path / "again")]
     assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_golden_pairs(golden: Path, tmp_path: Path, name: str) -> None:
+    """Smaller, legal, valid, and 25 dB of the reference's audio or more."""
+    program, inputs, expected = golden_pair(golden, name, NANO)
+    size = BACKEND.emit(program, NANO, tmp_path).files[0].stat().st_size
+    planned = AnnotatePrecision("w8")(program, NANO).program
+    file, beside, _ = BACKEND.emit(InsertQuantization()(planned, NANO).program, NANO, tmp_path).files
+    assert file.stat().st_size + beside.stat().st_size < 0.7 * size, "small weights, whose names take more than they"
+    assert snr_db(expected, BACKEND.load(file, 1).run(inputs)["audio"]) >= 25
+    with whole(file) as copy:
+        onnx.checker.check_model(str(copy), full_check=True)
+        reading = Reading(onnx.load(copy))
+    for table in tables_for(version_of(NANO)):
+        assert not list(complaints(reading, table))
+
+
+class Wide(nn.Module):
+    """Layers whose weights are most of the file, of all kinds that have any."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.up = nn.Conv1d(64, 128, 7, padding=3), nn.ConvTranspose1d(128, 64, 8, stride=4, padding=2)
+        self.grouped, self.linear = nn.Conv1d(64, 64, 31, padding=15, groups=4), nn.Linear(64, 512)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.grouped(self.up(self.conv(x).relu()).relu())
+        return self.linear(x.transpose(1, 2))
+
+
+def test_large_weights_take_a_quarter(tmp_path: Path) -> None:
+    wide = component_of(Wide(), (1, 64, 12))
+    half, small = tmp_path / "half", tmp_path / "small"
+    sizes = []
+    for place, program in ((half, lowered(wide, NANO)), (small, emulated(wide))):
+        place.mkdir()
+        sizes.append(sum(file.stat().st_size for file in BACKEND.emit(program, NANO, place).files))
+    assert sizes[1] < 0.27 * sizes[0]
+    inputs = {name: tensor.numpy() for name, tensor in tensors_for(wide).items()}
+    expected = wide.run(tensors_for(wide))["y"].numpy()
+    assert snr_db(expected, BACKEND.load(small / f"{wide.name}.onnx", 1).run(inputs)["y"]) > 35
