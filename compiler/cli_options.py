@@ -61,7 +61,7 @@ Index = Annotated[Path | None, typer.Option(help="The voice's index, as RVC writ
 IndexBudget = Annotated[float, typer.Option(help="MiB that the index may take; a larger one is compressed.")]
 Fallback = Annotated[
     bool,
-    typer.Option("--with-fallback", help="Add the networks for PyTorch, which runs one where its artifact fails."),
+    typer.Option("--with-fallback", help="Add the networks for PyTorch, to run those whose artifacts fail."),
 ]
 
 # What to compute in.
