@@ -15,12 +15,14 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from tests.backends.tensorrt.test_backend import NANO, lowered
+from tests.backends.tensorrt.test_engine import gpu  # noqa: F401, a fixture
 from tests.backends.tensorrt.test_golden import NAMES, golden_pair
 from tests.conftest import Voxc
 from tests.passes.harness import component_of, tensors_for
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.backends.tensorrt import packed
 from voxc.backends.tensorrt.backend import TensorRTBackend, prove, version_of
+from voxc.backends.tensorrt.engine import EngineRunner
 from voxc.backends.tensorrt.legality import Reading, complaints
 from voxc.backends.tensorrt.packed import packed_beside, whole
 from voxc.backends.tensorrt.precisions import read_precisions
@@ -208,6 +210,22 @@ def test_the_copy_goes_away_when_the_runtime_refuses_it(own: Path, monkeypatch: 
     assert not [place for place in left if place.name.startswith(".voxc-")]
 
 
+@pytest.mark.parametrize("version", ["8.6.1", "10.3.0"])
+def test_an_engine_on_the_host_is_built_of_floats(
+    own: Path, component: Component, request: pytest.FixtureRequest, version: str
+) -> None:
+    reference = component.reference_inputs(12)
+    (expected,) = BACKEND.load(own, 1).run(reference).values()
+    request.getfixturevalue("gpu")(version)
+    left = {file.name for file in own.parent.iterdir()}
+    (found,) = EngineRunner.of(own).run(reference).values()
+    assert np.abs(found - expected).max() <= 1e-5
+    assert {file.name for file in own.parent.iterdir()} - left <= {"cache"}
+    elsewhere(own, "offset", "4")
+    with pytest.raises(BundleError, match="is not the weight of that name"):
+        EngineRunner.of(own)
+
+
 @pytest.fixture(scope="module")
 def bundles(voice_file: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A voice in float16, and with weights of 8 bits; both as the command line makes them."""
@@ -245,6 +263,7 @@ def test_the_command_line_runs_verifies_and_explains_them(
     told = voxc("explain", small)
     assert "w8 is emulated: it makes the bundle smaller" in told.stdout
     assert "floats in the engine" in " ".join(told.stdout.split())
+    assert "would help" not in told.stdout
 
 
 def test_a_plan_with_emulation_needs_it_allowed_again(
