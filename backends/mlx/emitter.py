@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 from torch import fx
 
 from voxc.backends.mlx import function_file
@@ -38,7 +38,8 @@ def emit(program: Program, directory: Path) -> tuple[Path, ...]:
     directory.mkdir(parents=True, exist_ok=True)
     function, weights, source = (directory / name for name in (FUNCTION, WEIGHTS, SOURCE))
     function.write_bytes(export(network))
-    save_file({value.name: array for value, array in network.weights.items()}, weights)
+    tensors = {value.name: array for value, array in network.weights.items()}
+    weights.write_bytes(save(tensors))  # save_file would make it for its owner alone
     source.write_text(python_source(network, program.inputs, program.outputs), encoding="utf-8")
     return function, weights, source
 

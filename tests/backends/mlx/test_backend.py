@@ -42,6 +42,7 @@ def test_a_synthesizer(tmp_path: Path, program: Program, synthesizer: Component)
     assert artifact.format == "mlx"
     names = [file.relative_to(tmp_path).as_posix() for file in artifact.files]
     assert names == ["synthesizer/model.mlxfn", "synthesizer/model.safetensors", "synthesizer/model.py"]
+    assert len({file.stat().st_mode for file in artifact.files}) == 1, "who may read one may read all"
     assert artifact.operators["Convolution"].keys() == {"fp32"}
     inputs = synthesizer.reference_inputs(FRAMES)
     expected = synthesizer.run({name: torch.from_numpy(array) for name, array in inputs.items()})["audio"]
