@@ -116,7 +116,8 @@ class Job:
     @property
     def decider(self) -> Decider:
         here = "this machine" if self.is_the_target else f"this machine, which is no {self.target.name}"
-        timed = f"{self.runtime.description}, {self.threads} threads, on {here}"
+        told = f"{self.runtime.description}, {self.threads} threads, on {here}"
+        timed = None if self.runtime.evidence == "reference" else told
         recipe = self.request.precision.on(self.target)
         return Decider(self.target, recipe, self.calibration.samples, self.load, timed, self.report)
 
@@ -148,7 +149,7 @@ class Job:
             part.component, decision.program, program, artifact, staging, bound, several=bool(lengths), fallback=spare
         )
         measurements = ComponentMeasurements(
-            figures={**figures, **part.component.figures},
+            figures={**figures, **decision.figures, **part.component.figures},
             passes={done.name: figure(done.seconds, "s", "wall clock") for done in program.history},
         )
         return Compiled(

@@ -188,7 +188,8 @@ class Layers:
 
     def nodes(self) -> dict[str, Precision]:
         """The precision of each node that has another than the rest."""
-        integers = complete(self.program, {name for name, precision in self.decided.items() if precision == "int8"})
+        chosen = {name for name, precision in self.decided.items() if precision == "int8"}
+        integers = self.integers(chosen)
         others = {
             name: precision
             for name, precision in self.decided.items()
@@ -196,7 +197,7 @@ class Layers:
         }
         floats = {name: precision for name, precision in self.floats.items() if precision != self.rest}
         self.notes += [
-            f"{describe(self.calls[name])} stays fp32: it is not between integers"
+            f"{describe(self.calls[name])} stays {self.rest}: it is not between integers"
             for name in self.named
             if self.decided.get(name) == "int8" and name not in integers
         ]
@@ -208,6 +209,12 @@ class Layers:
             raise PassError(f"target {self.target.name} has no integer kernels; choose another precision than int8")
         found = floats | integers | others
         return {name: found[name] for name in self.calls if name in found}
+
+    def integers(self, chosen: Collection[str]) -> dict[str, Precision]:
+        """What computes on integers where the `chosen` do: of a target whose layers give floats, layers alone."""
+        if self.target.scheme is not None and self.target.scheme.outputs == "floats":
+            return {name: "int8" for name in self.layers if name in chosen}
+        return complete(self.program, chosen)
 
 
 def matching(program: Program, pattern: str) -> list[str]:

@@ -9,6 +9,8 @@
 
 Nothing is written where the plan is implicit: then integers are the runtime's to choose, by the plan's ranges.
 
+Where the target's kernels give floats, so do layers: a second rounding of what others round again only adds noise.
+
 Backends that read such pairs find an integer kernel wherever all that a node takes and gives is an integer. What only
 moves integers about gives integers with the same scale, and what multiplies them by a number only changes the scale.
 """
@@ -62,7 +64,7 @@ class InsertQuantization(Pass):
             if not program.plan.is_written(node.name):
                 continue
             floats = [source for source in node.all_input_nodes if is_float(source) and not is_dequantized(source)]
-            if floats or [user.target for user in node.users] != [voxc.quantize.default]:
+            if floats or not is_written(node):
                 raise PassError(f"{program.name}: {node.name} should be int8 and takes or gives floats")
 
 
@@ -83,7 +85,7 @@ class Quantizer:
         self.weights: dict[tuple[object, ...], fx.Node] = {}
 
     def quantize(self, node: fx.Node) -> None:
-        if any(user.target is voxc.quantize.default for user in node.users):
+        if is_written(node):
             return  # by an earlier run
         number = factor(node)
         if number is not None:
@@ -92,6 +94,8 @@ class Quantizer:
         layer = self.layer(node)
         if layer is not None:
             self.quantize_layer(node, layer)
+            if self.target.scheme is not None and self.target.scheme.outputs == "floats":
+                return  # who takes integers of it rounds them
         else:
             for source in filter(is_float, node.all_input_nodes):
                 node.replace_input_with(source, self.as_integers(source))
@@ -239,6 +243,13 @@ def given_to(node: fx.Node) -> list[fx.Node]:
     """What a node computes from; for one part of a split, the whole."""
     given = node.all_input_nodes
     return given[0].all_input_nodes if node.target is operator.getitem else given
+
+
+def is_written(node: fx.Node) -> bool:
+    """Whether what a node computes with is in integers, which of layers their weights say, and of others what they
+    give."""
+    weights = [each.target is voxc.dequantize_channels.default for each in node.all_input_nodes]
+    return any(weights) or [user.target for user in node.users] == [voxc.quantize.default]
 
 
 def is_dequantized(node: fx.Node) -> bool:

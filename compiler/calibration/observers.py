@@ -142,15 +142,39 @@ class MeanSquaredError(HistogramObserver):
         a step `s`, is `k s^3 / 12 + (x - k s)^3 / 3`, also where the grid has ended. The sum over bins of their
         density times the difference between their edges is sorted by edges.
         """
+        step = (ranges[:, 1] - ranges[:, 0])[:, np.newaxis] / self.STEPS
+        return self.errors_of(step, np.rint(ranges[:, :1] / step))
+
+    def errors_of(self, step: Array, least: Array) -> Array:
+        """The same of grids that begin `least` steps from zero, float64 [n, 1] each -> [n]."""
         edges = self.histogram.edges
         widths = np.diff(edges)
         density = np.divide(self.histogram.counts, widths, out=np.zeros(len(widths)), where=widths > 0)
         weights = -np.diff(density, prepend=0, append=0)
-        step = (ranges[:, 1] - ranges[:, 0])[:, np.newaxis] / self.STEPS
-        least = np.rint(ranges[:, :1] / step)
         points = np.clip(np.rint(edges / step), least, least + self.STEPS)
         beyond = edges - points * step
         return (points * (step * step * step / 12) + beyond * beyond * beyond / 3) @ weights
+
+
+class SymmetricMeanSquaredError(MeanSquaredError):
+    """The same for grids whose zero lies in the middle: the largest magnitude is 127 steps, whatever its sign."""
+
+    LIMIT: ClassVar[int] = 127
+
+    def range(self) -> Range:
+        seen = self.histogram
+        full = max(-seen.low, seen.high)
+        if not full:
+            return 0.0, 0.0
+        best = self.best(full * np.geomspace(1, self.SMALLEST, 64))
+        for reach in self.REACHES:
+            best = self.best(np.minimum(np.append(best, best * np.geomspace(1 / reach, reach, 33)), full))
+        return max(seen.low, -best), min(seen.high, best)
+
+    def best(self, magnitudes: Array) -> float:
+        """The best of the largest magnitudes [n]; the first of equals."""
+        step = magnitudes[:, np.newaxis] / self.LIMIT
+        return float(magnitudes[np.argmin(self.errors_of(step, np.full_like(step, -self.LIMIT - 1)))])
 
 
 OBSERVERS: Mapping[ObserverName, Callable[[], Observer]] = {
@@ -159,3 +183,6 @@ OBSERVERS: Mapping[ObserverName, Callable[[], Observer]] = {
     "entropy": Entropy,
     "mse": MeanSquaredError,
 }
+
+#: Those that look for the best grid, where it is symmetric.
+SYMMETRIC_OBSERVERS: Mapping[ObserverName, Callable[[], Observer]] = {"mse": SymmetricMeanSquaredError}

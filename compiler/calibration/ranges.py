@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx
 
 from voxc.compiler.calibration.histogram import NotFiniteError
-from voxc.compiler.calibration.observers import OBSERVERS, Observer
+from voxc.compiler.calibration.observers import OBSERVERS, SYMMETRIC_OBSERVERS, Observer
 from voxc.compiler.errors import PassError, QualityError
 from voxc.compiler.plan import Range
 from voxc.compiler.precision.recipe import Observer as ObserverName
@@ -22,11 +22,14 @@ def calibrate(
     samples: Iterable[Mapping[str, Array]],
     observer: ObserverName,
     nodes: Collection[str] | None = None,
+    *,
+    symmetric: bool = False,
 ) -> dict[str, Range]:
     """The ranges of what `nodes` give, for a plan; by default of all float32 tensors that its int8 nodes take or give.
 
     A sample has the program's inputs, and noise that is still inside, by name. Activations are seen and let go of: the
-    memory is that of one run, and a histogram for each node.
+    memory is that of one run, and a histogram for each node. With `symmetric`, integers are to reach as far below zero
+    as above.
 
     Raises:
         PassError: the graph has no such node, or one that gives no float32 tensor.
@@ -34,7 +37,8 @@ def calibrate(
     """
     wanted = integer_tensors(program) if nodes is None else nodes
     refuse_unknown(program, wanted)
-    observers = {name: OBSERVERS[observer]() for name in wanted}
+    kinds = {**OBSERVERS, **(SYMMETRIC_OBSERVERS if symmetric else {})}
+    observers = {name: kinds[observer]() for name in wanted}
     for number, sample in enumerate(samples, start=1):
         tensors = {name: torch.from_numpy(array) for name, array in sample.items()}
         program.run(tensors, showing(observers, f"{program.name}, calibration sample {number}"))

@@ -24,6 +24,9 @@ INSTEAD: Mapping[Arithmetic, tuple[Arithmetic, ...]] = {
 }
 
 
+FORMULA = "roofline, max(2 * MACs / rate, bytes / bandwidth) + launch,"
+
+
 @dataclass(frozen=True)
 class Estimate:
     """Seconds for a component, and what they come of: multiply-accumulates by what computes them, and bytes."""
@@ -47,6 +50,12 @@ class Estimate:
             f"roofline: the sum over {self.operators} operators of max(2 * MACs / rate, bytes / bandwidth) + launch; "
             f"{', '.join(inputs)}; peaks: {peaks.source}; a bound from below that ranks variants, not a latency"
         )
+
+
+def inputs_of(peaks: Peaks) -> str:
+    """What the formula takes of a device, for people."""
+    rates = ", ".join(f"{rate:g} G {kind} operations/s" for kind, rate in sorted(peaks.rates.items()))
+    return f"{rates}, {peaks.bandwidth:g} GB/s, {peaks.launch:g} us to launch; peaks: {peaks.source}"
 
 
 def estimate(work: Sequence[Work], peaks: Peaks) -> Estimate:

@@ -12,7 +12,9 @@ from torch import Tensor
 from voxc.backends.base import Runner
 from voxc.compiler.calibration.ranges import calibrate, integer_tensors
 from voxc.compiler.errors import RecipeError
+from voxc.compiler.manifest import Figure
 from voxc.compiler.plan import Policy, Precision, PrecisionPlan
+from voxc.compiler.precision.clocks import Clock, estimating, floats_of
 from voxc.compiler.precision.layers import LayerClock
 from voxc.compiler.precision.plans import read_plans
 from voxc.compiler.precision.recipe import DEFAULT_MIN_SNR_DB, Override, PrecisionRecipe, refusal
@@ -39,6 +41,11 @@ class Decision:
     program: Program
     search: SearchRecord | None = None
 
+    @property
+    def figures(self) -> dict[str, Figure]:
+        """What the search expects, for the manifest."""
+        return {} if self.search is None else self.search.figures()
+
     def write(self, directory: Path) -> list[Path]:
         """The files about the search, if there was one."""
         return [] if self.search is None else write_search(directory, self.search)
@@ -49,14 +56,14 @@ class Decider:
     """Decides for the components of one voice and target.
 
     `samples` gives a component's calibration inputs and is asked only where ranges are needed. `load` brings a program
-    into the target's runtime, `timed` says which that is and on what machine.
+    into the target's runtime, `timed` says which that is and on what machine; None if it is not here.
     """
 
     target: Target
     recipe: PrecisionRecipe
     samples: Callable[[Component], Samples]
     load: Callable[[Program], Runner]
-    timed: str
+    timed: str | None
     report: Report
 
     @property
@@ -123,19 +130,20 @@ class Decider:
         calls = self.samples(component)
         inputs = tuple(tensors_of(call) for call in (calls[0], calls[-1])[: len(calls)])
         subject = Subject(
-            whole, layers, sums, lambda chosen: self.precisions(whole, chosen), self.quantize, self.load, inputs,
+            whole, layers, sums, lambda chosen: self.precisions(whole, chosen), self.quantize, inputs,
             component.audio_rate,
         )  # fmt: skip
-        table = measure_sensitivities(subject, LayerClock(self.load, self.activations), tick)
+        clock = self.clock
+        table = measure_sensitivities(subject, clock, tick)
         min_snr = self.recipe.min_snr or DEFAULT_MIN_SNR_DB
-        trials = search(subject, table, min_snr, tick)
-        return trials[-1].chosen, SearchRecord.of(component.name, self.timed, min_snr, table, trials)
+        trials = search(subject, table, min_snr, clock, tick)
+        record = SearchRecord.of(component.name, clock, self.target.arithmetic, min_snr, table, trials)
+        return trials[-1].chosen, record
 
     @property
-    def activations(self) -> str:
-        """What integer activations are stored in. A target without such has no search."""
-        assert self.target.scheme is not None, "annotate_precision has refused it"
-        return self.target.scheme.activations
+    def clock(self) -> Clock:
+        """What tells a search how long layers take."""
+        return estimating(self.target) if self.timed is None else LayerClock(self.load, self.target, self.timed)
 
     def precisions(self, program: Program, chosen: Collection[str]) -> Mapping[str, Precision]:
         """What every node computes in with these candidates as integers."""
@@ -144,7 +152,7 @@ class Decider:
     def choose(self, program: Program, chosen: Collection[str]) -> Program:
         """The program with these candidates as integers; the others only store their weights smaller, where the target
         does that without a loss."""
-        rest: Policy = "fp16" if "fp16" in self.target.precisions else "auto"
+        rest: Policy = "fp16" if floats_of(self.target) == "fp16" else "auto"
         asked: tuple[tuple[str, Precision], ...] = tuple((name, "int8") for name in sorted(chosen))
         return self.annotate(program, rest, asked)
 
@@ -172,8 +180,14 @@ class Decider:
         ranges = dict(known)
         if wanted:
             self.report(f"{self.target.name}: {component.name}: calibrating")
-            ranges |= calibrate(program, self.samples(component), self.recipe.observed_by, wanted)
+            samples, observer = self.samples(component), self.recipe.observed_by
+            ranges |= calibrate(program, samples, observer, wanted, symmetric=self.symmetric)
         return replace(program, plan=program.plan.model_copy(update={"ranges": pass_on(program, ranges)}))
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether integers reach as far below zero as above."""
+        return self.target.scheme is not None and self.target.scheme.symmetric
 
     def left_open(self, program: Program) -> Program:
         """The program with integers for the runtime to choose, if that is asked for."""

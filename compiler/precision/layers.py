@@ -1,9 +1,13 @@
-"""How long one layer takes in a target's runtime, as floats and as integers, by itself and several times in a row."""
+"""How long layers take in a target's runtime on this machine, as floats and as integers.
+
+A layer is timed by itself and several times in a row. On targets with float16 arithmetic the floats are float16, and
+integers begin and end as floats: what runs fast there takes floats from outside, and rounds them itself.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,40 +17,33 @@ from torch.utils import _pytree as pytree
 
 from voxc.backends.base import Runner
 from voxc.compiler import ops  # noqa: F401, the quantized layer is made of these operators
+from voxc.compiler.manifest import Evidence
 from voxc.compiler.measure.latency import interleave
+from voxc.compiler.plan import Precision, PrecisionPlan
+from voxc.compiler.precision.clocks import Choice, Clock, LayerTime, floats_of
+from voxc.compiler.precision.subject import Subject
 from voxc.compiler.program import Component, Program, export
+from voxc.compiler.target import Scheme, Target
 from voxc.compiler.tensor import Array, TensorSpec
 from voxc.passes.quantizable import operands
 
 # A layer whose output has its input's shape runs as often in a row, so that handing tensors over counts for little.
 REPEATS = 4
 RUNS, SECONDS = 3, 0.5
+FORMS = ("floats", "int8")
+WHOLE_RUNS, WHOLE_SECONDS = 5, 2.0
 # Any scale serves: integer kernels take the same time for all.
 SCALE = 0.05
-ZERO_POINTS = {torch.int8: -3, torch.uint8: 125}
+ZERO_POINTS = {torch.int8: (-3, 0), torch.uint8: (125, 128)}  # on an affine grid, and on a symmetric one
 
 
-@dataclass(frozen=True)
-class LayerTime:
-    """Seconds for one layer in each form, medians of runs in turn."""
+class LayerClock(Clock):
+    """Times layers; equal ones, by operator, shapes and settings, only once."""
 
-    float32: float
-    int8: float
+    evidence: Evidence = "host"
 
-    @property
-    def saved(self) -> float:
-        return self.float32 - self.int8
-
-
-class LayerClock:
-    """Times layers; equal ones, by operator, shapes and settings, only once.
-
-    `activations` is the type of integer that the target stores them in: runtimes have fast kernels for one alone.
-    """
-
-    def __init__(self, load: Callable[[Program], Runner], activations: str) -> None:
-        self.load = load
-        self.activations = activations
+    def __init__(self, load: Callable[[Program], Runner], target: Target, told: str) -> None:
+        self.load, self.target, self.told = load, target, told
         self.known: dict[object, LayerTime] = {}
 
     def time(self, program: Program, node: fx.Node) -> LayerTime:
@@ -57,13 +54,38 @@ class LayerClock:
 
     def measure(self, layer: Layer) -> LayerTime:
         runs = {}
-        for form, activations in (("float32", "float32"), ("int8", self.activations)):
-            component = layer.component(activations)
-            inputs = component.reference_inputs(1)
-            runner = self.load(export(component, 1, dynamic=False))
+        for form in FORMS:
+            program, inputs = self.program(layer, form)
+            runner = self.load(program)
             runs[form] = lambda runner=runner, inputs=inputs: runner.run(inputs)
         taken = interleave(runs, RUNS, SECONDS)
         return LayerTime(**{form: latency.median / layer.repeats for form, latency in taken.items()})
+
+    def program(self, layer: Layer, form: str) -> tuple[Program, Mapping[str, Array]]:
+        """One form of a layer with its plan, and inputs for it."""
+        scheme, halves = self.target.scheme, self.target.arithmetic == "float16"
+        assert scheme is not None, "annotate_precision has refused it"
+        floats: Precision = floats_of(self.target) if halves else "fp32"
+        component = layer.component(scheme if form == "int8" else None, between_floats=halves)
+        program = export(component, 1, dynamic=False)
+        integers: list[str] = []
+        if form == "int8" and halves:
+            integers = [node.name for node in program.graph.nodes if node.target is layer.target]
+        plan = PrecisionPlan(default=floats, nodes=dict.fromkeys(integers, "int8"))
+        return replace(program, plan=plan), component.reference_inputs(1)
+
+    def by_speed(self, subject: Subject, choices: Sequence[Choice]) -> list[Choice]:
+        if len(choices) < 2:
+            return list(choices)
+        inputs = {name: tensor.numpy() for name, tensor in subject.inputs[0].items()}
+
+        def runner(choice: Choice) -> Callable[[], object]:
+            loaded = self.load(subject.quantized(choice))
+            return lambda: loaded.run(inputs)
+
+        runs = {str(place): runner(choice) for place, choice in enumerate(choices)}
+        taken = interleave(runs, WHOLE_RUNS, WHOLE_SECONDS)
+        return sorted(choices, key=lambda choice: taken[str(choices.index(choice))].median)
 
 
 @dataclass(frozen=True)
@@ -100,14 +122,16 @@ class Layer:
         shapes = tuple(slot if isinstance(slot, tuple) else ("weight", *slot.shape) for slot in self.slots)
         return str(self.target), repr((self.args, self.kwargs)), shapes
 
-    def component(self, dtype: str) -> Component:
-        """The layer as a network of its own, on activations in float32 or in integers."""
+    def component(self, integers: Scheme | None, *, between_floats: bool = False) -> Component:
+        """The layer as a network of its own: on floats, or on integers, which may come from floats and become floats
+        again outside."""
+        module = Repeated(self, integers, between_floats=between_floats)
+        dtype = "float32" if integers is None or between_floats else integers.activations
         inputs = tuple(
             TensorSpec(name=f"x{index}", shape=slot, dtype=dtype, unit="1", meaning="activation")
             for index, slot in enumerate(self.slots)
             if isinstance(slot, tuple)
         )
-        output = TensorSpec(name="y", shape=(1,), dtype=dtype, unit="1", meaning="activation")
 
         def reference(frames: int, seed: int = 0) -> dict[str, Array]:
             random = np.random.default_rng(seed)
@@ -118,10 +142,9 @@ class Layer:
                 for spec in inputs
             }
 
-        module = Repeated(self, None if dtype == "float32" else getattr(torch, dtype))
         with torch.inference_mode():
             shape = module(*(torch.from_numpy(array) for array in reference(1).values())).shape
-        output = output.model_copy(update={"shape": tuple(shape)})
+        output = TensorSpec(name="y", shape=tuple(shape), dtype=dtype, unit="1", meaning="activation")
         return Component("layer", module, inputs, (), (output,), reference)
 
 
@@ -132,9 +155,13 @@ SLOT = "tensor"
 class Repeated(nn.Module):
     """A layer applied to its own output, as floats or between integers."""
 
-    def __init__(self, layer: Layer, integers: torch.dtype | None) -> None:
+    def __init__(self, layer: Layer, integers: Scheme | None, *, between_floats: bool) -> None:
         super().__init__()
-        self.layer, self.integers = layer, integers
+        self.layer, self.rounds_outputs = layer, integers is not None and integers.outputs == "integers"
+        self.is_integer, self.between_floats = integers is not None, between_floats
+        if integers is not None:
+            self.dtype = getattr(torch, integers.activations)
+            self.zero_point = ZERO_POINTS[self.dtype][integers.symmetric]
         self.weights = nn.ParameterList(
             nn.Parameter(slot if integers is None else as_integers(slot, slot.dim() > 1), requires_grad=False)
             for slot in layer.slots
@@ -152,24 +179,42 @@ class Repeated(nn.Module):
         return first
 
     def once(self, *activations: Tensor) -> Tensor:
-        quantized, integers = torch.ops.voxc, self.integers
         given = iter(activations)
         weights = iter(self.weights)
         tensors, number = [], 0
         for slot in self.layer.slots:
             if isinstance(slot, tuple):
-                value = next(given)
-                tensors.append(value if integers is None else quantized.dequantize(value, SCALE, ZERO_POINTS[integers]))
+                tensors.append(self.taken(next(given)))
             else:
                 value, scale = next(weights), getattr(self, f"scale{number}")
-                tensors.append(value if integers is None else self.real(value, scale))
+                tensors.append(self.real(value, scale) if self.is_integer else value)
                 number += 1
         slots = iter(tensors)
         args, kwargs = pytree.tree_map(
             lambda each: next(slots) if each is SLOT else each, (self.layer.args, self.layer.kwargs)
         )
         result: Tensor = self.layer.target(*args, **kwargs)
-        return result if integers is None else quantized.quantize(result, SCALE, ZERO_POINTS[integers], integers)
+        return self.given(result)
+
+    def taken(self, value: Tensor) -> Tensor:
+        """What the layer takes of an activation."""
+        if not self.is_integer:
+            return value
+        return self.dequantize(self.quantize(value) if self.between_floats else value)
+
+    def given(self, result: Tensor) -> Tensor:
+        if not self.is_integer or (self.between_floats and not self.rounds_outputs):
+            return result
+        rounded = self.quantize(result)
+        return self.dequantize(rounded) if self.between_floats else rounded
+
+    def quantize(self, value: Tensor) -> Tensor:
+        rounded: Tensor = torch.ops.voxc.quantize(value, SCALE, self.zero_point, self.dtype)
+        return rounded
+
+    def dequantize(self, value: Tensor) -> Tensor:
+        real: Tensor = torch.ops.voxc.dequantize(value, SCALE, self.zero_point)
+        return real
 
     def real(self, weight: Tensor, scale: Tensor) -> Tensor:
         real: Tensor = torch.ops.voxc.dequantize_channels(weight, scale, self.layer.axis if weight.dim() > 1 else 0)

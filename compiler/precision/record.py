@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from textwrap import wrap
 
 from pydantic import BaseModel, ConfigDict
 
+from voxc.compiler.manifest import Evidence, Figure
+from voxc.compiler.measure.figures import figure
+from voxc.compiler.measure.work import Arithmetic
+from voxc.compiler.precision.clocks import Clock
 from voxc.compiler.precision.search import Trial
 from voxc.compiler.precision.sensitivity import Sensitivity
 
 FOLDER = "precision"
+#: How long lines below a plot are, in characters.
+LINE = 110
 
 
 class TrialRecord(BaseModel):
@@ -25,12 +32,15 @@ class TrialRecord(BaseModel):
 
 class SearchRecord(BaseModel):
     """A component's search: each layer alone, the choices tried, and the layers that became integers in the end.
-    `timed` says in what, and on what, layers were timed."""
+    `timed` says in what, and on what, layers were timed, or what the estimates are that stand for times; `evidence`
+    tells the two apart. `floats` is what layers compute in that are no integers."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     component: str
     timed: str
+    evidence: Evidence
+    floats: Arithmetic
     min_snr: float
     chosen: tuple[str, ...]
     trials: tuple[TrialRecord, ...]
@@ -38,11 +48,19 @@ class SearchRecord(BaseModel):
 
     @classmethod
     def of(
-        cls, component: str, timed: str, min_snr: float, layers: Sequence[Sensitivity], trials: Sequence[Trial]
+        cls,
+        component: str,
+        clock: Clock,
+        floats: Arithmetic,
+        min_snr: float,
+        layers: Sequence[Sensitivity],
+        trials: Sequence[Trial],
     ) -> SearchRecord:
         return cls(
             component=component,
-            timed=timed,
+            timed=clock.told,
+            evidence=clock.evidence,
+            floats=floats,
             min_snr=min_snr,
             chosen=tuple(layer.node for layer in layers if layer.node in trials[-1].chosen),
             trials=tuple(
@@ -51,6 +69,14 @@ class SearchRecord(BaseModel):
             ),
             layers=tuple(layers),
         )
+
+    def figures(self) -> dict[str, Figure]:
+        """What the layers that became integers save, for the manifest: the sum of what each does by itself."""
+        integers = [layer for layer in self.layers if layer.node in self.chosen]
+        saved, timed = sum(layer.gain for layer in integers), all(layer.float_ms is not None for layer in self.layers)
+        what = f"what {len(integers)} of {len(self.layers)} layers save as integers, each by itself, to {self.floats}"
+        value, unit = (saved, "ms") if timed else (saved / 1e9, "G MACs")
+        return {"saved_by_int8": figure(value, unit, f"{what}: {self.timed}", evidence=self.evidence)}
 
 
 def write_search(directory: Path, record: SearchRecord) -> list[Path]:
@@ -79,10 +105,16 @@ def draw(record: SearchRecord, path: Path) -> Path:
     cost.invert_yaxis()
     cost.set_title(f"{record.component}: {len(chosen)} of {len(record.layers)} layers as integers, "
                    f"at least {record.min_snr:g} dB")  # fmt: skip
-    time.bar(places, [layer.int8_ms for layer in record.layers], color=colours)
-    time.plot(places, [layer.float32_ms for layer in record.layers], "_", color="black")
-    time.set_ylabel("ms: int8 (bars), float32 (marks)")
-    time.set_xlabel(f"layers in the order of the graph, timed with {record.timed}")
-    cost.legend(handles=[Patch(color="tab:blue", label="int8"), Patch(color="tab:orange", label="float")])
+    times = [(layer.int8_ms, layer.float_ms) for layer in record.layers]
+    if any(None in pair for pair in times):
+        time.bar(places, [layer.macs / 1e6 for layer in record.layers], color=colours)
+        time.set_ylabel("M multiply-accumulates")
+    else:
+        time.bar(places, [whole for whole, _ in times], color=colours)
+        time.plot(places, [real for _, real in times], "_", color="black")
+        time.set_ylabel(f"ms: int8 (bars), {record.floats} (marks)")
+    way = "" if record.evidence == "estimate" else "timed with "
+    time.set_xlabel("\n".join(wrap(f"layers in the order of the graph; {way}{record.timed}", LINE)))
+    cost.legend(handles=[Patch(color="tab:blue", label="int8"), Patch(color="tab:orange", label=record.floats)])
     figure.savefig(path, dpi=110)
     return path

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
-from voxc.compiler.measure.latency import interleave
+from voxc.compiler.precision.clocks import Clock
 from voxc.compiler.precision.sensitivity import Sensitivity, Tick
 from voxc.compiler.precision.subject import Damage, Subject, output_of
 
@@ -16,7 +16,6 @@ from voxc.compiler.precision.subject import Damage, Subject, output_of
 MARGIN_DB = 0.5
 MOST_TRIALS = 10
 LEAST_NOISE, MOST_NOISE = 1e-12, 1e12  # of a layer whose noise nobody can measure, or that gives no numbers
-RUNS, SECONDS = 5, 2.0
 
 
 @dataclass(frozen=True)
@@ -28,11 +27,11 @@ class Trial:
 
 
 def search(
-    subject: Subject, table: Sequence[Sensitivity], min_snr: float, tick: Tick = lambda message: None
+    subject: Subject, table: Sequence[Sensitivity], min_snr: float, clock: Clock, tick: Tick = lambda message: None
 ) -> tuple[Trial, ...]:
     """The choices that were tried, the last of which is to be taken.
 
-    First come all layers, and those that gain time by themselves; whichever is faster in the runtime goes first, as a
+    First come all layers, and those that gain time by themselves; whichever is faster by the clock goes first, as a
     layer that loses by itself may still join what are integers on both sides of it. If both break the bound, sums go
     back to floats, which costs little time. The noise of single layers adds up, but for a factor that every trial
     corrects, so the rest is a knapsack: those go that bring the most noise for the time they save, until the bound is
@@ -40,12 +39,12 @@ def search(
     """
     expected = [output_of(subject.program, inputs) for inputs in subject.inputs]
     judge = Judge(subject, 10 ** (-(min_snr + MARGIN_DB) / 10), expected, tick, [])
-    gaining = [layer for layer in table if layer.saved_ms > 0]
+    gaining = [layer for layer in table if layer.gain > 0]
     starts = [names(table), names(gaining)] if len(gaining) < len(table) else [names(table)]
     whole = [start | set(subject.sums) for start in starts]
-    if any(judge.accepts(choice) for choice in [*by_speed(subject, whole), *starts]):
+    if any(judge.accepts(choice) for choice in dict.fromkeys([*clock.by_speed(subject, whole), *starts])):
         return tuple(judge.trials)
-    gaining.sort(key=lambda layer: noise(layer) / layer.saved_ms)
+    gaining.sort(key=lambda layer: noise(layer) / layer.gain)
     while gaining:
         factor = judge.trials[-1].damage.noise / sum(map(noise, gaining))
         excess = 2.0 ** max(0, len(judge.trials) - MOST_TRIALS)  # ends in any case
@@ -75,20 +74,6 @@ class Judge:
         self.trials.append(Trial(chosen, damage))
         self.tick(f"trial {len(self.trials)}, {len(chosen)} nodes as integers at {damage.snr:.1f} dB")
         return damage.noise <= self.bound
-
-
-def by_speed(subject: Subject, choices: Sequence[frozenset[str]]) -> list[frozenset[str]]:
-    """The choices, the fastest in the runtime first."""
-    if len(choices) < 2:
-        return list(choices)
-    inputs = {name: tensor.numpy() for name, tensor in subject.inputs[0].items()}
-
-    def runner(choice: frozenset[str]) -> Callable[[], object]:
-        loaded = subject.load(subject.quantized(choice))
-        return lambda: loaded.run(inputs)
-
-    taken = interleave({str(place): runner(choice) for place, choice in enumerate(choices)}, RUNS, SECONDS)
-    return sorted(choices, key=lambda choice: taken[str(choices.index(choice))].median)
 
 
 def names(layers: Collection[Sensitivity]) -> frozenset[str]:

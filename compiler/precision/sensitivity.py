@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pydantic import BaseModel, ConfigDict
 from torch import fx
 
-from voxc.compiler.precision.layers import LayerClock
+from voxc.compiler.measure.work import macs_of
+from voxc.compiler.precision.clocks import Clock
 from voxc.compiler.precision.subject import Damage, Subject, Walk, output_of
 from voxc.compiler.program import Program, module_path
 
@@ -17,8 +18,9 @@ Tick = Callable[[str], None]
 
 class Sensitivity(BaseModel):
     """One layer alone as integers: `noise` is noise power over signal power at the output, `snr` the same in dB,
-    `log_mel` a mean distance (natural logarithm) where the output is audio. `float32_ms` and `int8_ms` are the layer by
-    itself in the target's runtime, `bytes_saved` is of its weights."""
+    `log_mel` a mean distance (natural logarithm) where the output is audio. `float_ms` and `int8_ms` are the layer by
+    itself, in the target's floats and as integers, where seconds are known; `macs` are its multiply-accumulates,
+    `bytes_saved` is of its weights."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -28,16 +30,18 @@ class Sensitivity(BaseModel):
     noise: float
     snr: float | None
     log_mel: float | None
-    float32_ms: float
-    int8_ms: float
+    float_ms: float | None
+    int8_ms: float | None
+    macs: int
     bytes_saved: int
 
     @property
-    def saved_ms(self) -> float:
-        return self.float32_ms - self.int8_ms
+    def gain(self) -> float:
+        """What integers save: milliseconds, or where nobody knows these, multiply-accumulates in floats."""
+        return self.macs if self.float_ms is None or self.int8_ms is None else self.float_ms - self.int8_ms
 
 
-def measure_sensitivities(subject: Subject, clock: LayerClock, tick: Tick) -> tuple[Sensitivity, ...]:
+def measure_sensitivities(subject: Subject, clock: Clock, tick: Tick) -> tuple[Sensitivity, ...]:
     """Each layer of a subject on the first of its inputs, in the order of the graph.
 
     A variant of the program is evaluated only from where it differs, on the values that the walk through the program
@@ -64,7 +68,7 @@ def first_change(subject: Subject, name: str) -> tuple[Callable[[], Program], st
     return lambda: subject.quantized([name]), first
 
 
-def row(program: Program, node: fx.Node, damage: Damage, clock: LayerClock) -> Sensitivity:
+def row(program: Program, node: fx.Node, damage: Damage, clock: Clock) -> Sensitivity:
     time = clock.time(program, node)
     tensors = [program.weight(source) for source in node.all_input_nodes if source.op == "placeholder"]
     weights = [tensor for tensor in tensors if tensor is not None and tensor.dim() > 1]  # a bias is as large
@@ -75,7 +79,8 @@ def row(program: Program, node: fx.Node, damage: Damage, clock: LayerClock) -> S
         noise=damage.noise,
         snr=damage.snr if damage.noise > 0 else None,
         log_mel=damage.log_mel,
-        float32_ms=time.float32 * 1e3,
-        int8_ms=time.int8 * 1e3,
+        float_ms=None if time is None else time.floats * 1e3,
+        int8_ms=None if time is None else time.int8 * 1e3,
+        macs=macs_of(node),
         bytes_saved=sum((FLOAT32_BYTES - 1) * weight.numel() for weight in weights),
     )

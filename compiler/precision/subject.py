@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
-from voxc.backends.base import Runner
 from voxc.compiler.measure.fidelity import log_mel_distance, snr_db
 from voxc.compiler.plan import Precision
 from voxc.compiler.program import Program
@@ -24,8 +23,8 @@ class Subject:
 
     `layers` and `sums` are the nodes that a search may choose from, in order: those with weights, and those that add
     what layers give. `precisions` says for a choice of them what every node computes in; a sum that is chosen computes
-    on integers only between integers. `quantize` makes a program's plan part of its graph, `load` brings a program
-    into the target's runtime. `inputs` are what plans are tried on, `audio_rate` is in Hz where the output is audio.
+    on integers only between integers. `quantize` makes a program's plan part of its graph. `inputs` are what plans are
+    tried on, `audio_rate` is in Hz where the output is audio.
     """
 
     program: Program
@@ -33,7 +32,6 @@ class Subject:
     sums: tuple[str, ...]
     precisions: Callable[[Collection[str]], Mapping[str, Precision]]
     quantize: Callable[[Program], Program]
-    load: Callable[[Program], Runner]
     inputs: tuple[Mapping[str, Tensor], ...]
     audio_rate: int | None
 

@@ -126,7 +126,8 @@ def test_a_plan_that_asks_for_what_the_target_lacks(bundle: Path, voice_file: Pa
 
 def test_a_search_can_be_used_again(voice_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a bound leaves some of the layers that were free."""
-    from voxc.compiler.precision.layers import LayerClock, LayerTime
+    from voxc.compiler.precision.clocks import LayerTime
+    from voxc.compiler.precision.layers import LayerClock
 
     monkeypatch.setattr(LayerClock, "time", lambda *_: LayerTime(2.0, 1.0))
     target = TARGETS["onnxruntime-cpu"]
@@ -175,7 +176,7 @@ def test_every_target_says_why_it_lacks_a_precision(
         for asked in (policy, f"dec.*={policy}") if policy in get_args(Precision) else (policy,):
             result = voxc("compile", voice_file, "--target", target.name, "-p", asked, "-o", tmp_path / "bundle")
             assert result.exit_code == RecipeError.exit_code
-            assert f"target {target.name} has no precision '{policy}' ({reason})" in result.stderr
+            assert f"target {target.name} has no precision '{policy}' ({reason}" in result.stderr
 
 
 @pytest.mark.parametrize("name", ["tflite-float32", "tflite-fp16"])

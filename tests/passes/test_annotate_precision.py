@@ -314,3 +314,14 @@ def test_a_phase_in_float16_is_refused(voice: Program, halves: Target) -> None:
 
 def node_in_graph(program: Program, target: object) -> str:
     return next(node.name for node in program.graph.nodes if node.target is target)
+
+
+def test_where_layers_give_floats_layers_alone_are_integers(voice: Program) -> None:
+    """Sums and activations between them go on with the floats; a sum that is asked for is told of."""
+    target = load_targets()["jetson-orin-nano-jp6"]
+    plan = annotate(voice, target, "int8").program.plan
+    kinds = {node.target for node in voice.graph.nodes if plan.precision(node.name) == "int8"}
+    assert kinds == {CONVOLUTION, ADDMM}
+    total = next(node.name for node in voice.graph.nodes if node.target is torch.ops.aten.add.Tensor)
+    notes = annotate(voice, target, "fp16", (total, "int8")).notes
+    assert any(total in note and "stays fp16" in note for note in notes)

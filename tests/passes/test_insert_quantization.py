@@ -256,3 +256,34 @@ def test_float16_arithmetic_needs_no_nodes_for_it(target: Target) -> None:
         assert not InsertQuantization()(planned(RESIDUAL, halves, policy), halves).modified
     channels = halves.model_copy(update={"weights": "channels"})
     assert InsertQuantization()(planned(RESIDUAL, channels, "w8"), channels).modified
+
+
+def test_where_layers_give_floats_only_what_they_take_is_rounded(target: Target) -> None:
+    """Once for each tensor that layers take, and nothing behind one that only floats go on with."""
+    scheme = Scheme(activations="int8", symmetric=True)
+    program = planned(RESIDUAL, target)
+    nodes = {node.name: node for node in program.graph.nodes}
+    layers = {name: "int8" for name in program.plan.nodes if nodes[name].target is aten.convolution.default}
+    program = replace(program, plan=program.plan.model_copy(update={"nodes": layers}))
+    found = {}
+    for outputs in ("integers", "floats"):
+        target = target.model_copy(update={"scheme": scheme.model_copy(update={"outputs": outputs})})
+        found[outputs] = InsertQuantization()(program, target).program
+        assert not InsertQuantization()(found[outputs], target).modified, "a second run must find nothing to do"
+    written = found["floats"]
+    rounded = {node.args[0] for node in written.graph.nodes if node.target is voxc.quantize.default}
+    integers = [node for node in written.graph.nodes if node.name in layers]
+    assert rounded == {node.args[0].args[0].args[0] for node in integers}
+    assert any(not user.target.name().startswith("voxc") for node in integers for user in node.users)
+    assert calls(written, voxc.quantize.default) < calls(found["integers"], voxc.quantize.default)
+    assert snr(RESIDUAL, written) > 28
+
+
+def test_a_layer_that_is_given_floats_is_found(target: Target) -> None:
+    scheme = Scheme(activations="int8", symmetric=True, outputs="floats")
+    one = component_of(One(), (1, 2, 12))
+    program = quantize(one, target.model_copy(update={"scheme": scheme})).program
+    (layer,) = [node for node in program.graph.nodes if node.target is aten.convolution.default]
+    layer.replace_input_with(layer.args[0], layer.args[0].args[0].args[0])
+    with pytest.raises(PassError, match="should be int8"):
+        InsertQuantization().ensures(program)

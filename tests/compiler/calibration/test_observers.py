@@ -6,7 +6,13 @@ import torch
 from torch import Tensor
 
 from voxc.compiler.calibration.histogram import BINS, Histogram, NotFiniteError
-from voxc.compiler.calibration.observers import OBSERVERS, Entropy, MeanSquaredError, Percentile
+from voxc.compiler.calibration.observers import (
+    OBSERVERS,
+    Entropy,
+    MeanSquaredError,
+    Percentile,
+    SymmetricMeanSquaredError,
+)
 from voxc.compiler.plan import Range
 
 
@@ -33,6 +39,24 @@ def error(values: Tensor, bounds: Range) -> float:
     zero = round(-low / scale)
     stored = (torch.round(values / scale) + zero).clamp(0, 255)
     return float(((stored - zero) * scale - values).square().mean())
+
+
+def symmetric_error(values: Tensor, largest: float) -> float:
+    """The same of a grid whose zero lies in the middle, and which ends 127 steps above it and 128 below."""
+    scale = largest / 127
+    return float(((values / scale).round().clamp(-128, 127) * scale - values).square().mean())
+
+
+def test_symmetric_grids_clip_what_is_on_one_side_sooner() -> None:
+    """Half of the grid lies idle there, so that steps are twice as coarse."""
+    values = (gaussian() ** 3).relu()
+    observers = MeanSquaredError(), SymmetricMeanSquaredError()
+    for observer in observers:
+        observer.observe(values)
+    affine, symmetric = (observer.range() for observer in observers)
+    assert symmetric[1] < 0.95 * affine[1]
+    assert symmetric_error(values, symmetric[1]) < 0.98 * symmetric_error(values, affine[1])
+    assert SymmetricMeanSquaredError().range() == (0, 0)
 
 
 def test_minmax_is_exact() -> None:
@@ -87,11 +111,17 @@ def test_what_is_no_number_is_refused(name: str, bad: float) -> None:
     ids=["gaussian", "outliers", "leaky", "relu", "heavy"],
 )
 def test_mean_squared_error_finds_the_best_of_all_ranges(values: Tensor) -> None:
-    """No pair of ends on a grid of them is more than a little better."""
+    """No pair of ends on a grid of them is more than a little better; where zero has to lie in the middle, no end."""
     found = error(values, observed("mse", values))
     low, high = min(values.min().item(), 0.0), values.max().item()
     shares = np.geomspace(1, 0.1, 24)
     assert found <= 1.02 * min(error(values, (low * one, high * other)) for one in shares for other in shares)
+    observer = SymmetricMeanSquaredError()
+    observer.observe(values)
+    largest = max(-low, high)
+    reached = max(-observer.range()[0], observer.range()[1])
+    best = min(symmetric_error(values, largest * share) for share in np.geomspace(1, 0.1, 200))
+    assert symmetric_error(values, reached) <= 1.02 * best
 
 
 def test_mean_squared_error_clips_the_sides_apart() -> None:

@@ -69,7 +69,6 @@ def subject_of(component: Component, target: Target, rest: Precision = "fp32") -
         tuple(name for name in names if name not in layers),
         precisions,
         lambda planned: InsertQuantization()(planned, target).program,
-        no_runtime,
         tuple({name: torch.from_numpy(array) for name, array in call.items()} for call in calls),
         None,
     )

@@ -15,13 +15,14 @@ from voxc.backends.base import Runner
 from voxc.compiler.errors import RecipeError
 from voxc.compiler.plan import Policy
 from voxc.compiler.precision import decide as module
+from voxc.compiler.precision.clocks import Choice, Clock, LayerTime
 from voxc.compiler.precision.decide import Decider, Decision
-from voxc.compiler.precision.layers import LayerTime
 from voxc.compiler.precision.plans import Plans, write_plans
 from voxc.compiler.precision.recipe import PrecisionRecipe
 from voxc.compiler.precision.record import FOLDER
+from voxc.compiler.precision.subject import Subject
 from voxc.compiler.program import Component, Program, export
-from voxc.compiler.target import Target
+from voxc.compiler.target import Target, load_targets
 from voxc.compiler.tensor import Array
 
 
@@ -46,10 +47,11 @@ class Case:
         *precision: str,
         load: Callable[[Program], Runner] = no_runtime,
         target: Target | None = None,
+        timed: str | None = "here",
         **options: object,
     ) -> Decider:
         recipe = PrecisionRecipe().with_options(precision, **options)  # type: ignore[arg-type]
-        return Decider(target or self.target, recipe, self.samples, load, "here", lambda message: None)
+        return Decider(target or self.target, recipe, self.samples, load, timed, lambda message: None)
 
     def decide(self, *precision: str, **options: object) -> Decision:
         return self.decider(*precision, **options).decide(self.component, self.program)  # type: ignore[arg-type]
@@ -64,12 +66,17 @@ def case(target: Target) -> Case:
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every layer takes half the time as integers, by no clock."""
 
-    class Known:
+    class Known(Clock):
+        told, evidence = "known", "host"
+
         def __init__(self, *_: object) -> None:
             pass
 
         def time(self, *_: object) -> LayerTime:
             return LayerTime(2.0, 1.0)
+
+        def by_speed(self, subject: Subject, choices: Sequence[Choice]) -> list[Choice]:
+            return list(choices)
 
     monkeypatch.setattr(module, "LayerClock", Known)
 
@@ -154,6 +161,26 @@ def test_auto_decides_only_what_no_exception_does(case: Case) -> None:
     assert modules_of(decision) == {"first": "int8", "second": "fp32", "third": "int8"}
     assert decision.search is not None
     assert [row.module for row in decision.search.layers] == ["third"]
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"), [("apple-ane", "G MACs"), ("jetson-orin-nano-jp6", "ms"), ("tensorrt", "G MACs")]
+)
+def test_auto_estimates_where_no_runtime_is_here(name: str, unit: str) -> None:
+    """Nothing is loaded; layers that are no integers stay float16."""
+    case = Case(three(), load_targets()[name])
+    loose = case.decide("auto", timed=None, min_snr=5.0)
+    assert modules_of(loose) == dict.fromkeys(ALL, "int8")
+    assert loose.search is not None
+    rows = {row.module: row.snr or 0 for row in loose.search.layers}
+    strict = case.decide("auto", timed=None, min_snr=rows["second"] + 1)
+    assert strict.search is not None
+    found = modules_of(strict)
+    assert found["second"] == "fp16"
+    assert "int8" in found.values()
+    assert (strict.search.evidence, strict.search.floats) == ("estimate", "float16")
+    (figure,) = strict.figures.values()
+    assert (figure.evidence, figure.unit) == ("estimate", unit)
 
 
 def test_auto_of_what_has_no_layers_searches_nothing(target: Target) -> None:

@@ -7,18 +7,25 @@ from pathlib import Path
 import matplotlib.image
 import pytest
 
+from tests.compiler.precision.networks import no_runtime
 from voxc.compiler.precision import record as module
+from voxc.compiler.precision.clocks import estimating
+from voxc.compiler.precision.layers import LayerClock
 from voxc.compiler.precision.record import FOLDER, SearchRecord, write_search
 from voxc.compiler.precision.search import Trial
 from voxc.compiler.precision.sensitivity import Sensitivity
 from voxc.compiler.precision.subject import Damage
+from voxc.compiler.target import load_targets
 
 
-def layer(name: str, noise: float) -> Sensitivity:
+def layer(name: str, noise: float, ms: float | None = 2.0) -> Sensitivity:
     return Sensitivity(
         node=name, module="dec", operator="conv", noise=noise, snr=30.0 if noise else None, log_mel=0.1,
-        float32_ms=2.0, int8_ms=0.5, bytes_saved=300,
+        float_ms=ms, int8_ms=None if ms is None else ms / 4, macs=1_000_000, bytes_saved=300,
     )  # fmt: skip
+
+
+CLOCK = LayerClock(no_runtime, load_targets()["onnxruntime-cpu"], "a runtime, here")
 
 
 @pytest.fixture
@@ -27,7 +34,7 @@ def record() -> SearchRecord:
         Trial(frozenset({"a", "b", "sum"}), Damage(0.1, None)),
         Trial(frozenset({"b"}), Damage(0.0, None)),
     )
-    return SearchRecord.of("synthesizer", "here", 25.0, [layer("a", 0.001), layer("b", 0.0)], trials)
+    return SearchRecord.of("synthesizer", CLOCK, "float32", 25.0, [layer("a", 0.001), layer("b", 0.0)], trials)
 
 
 def test_a_record_tells_the_last_choice(record: SearchRecord) -> None:
@@ -55,3 +62,23 @@ def test_no_plot_without_matplotlib(tmp_path: Path, record: SearchRecord, monkey
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     (table,) = write_search(tmp_path, record)
     assert [table] == list((tmp_path / FOLDER).iterdir())
+
+
+def test_the_manifest_gets_what_the_choice_saves(record: SearchRecord) -> None:
+    (figure,) = record.figures().values()
+    assert (figure.value, figure.unit, figure.evidence) == (1.5, "ms", "host")
+    assert "1 of 2 layers save as integers, each by itself, to float32: a runtime, here" in figure.how
+
+
+def test_estimates_are_called_so_everywhere(tmp_path: Path, record: SearchRecord) -> None:
+    """Without peaks there are no milliseconds, in the plot neither."""
+    target = load_targets()["apple-ane"]
+    rows = [layer("a", 0.001, None), layer("b", 0.0, None)]
+    trials = (Trial(frozenset({"a", "b"}), Damage(0.1, None)),)
+    found = SearchRecord.of("synthesizer", estimating(target), target.arithmetic, 25.0, rows, trials)
+    assert (found.evidence, found.floats) == ("estimate", "float16")
+    assert found.timed.startswith("estimates, as no runtime of apple-ane is here")
+    (figure,) = found.figures().values()
+    assert (figure.value, figure.unit, figure.evidence) == (0.002, "G MACs", "estimate")
+    assert found.timed in figure.how
+    assert len(write_search(tmp_path, found)) == 2

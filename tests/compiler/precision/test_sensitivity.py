@@ -1,24 +1,30 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from tests.compiler.precision.networks import LENGTH, layers_by_module, subject_of, three
-from voxc.compiler.precision.layers import LayerClock, LayerTime
+from voxc.compiler.precision.clocks import Choice, Clock, LayerTime
 from voxc.compiler.precision.sensitivity import Sensitivity, measure_sensitivities
 from voxc.compiler.precision.subject import Damage, Subject, output_of
 from voxc.compiler.program import Program
 from voxc.compiler.target import Target
 
 
-class KnownTimes(LayerClock):
-    """Gives the place of a layer in seconds for floats, and a quarter of it for integers."""
+class KnownTimes(Clock):
+    """Gives the place of a layer in seconds for floats, and a quarter of it for integers; or no seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, seconds: bool = True) -> None:
         self.asked: list[str] = []
+        self.seconds = seconds
 
-    def time(self, program: Program, node: object) -> LayerTime:
+    def time(self, program: Program, node: object) -> LayerTime | None:
         self.asked.append(str(node))
-        return LayerTime(len(self.asked), len(self.asked) / 4)
+        return LayerTime(len(self.asked), len(self.asked) / 4) if self.seconds else None
+
+    def by_speed(self, subject: Subject, choices: Sequence[Choice]) -> list[Choice]:
+        return list(choices)
 
 
 @pytest.fixture(scope="module")
@@ -63,10 +69,17 @@ def test_rows_tell_what_the_layers_are_in_the_order_of_the_graph(subject: Subjec
     assert [row.module for row in rows] == ["first", "second", "third"]
     assert [row.node for row in rows] == list(subject.layers) == clock.asked
     assert {row.operator for row in rows} == {"aten.convolution"}
-    assert [(row.float32_ms, row.int8_ms, row.saved_ms) for row in rows] == [
+    assert [(row.float_ms, row.int8_ms, row.gain) for row in rows] == [
         (1000, 250, 750), (2000, 500, 1500), (3000, 750, 2250),
     ]  # fmt: skip
     weights = (4 * 4 * 3, 4 * 4 * 3, 2 * 4 * 3)
     assert [row.bytes_saved for row in rows] == [3 * weight for weight in weights], "a bias takes as much as before"
+    assert [row.macs for row in rows] == [weight * LENGTH for weight in weights]
     assert ticks == [f"layer {number} of 3" for number in (1, 2, 3)]
     assert subject.inputs[0]["x0"].shape[-1] == LENGTH
+
+
+def test_without_seconds_products_count(subject: Subject) -> None:
+    rows = measure_sensitivities(subject, KnownTimes(seconds=False), lambda message: None)
+    assert all(row.float_ms is None and row.int8_ms is None for row in rows)
+    assert [row.gain for row in rows] == [row.macs for row in rows]
