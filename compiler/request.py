@@ -20,6 +20,8 @@ CONVERTING_SEGMENT_SECONDS = 4.0
 MAX_SEGMENT_SECONDS = 60.0
 WINDOWS = "recordings of any length are converted in segments"
 SEGMENTS = {"one": "needs one segment length", "any": "takes any segment length, with --dynamic"}
+# What needs no calibration.
+FLOATS = {"fp32", "fp16"}
 # torch.export takes sizes of 0 and 1, and what comes out as 1, for fixed.
 LEAST_DYNAMIC_FRAMES = 3
 
@@ -69,14 +71,14 @@ class Request:
         for text in self.gates:
             Gate.parse(text)
         for target in self.targets:
-            policy = self.precision.policy_for(target)
+            asked = {self.precision.policy_for(target), *(each.precision for each in self.precision.overrides)}
             if self.precision.plan and (self.precision.policy or self.precision.overrides):
                 raise RecipeError("--plan says what everything computes in; leave out --precision")
             if self.dynamic and target.segments != "any":
                 raise RecipeError(f"target {target.name} needs a fixed segment length; leave out --dynamic")
             if self.lengths and target.segments != "several":
                 raise RecipeError(f"target {target.name} {SEGMENTS[target.segments]}; give one number of --frames")
-            if self.dynamic and (policy != "fp32" or self.precision.overrides or self.precision.plan):
+            if self.dynamic and (asked - FLOATS or self.precision.plan):
                 raise RecipeError("integers are calibrated for one segment length; leave out --dynamic or --precision")
         if self.precision.allow_emulated and not any(map(self.precision.emulates, self.targets)):
             raise RecipeError(nothing_emulated(self.targets[0], self.precision.asked(self.targets[0])))

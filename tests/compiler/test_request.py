@@ -53,9 +53,7 @@ def test_emulation_needs_something_to_emulate(target: Target) -> None:
     request(board, precision=int8).check()
     Request(Path("anna.pth"), (target, board), precision=int8).check()
     request(board, precision=PrecisionRecipe(plan=Path("plan.json"), allow_emulated=True)).check()
-    with pytest.raises(
-        RecipeError, match="onnxruntime-cpu computes in int8 itself; leave out --allow-emulated"
-    ):
+    with pytest.raises(RecipeError, match="onnxruntime-cpu computes in int8 itself; leave out --allow-emulated"):
         request(target, precision=int8).check()
     with pytest.raises(RecipeError, match="target board computes in fp32 itself; it emulates int8"):
         request(board, precision=plain).check()
@@ -68,6 +66,18 @@ def test_segments_are_multiples_of_the_slowest_components_frames(target: Target)
         request(target, frames=33).segment_frames(100.0, step=2)
     with pytest.raises(RecipeError, match="--dynamic needs a segment of 6 frames"):
         request(target, frames=4, dynamic=True).segment_frames(100.0, step=2)
+
+
+@pytest.mark.parametrize(
+    ("precision", "fits"), [(["fp16"], True), (["fp16", "dec.*=fp32"], True), (["fp16", "dec.*=int8"], False)]
+)
+def test_floats_of_any_length_need_no_calibration(target: Target, precision: list[str], fits: bool) -> None:
+    asked = request(target, precision=PrecisionRecipe().with_options(precision), dynamic=True)
+    if fits:
+        asked.check()
+        return
+    with pytest.raises(RecipeError, match="calibrated for one segment length"):
+        asked.check()
 
 
 def test_a_target_without_dynamic_sizes_refuses_them(target: Target) -> None:

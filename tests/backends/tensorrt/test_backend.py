@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -66,8 +67,8 @@ class Norms(nn.Module):
         return F.gelu(self.norm(x))
 
 
-def lowered(component: Component, target: Target, frames: int = 12) -> Program:
-    program = export(component, frames, dynamic=False)
+def lowered(component: Component, target: Target, frames: int = 12, *, dynamic: bool = False) -> Program:
+    program = export(component, frames, dynamic)
     for compiler_pass in (*pipeline(target), AnnotatePrecision(target.default_precision)):
         program = compiler_pass(program, target).program
     return program
@@ -124,6 +125,39 @@ def test_a_voice_that_converts(speaking_voice: Path, tmp_path: Path, target: Tar
         assert artifact.oldest_runtime == f"TensorRT {target.tensorrt or '8.2'}"
         ranks = {len(each.dims) for each in weights_of(artifact.files[0], "Conv")}
         assert ranks <= {4}, "convolutions are planar"
+
+
+@pytest.mark.parametrize("target", [NANO, JP6], ids=lambda target: target.name)
+def test_a_voice_that_converts_segments_of_any_length(speaking_voice: Path, tmp_path: Path, target: Target) -> None:
+    """What holds for one length holds for all: what is legal, what is planar, what is held; the numbers."""
+    voice = load_voice(find_voice(speaking_voice, None, None), 256)
+    for component in voice.components:
+        frames = voice.frames_for(component, 50)
+        files = {
+            dynamic: BACKEND.emit(
+                lowered(component, target, frames, dynamic=dynamic), target, directory_in(tmp_path, str(dynamic))
+            ).files[0]
+            for dynamic in (False, True)
+        }
+        for length in (2, 31, frames):
+            inputs = component.reference_inputs(length)
+            found = OnnxRuntimeRunner(files[True], 1).run(inputs)
+            for name, tensor in component.run({key: torch.from_numpy(each) for key, each in inputs.items()}).items():
+                assert np.abs(found[name] - tensor.numpy()).max() <= 1e-4 * max(1, tensor.abs().max().item())
+        assert {len(each.dims) for each in weights_of(files[True], "Conv")} <= {4}
+        held = {dynamic: held_by(file) for dynamic, file in files.items()}
+        assert held[True] >= held[False]
+
+
+def directory_in(place: Path, name: str) -> Path:
+    (place / name).mkdir(exist_ok=True)
+    return place / name
+
+
+def held_by(file: Path) -> Counter[str]:
+    """How many operators of each type are held to float32."""
+    recipe = read_precisions(precisions_file(file))
+    return Counter(node.op_type for node in onnx.load(file).graph.node if recipe.layers.get(node.name) == "fp32")
 
 
 def weights_of(file: Path, op: str) -> Sequence[onnx.TensorProto]:

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.backends.tensorrt.backend import TensorRTBackend, version_of
 from voxc.backends.tensorrt.legality import Reading, complaints
-from voxc.backends.tensorrt.precisions import precisions_file, read_precisions
+from voxc.backends.tensorrt.precisions import Profile, precisions_file, read_precisions
 from voxc.backends.tensorrt.table import tables_for
 from voxc.compiler.families import load_voice
 from voxc.compiler.program import Program, export
@@ -23,11 +23,15 @@ from voxc.passes.annotate_precision import AnnotatePrecision
 from voxc.passes.pipeline import pipeline
 
 TARGETS = {name: target for name, target in load_targets().items() if target.backend == "tensorrt"}
+OPEN = ("rvc_v2_40k_nof0", "rvc_v2_48k_f0")  # also tried with open lengths
 NAMES = ("rvc_v1_40k_f0", "rvc_v2_40k_f0", "rvc_v2_40k_nof0", "rvc_v2_48k_f0")
 
 
-def golden_pair(folder: Path, name: str, target: Target) -> tuple[Program, dict[str, Array], Array]:
-    """The program for a target with its default plan, its inputs and noise, and the reference's audio."""
+def golden_pair(
+    folder: Path, name: str, target: Target, *, dynamic: bool = False
+) -> tuple[Program, dict[str, Array], Array]:
+    """The program for a target with its default plan, its inputs and noise, and the reference's audio; if `dynamic`,
+    exported at fewer frames than those have, and for any number."""
     vectors = load_file(folder / f"{name}.safetensors")
     (component,) = load_voice(VoiceFiles(folder / f"{name}.pth")).components
     inputs = {spec.name: vectors[f"input/{spec.name}"] for spec in component.inputs}
@@ -36,7 +40,7 @@ def golden_pair(folder: Path, name: str, target: Target) -> tuple[Program, dict[
     for spec in component.noise:
         key = next(key for key, array in draws.items() if array.shape == spec.sizes(frames))
         inputs[spec.name] = draws.pop(key)
-    program = export(component, frames, dynamic=False)
+    program = export(component, frames - 7 if dynamic else frames, dynamic)
     for compiler_pass in (*pipeline(target), AnnotatePrecision(target.default_precision)):
         program = compiler_pass(program, target).program
     return program, inputs, vectors["output/audio"]
@@ -52,10 +56,11 @@ def test_there_are_four_targets() -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
-@pytest.mark.parametrize("name", NAMES)
-def test_golden_pairs(golden: Path, tmp_path: Path, name: str, target: Target) -> None:
-    """Valid at the target's opset, legal by the table of its version, and the numbers are the reference's."""
-    program, inputs, expected = golden_pair(golden, name, target)
+@pytest.mark.parametrize(("name", "dynamic"), [*((name, False) for name in NAMES), *((name, True) for name in OPEN)])
+def test_golden_pairs(golden: Path, tmp_path: Path, name: str, target: Target, dynamic: bool) -> None:
+    """Valid at the target's opset, legal by the table of its version, and the numbers are the reference's; also at
+    another length than that which a file was made at, with as much held to float32."""
+    program, inputs, expected = golden_pair(golden, name, target, dynamic=dynamic)
     TensorRTBackend().check(program, target)
     artifact = TensorRTBackend().emit(program, target, tmp_path)
     model = onnx.load(artifact.files[0])
@@ -73,3 +78,9 @@ def test_golden_pairs(golden: Path, tmp_path: Path, name: str, target: Target) -
     assert all(recipe.layers[node] == "fp32" for node in sines)
     assert bool(sines) == ("nof0" not in name)
     assert not any(node.op_type == "CumSum" for node in model.graph.node)
+    assert sorted(recipe.profiles) == sorted(spec.name for spec in program.inputs if spec.name != "sid" and dynamic)
+    for spec in program.inputs:
+        if spec.name in recipe.profiles:
+            assert recipe.profiles[spec.name] == Profile(
+                min=spec.sizes(2), opt=spec.sizes(program.frames), max=spec.sizes(program.frames)
+            )
