@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +25,7 @@ from voxc.compiler.tensor import MAX_TENSOR_BYTES, Array, TensorSpec
 
 MAX_GRAPH_BYTES = 1 << 24
 MAX_WEIGHT_BYTES = 1 << 33
-#: Of all values that a graph keeps at once.
+#: Of all values but weights that a graph keeps at once.
 MAX_LIVE_BYTES = 4 * MAX_TENSOR_BYTES
 
 #: What PyTorch raises for arguments that do not fit.
@@ -116,7 +116,7 @@ class Fallback(Runner):
 
         def weigh(step: Step, values: Mapping[str, Any]) -> None:
             place[0] = f" after {step.call.name}"
-            check_memory(values)
+            check_memory(value for name, value in values.items() if name not in self.document.weights)
 
         try:
             with FakeTensorMode() as mode:
@@ -196,9 +196,9 @@ def filled(argument: Argument, values: Mapping[str, Any]) -> Any:
     return argument
 
 
-def check_memory(values: Mapping[str, Any]) -> None:
+def check_memory(values: Iterable[Any]) -> None:
     """Raises ValueError if tensors without memory would take too much; what shares memory counts once."""
-    tensors = [each for value in values.values() for each in (value if isinstance(value, tuple | list) else (value,))]
+    tensors = [each for value in values for each in (value if isinstance(value, tuple | list) else (value,))]
     storages = {
         storage._cdata: storage.nbytes()
         for storage in (tensor.untyped_storage() for tensor in tensors if isinstance(tensor, Tensor))
