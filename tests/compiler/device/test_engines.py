@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import Result
 
@@ -17,12 +18,14 @@ from tests.compiler.device.conftest import edit_manifest, module_that
 from tests.compiler.device.kits import NANO, PRECISIONS, layers_of, told
 from tests.compiler.device.server import Server
 from tests.compiler.device.test_runtimes import compiled_for
+from tests.compiler.device.test_tensorrt import inputs_of
 from tests.conftest import Voxc
 from voxc.compiler.bundle import Bundle
 from voxc.compiler.device.engines import Engines, bring_engines, receive, slug
 from voxc.compiler.device.report import AgentReport
 from voxc.compiler.errors import BundleError, DeviceError, OutputError
 from voxc.compiler.manifest import MANIFEST_NAME, EngineBuild, read_manifest
+from voxc.compiler.tensor import read_npz
 
 Measure = Callable[..., Result]
 CONTENT = b"an engine"
@@ -277,3 +280,27 @@ def test_kits_of_voxc_itself(
     assert sines <= engine["held"].keys()
     assert {recipe["layers"][name] for name in engine["held"]} == {"fp32"}
     assert voxc("verify", place).exit_code == 0
+
+
+def test_kits_for_segments_of_any_length(
+    voxc: Voxc, board: Callable[..., Path], voice_file: Path, tmp_path: Path
+) -> None:
+    """The engine is for what the recipe says, and the kit runs on other lengths here."""
+    place = tmp_path / "nano"
+    result = voxc("compile", voice_file, "-t", "jetson-nano", "--frames", 10, "--dynamic", "-o", place)
+    assert result.exit_code == 0, result.stderr
+    result = voxc("measure", place, "--python", board(), "--runs", 1)
+    assert result.exit_code == 0, result.stderr
+    engine = told(place / engine_of(place).file.path)
+    recipe = json.loads((place / PRECISIONS).read_text())
+    assert engine["profiles"]["phone"] == [[1, 2, 768], [1, 10, 768], [1, 10, 768]]
+    assert engine["profiles"] == {name: list(each.values()) for name, each in recipe["profiles"].items()}
+    sines = {node.name for node in layers_of(place) if node.op_type == "Sin"}
+    assert sines
+    assert sines <= engine["held"].keys()
+    assert voxc("verify", place).exit_code == 0
+    np.savez(tmp_path / "in.npz", **inputs_of(place, 7))
+    files = ("--inputs", tmp_path / "in.npz", "--outputs", tmp_path / "out.npz")
+    result = voxc("run", place, "--component", "synthesizer", *files)
+    assert result.exit_code == 0, result.stderr
+    assert read_npz(tmp_path / "out.npz")["audio"].shape[-1] == 7 * read_manifest(place).build.voice.hop
