@@ -23,7 +23,7 @@ from voxc.compiler.program import Program
 from voxc.compiler.target import Target
 from voxc.passes.base import Pass, PassResult
 from voxc.passes.insert_quantization import given_to
-from voxc.passes.precision_rules import choices, complete, has_weight
+from voxc.passes.precision_rules import complete, has_weight
 from voxc.passes.quantizable import aten, follows, moves, sources, voxc
 
 CONVOLUTIONS = frozenset({aten.convolution.default, voxc.conv_channels_last.default})
@@ -68,13 +68,11 @@ def layers(program: Program) -> list[fx.Node]:
 
 
 def of_convolutions(program: Program) -> tuple[Program, list[str]]:
-    """The program with int8 for convolutions alone, and for sums between them; and the products that had it."""
-    plan, weighted = program.plan, layers(program)
-    integers = [node for node in weighted if plan.precision(node.name) == "int8"]
-    products = [node.name for node in integers if node.target not in CONVOLUTIONS]
-    convolutions = {node.name for node in integers}.difference(products)
-    sums = {name for name in choices(program) if plan.nodes.get(name, "int8") == "int8"}
-    kept = complete(program, convolutions | sums.difference(node.name for node in weighted))
+    """The program with int8 for convolutions alone, and what follows from them; and the products that had it."""
+    plan = program.plan
+    integers = {name for name, precision in plan.nodes.items() if precision == "int8"}
+    products = [node.name for node in layers(program) if node.name in integers and node.target not in CONVOLUTIONS]
+    kept = complete(program, integers.difference(products))
     floats = {name: precision for name, precision in plan.nodes.items() if precision != "int8"}
     return replace(program, plan=plan.model_copy(update={"nodes": floats | kept})), products
 

@@ -67,6 +67,15 @@ class Decider:
     report: Report
 
     @property
+    def rounding(self) -> Target:
+        """The target as integers are tried on it. Where its runtime is to choose them, its kernels give them too: it does
+        so for what has scales on both sides."""
+        scheme = self.target.scheme
+        if not self.recipe.implicit or scheme is None:
+            return self.target
+        return self.target.model_copy(update={"scheme": scheme.model_copy(update={"outputs": "integers"})})
+
+    @property
     def policy(self) -> Policy:
         """What was asked for; of a plan that is given, what led to it."""
         if self.recipe.plan is not None:
@@ -143,7 +152,7 @@ class Decider:
     @property
     def clock(self) -> Clock:
         """What tells a search how long layers take."""
-        return estimating(self.target) if self.timed is None else LayerClock(self.load, self.target, self.timed)
+        return estimating(self.rounding) if self.timed is None else LayerClock(self.load, self.rounding, self.timed)
 
     def precisions(self, program: Program, chosen: Collection[str]) -> Mapping[str, Precision]:
         """What every node computes in with these candidates as integers."""
@@ -164,7 +173,7 @@ class Decider:
             if self.changes(program, override)
         )
         plain = replace(program, plan=PrecisionPlan(ranges=program.plan.ranges))
-        return AnnotatePrecision(policy, (*chosen, *overrides))(plain, self.target).program
+        return AnnotatePrecision(policy, (*chosen, *overrides))(plain, self.rounding).program
 
     def changes(self, program: Program, override: Override) -> bool:
         """Whether an exception is for something that has a choice of precisions."""
@@ -194,7 +203,7 @@ class Decider:
         return LeaveIntegersOpen()(program, self.target).program if self.recipe.implicit else program
 
     def quantize(self, program: Program) -> Program:
-        return InsertQuantization()(program, self.target).program
+        return InsertQuantization()(program, self.rounding).program
 
 
 def tensors_of(call: Mapping[str, Array]) -> dict[str, Tensor]:

@@ -10,14 +10,15 @@ from torch.nn import functional as F
 from tests.passes.harness import FRAMES, check_pass, component_of, tensors_for
 from voxc.compiler.errors import PassError
 from voxc.compiler.program import Program, export
-from voxc.compiler.target import Target, load_targets
+from voxc.compiler.target import Scheme, Target, load_targets
 from voxc.passes.annotate_precision import AnnotatePrecision
 from voxc.passes.clean_up import CleanUp
 from voxc.passes.insert_quantization import InsertQuantization
 from voxc.passes.leave_integers_open import LeaveIntegersOpen, moved, pass_on, written_out
 
 aten = torch.ops.aten
-ORIN = load_targets()["jetson-orin-nano-jp5"]
+#: As `Decider.rounding` has it.
+ORIN = load_targets()["jetson-orin-nano-jp5"].model_copy(update={"scheme": Scheme(activations="int8", symmetric=True)})
 
 
 class Chain(nn.Module):
