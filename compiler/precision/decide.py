@@ -68,8 +68,8 @@ class Decider:
 
     @property
     def rounding(self) -> Target:
-        """The target as integers are tried on it. Where its runtime is to choose them, its kernels give them too: it does
-        so for what has scales on both sides."""
+        """The target as integers are tried on it. Where its runtime is to choose them, its kernels give them too: it
+        chooses them for what has scales on both sides."""
         scheme = self.target.scheme
         if not self.recipe.implicit or scheme is None:
             return self.target
