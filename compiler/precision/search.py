@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from torch import Tensor
 
 from voxc.compiler.precision.clocks import Clock
@@ -85,6 +84,12 @@ def noise(layer: Sensitivity) -> float:
 
 
 def within(ordered: Sequence[Sensitivity], most: float) -> list[Sensitivity]:
-    """As many layers from the front as keep the sum of their noises, but at least one less than there are."""
-    total = np.cumsum([noise(layer) for layer in ordered])
-    return list(ordered[: min(int(np.searchsorted(total, most, side="right")), len(ordered) - 1)])
+    """Layers from the front on, but for those that would bring the sum of their noises above `most`; at least one less
+    than there are."""
+    taken: list[Sensitivity] = []
+    total = 0.0
+    for layer in ordered:
+        if not total + noise(layer) > most:
+            taken.append(layer)
+            total += noise(layer)
+    return taken[: len(ordered) - 1]

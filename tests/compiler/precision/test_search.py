@@ -109,7 +109,7 @@ def test_then_goes_what_brings_the_most_noise_for_its_time() -> None:
     trials = find(LAYERS, decibels(0.0051) - MARGIN_DB)
     assert trials[-1].chosen == {"a", "c"}, "b saves least for its noise, though c is noisier"
     trials = find(LAYERS, decibels(0.0045) - MARGIN_DB)
-    assert trials[-1].chosen == {"a"}
+    assert trials[-1].chosen == {"a", "b"}, "c does not fit beside a, b does"
 
 
 def test_the_noise_in_company_corrects_what_is_expected() -> None:
@@ -183,6 +183,11 @@ def test_it_always_ends(layers: list[tuple[float, float]], factor: float, floor:
 def test_what_is_taken_fits_and_is_always_less() -> None:
     rows = [row(name, noise, 1.0) for name, noise in (("a", 0.25), ("b", 0.5), ("c", 1.0))]
     assert [len(within(rows, most)) for most in (0.0, 0.25, 0.7, 0.75, 1e9, math.nan)] == [0, 1, 1, 2, 2, 2]
+
+
+def test_a_small_one_is_taken_behind_one_that_does_not_fit() -> None:
+    rows = [row(name, noise, 1.0) for name, noise in (("a", 0.25), ("b", 1.0), ("c", 0.25))]
+    assert [layer.node for layer in within(rows, 0.6)] == ["a", "c"]
 
 
 def test_a_plan_holds_what_was_chosen(target: Target) -> None:
