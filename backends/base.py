@@ -112,6 +112,14 @@ class Runner(ABC):
         return self.run({name: np.asarray(value) for name, value in inputs.items()})
 
 
+@dataclass(frozen=True)
+class Rehearsal:
+    """An artifact that computes as coarsely as its device is expected to, and what makes it do so."""
+
+    runner: Runner
+    runtime: Runtime
+
+
 class Backend(ABC):
     """One way of lowering programs. Has no state; SDKs are imported inside the methods that need them."""
 
@@ -145,6 +153,11 @@ class Backend(ABC):
         Raises:
             BundleError: the runtime refuses the file.
         """
+
+    def rehearse(self, file: Path, threads: int) -> Rehearsal | None:
+        """An artifact, by its main file, as its device will compute it, as far as that is known; None where what `load`
+        gives computes no finer than that."""
+        return None
 
     def runtime(self) -> Runtime:
         """What `load` runs artifacts in here."""

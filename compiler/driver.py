@@ -39,6 +39,7 @@ from voxc.compiler.measure.fidelity import max_abs_error
 from voxc.compiler.measure.figures import fidelity_figures, figure, latency_figures, missing_latency
 from voxc.compiler.measure.machine import machine_model, peak_memory_mib, this_machine, tool_versions, usable_cores
 from voxc.compiler.measure.quality.gates import Gate, failures
+from voxc.compiler.measure.work import integer_figures
 from voxc.compiler.part import Compiled, Part, write_references
 from voxc.compiler.plan import PrecisionPlan
 from voxc.compiler.precision.decide import Decider
@@ -141,6 +142,9 @@ class Job:
         self.backend.require(self.backend.run_needs, f"check what was emitted for {self.target.name}")
         runner = self.backend.load(artifact.files[0], self.threads)
         figures = self.measure(part, runner)
+        rehearsal = self.backend.rehearse(artifact.files[0], self.threads)
+        if rehearsal is not None:
+            figures["snr_rehearsed"] = self.fidelity(part, rehearsal.runner, rehearsal.runtime)["snr"]
         if figures["latency_median"].value is None:
             figures |= estimate_figures(decision.program, self.target)
         spare = self.fallback(part, staging)
@@ -148,8 +152,9 @@ class Job:
         build = describe_component(
             part.component, decision.program, program, artifact, staging, bound, several=bool(lengths), fallback=spare
         )
+        integers = integer_figures(decision.program)
         measurements = ComponentMeasurements(
-            figures={**figures, **decision.figures, **part.component.figures},
+            figures={**figures, **integers, **decision.figures, **part.component.figures},
             passes={done.name: figure(done.seconds, "s", "wall clock") for done in program.history},
         )
         return Compiled(
@@ -157,7 +162,8 @@ class Job:
             decision.program.plan,
             tuple(FileRecord.of(staging, file) for file in decision.write(staging)),
             measurements,
-            runner,
+            rehearsal.runner if rehearsal else runner,
+            rehearsal.runtime if rehearsal else self.runtime,
             missed(name, figures, bound),
         )
 
@@ -219,8 +225,9 @@ class Job:
             return None
         self.report(f"{self.target.name}: converting {trial.sample.name}")
         converter = pipeline_of(self.voice, {each.build.name: each.runner for each in compiled}, frames)
-        runtime = f"{self.runtime.description}, {self.threads} threads"
-        return trial.measure(converter, staging, runtime, untimed=self.why_no_latency, evidence=self.runtime.evidence)
+        coarsest = next((each.runtime for each in compiled if each.runtime.evidence == "estimate"), self.runtime)
+        runtime = f"{coarsest.description}, {self.threads} threads"
+        return trial.measure(converter, staging, runtime, untimed=self.why_no_latency, evidence=coarsest.evidence)
 
     @property
     def is_the_target(self) -> bool:
@@ -324,23 +331,23 @@ class Job:
                 before = after
         return program
 
-    def fidelity(self, part: Part, runner: Runner) -> dict[str, Figure]:
-        """How close an artifact comes to float32 PyTorch on a part's reference inputs."""
+    def fidelity(self, part: Part, runner: Runner, runtime: Runtime) -> dict[str, Figure]:
+        """How close an artifact in a runtime comes to float32 PyTorch on a part's reference inputs."""
         (output,) = part.component.outputs
         return fidelity_figures(
             part.outputs[output.name],
             runner.run(part.inputs)[output.name],
             output.unit,
             part.component.audio_rate,
-            f"{self.runtime.description} against float32 PyTorch, same inputs and noise, {part.program.frames} frames",
-            self.runtime.evidence,
+            f"{runtime.description} against float32 PyTorch, same inputs and noise, {part.program.frames} frames",
+            runtime.evidence,
         )
 
     def measure(self, part: Part, runner: Runner) -> dict[str, Figure]:
         """Runs an artifact in its runtime: fidelity always, latency where any machine is such a target."""
-        figures = self.fidelity(part, runner)
+        figures = self.fidelity(part, runner, self.runtime)
         for length in part.lengths:
-            figures[f"snr_{length.program.frames}_frames"] = self.fidelity(length, runner)["snr"]
+            figures[f"snr_{length.program.frames}_frames"] = self.fidelity(length, runner, self.runtime)["snr"]
         if self.why_no_latency:
             return figures | missing_latency(self.why_no_latency)
         step = f"{self.target.name}: {part.component.name}: measuring"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from voxc.backends.base import Runner
+from voxc.backends.base import Runner, Runtime
 from voxc.compiler.bundle import REFERENCE_NAME
 from voxc.compiler.manifest import ComponentBuild, ComponentMeasurements, FileRecord
 from voxc.compiler.plan import PrecisionPlan
@@ -48,13 +48,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Compiled:
-    """One component for one target, ready to run; `failures` is what fell short, `searches` tells of its plan."""
+    """One component for one target, ready to run in `runtime`; `failures` is what fell short, `searches` tells of its
+    plan."""
 
     build: ComponentBuild
     plan: PrecisionPlan
     searches: tuple[FileRecord, ...]
     measurements: ComponentMeasurements
     runner: Runner
+    runtime: Runtime
     failures: tuple[str, ...]
 
 

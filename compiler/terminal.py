@@ -172,7 +172,10 @@ def summary(place: object, manifest: Manifest) -> list[str]:
         component = manifest.component(name)
         size, spare = (sum(file.bytes for file in files) / 1e6 for files in (component.files, component.fallback))
         sizes = f"{size:.1f} MB" + (f" and {spare:.1f} MB for PyTorch" if spare else "")
-        lines.append(f"  {name}: {component.format}, {sizes}, SNR {told(figures['snr'])}, {speed(figures)}")
+        rehearsed = figures.get("snr_rehearsed")
+        coarser = "" if rehearsed is None else f" ({told(rehearsed)} as the device rounds, an estimate)"
+        snr = f"SNR {told(figures['snr'])}{coarser}"
+        lines.append(f"  {name}: {component.format}, {sizes}, {snr}, {speed(figures)}")
     conversion = manifest.measurements.conversion
     if conversion is not None:
         lines.append(f"  {conversion.sample} to speaker {conversion.options['speaker']}: {heard(conversion)}")

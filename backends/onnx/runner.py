@@ -15,10 +15,13 @@ WARNINGS_OFF = 3
 
 
 class OnnxRuntimeRunner(Runner):
-    """One inference session with `threads` threads for each operator and none across operators."""
+    """One inference session with `threads` threads for each operator and none across operators. The graph is run as it
+    stands if it is not to be `optimized`."""
 
-    def __init__(self, file: Path, threads: int) -> None:
+    def __init__(self, file: Path, threads: int, optimized: bool = True) -> None:
         options = onnxruntime.SessionOptions()
+        if not optimized:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = WARNINGS_OFF

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import fx
 
-from voxc.backends.base import Artifact, Backend, Fit, Placement, Requirement, Runner, Runtime
+from voxc.backends.base import Artifact, Backend, Fit, Placement, Rehearsal, Requirement, Runner, Runtime
 from voxc.compiler.errors import UnsupportedError
 from voxc.compiler.manifest import TargetRecord
 from voxc.compiler.program import Program, module_path
@@ -101,6 +101,20 @@ class TensorRTBackend(Backend):
 
     def runtime(self) -> Runtime:
         if has_tensorrt():
+    def rehearse(self, file: Path, threads: int) -> Rehearsal | None:
+        if has_tensorrt():
+            return None
+        from voxc.backends.tensorrt.packed import whole
+        from voxc.backends.tensorrt.precisions import precisions_file, read_precisions
+        from voxc.backends.tensorrt.rounding import HOW, rounding_runner
+
+        recipe = read_precisions(precisions_file(file))
+        if "fp16" not in recipe.layers.values():
+            return None
+        with whole(file) as whole_file:
+            runner = rounding_runner(whole_file, recipe, threads)
+        return Rehearsal(runner, Runtime(f"ONNX Runtime {self.run_needs[0].version} ({HOW})", "estimate"))
+
             return Runtime(f"TensorRT {metadata.version('tensorrt')} on {torch.cuda.get_device_name()}", "host")
         told = (
             f"ONNX Runtime {self.run_needs[0].version} (the kit's own files: float32, and int8 only where it is in the "

@@ -84,24 +84,21 @@ class Trial:
     ) -> Conversion:
         """Converts the sample with the artifacts, writes what is to be heard into `directory`, and compares.
 
-        `untimed` is the reason why the time that it takes here says nothing about the target.
+        `untimed` is the reason why the time that it takes here says nothing about the target. An estimate's figures
+        name the `runtime`, which is what they are estimated by.
         """
         found, report = convert_audio(self.sample.samples, self.sample.rate, pipeline, self.options)
         rate = pipeline.sample_rate
         references = [] if self.reference is None else [(self.reference.samples, self.reference.rate)]
+        by = runtime if evidence == "estimate" else ""
+        heard = families.task(
+            found, rate, self.sample.samples, self.sample.rate, references, self.options.transpose, evidence=evidence
+        )
         return Conversion(
             sample=self.sample.name,
             options=asdict(self.options),
-            fidelity=families.fidelity(self.expected, found, rate, evidence=evidence),
-            task=families.task(
-                found,
-                rate,
-                self.sample.samples,
-                self.sample.rate,
-                references,
-                self.options.transpose,
-                evidence=evidence,
-            ),
+            fidelity=told_by(by, families.fidelity(self.expected, found, rate, evidence=evidence)),
+            task=told_by(by, heard),
             steps=missing_steps(report, untimed) if untimed else steps(report, runtime),
             audio=self.write(found, rate, directory),
         )
@@ -119,6 +116,12 @@ class Trial:
         for name, (samples, hertz) in sounds.items():
             write_sound(folder / f"{name}.flac", [samples], hertz, len(samples))
         return {name: FileRecord.of(directory, folder / f"{name}.flac") for name in sounds}
+
+
+def told_by(runtime: str, figures: dict[str, Figure]) -> dict[str, Figure]:
+    """The figures, saying what they come of."""
+    how = {name: f"{figure.how}; {runtime}" for name, figure in figures.items()} if runtime else {}
+    return {name: figure.model_copy(update={"how": how.get(name, figure.how)}) for name, figure in figures.items()}
 
 
 def steps(report: ConvertReport, runtime: str) -> dict[str, Figure]:

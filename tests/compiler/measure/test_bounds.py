@@ -48,4 +48,6 @@ def test_what_falls_short_is_named() -> None:
 
 
 def test_equal_outputs_have_no_ratio_and_pass() -> None:
-    assert missed("content", {**snr(math.inf), "max_abs_error": figure(0.0, "1", "measured")}, 60) == ()
+    equal = {**snr(math.inf), "max_abs_error": figure(0.0, "1", "measured")}
+    assert missed("content", equal, 60) == ()
+    assert "snr_rehearsed" in missed("content", {**equal, "snr_rehearsed": snr(3.0)["snr"]}, 60)[0]
