@@ -180,6 +180,10 @@ def input_limit(reading: Reading, name: str, limit: Limit) -> Reasons:
         array = reading.array(name)
         if array is None or array.any():
             yield f"{limit.input} is not zero", "quantize symmetrically"
+    if limit.must == "positive":
+        array = reading.array(name)
+        if array is not None and not (array > 0).all():
+            yield f"{limit.input} is not positive throughout", "choose another scale where there is nothing but zeros"
 
 
 CHECKS: tuple[Check, ...] = (knows, types, fits, limits)

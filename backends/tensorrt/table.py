@@ -22,7 +22,7 @@ FIRST_INT64 = (10, 0)
 SPELLED_OUT = {"Reciprocal", "LayerNormalization", "Gelu"}
 
 Version = tuple[int, ...]
-Must = Literal["initializer", "constant", "zero"]
+Must = Literal["initializer", "constant", "zero", "positive"]
 
 
 def parse_version(text: str) -> Version:

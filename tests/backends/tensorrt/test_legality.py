@@ -167,6 +167,10 @@ def test_weights_that_go_through_integers_come_from_the_file() -> None:
     assert reasons(model(nodes, PLANE, Y, constants), "8.2") == [
         "QuantizeLinear: y_zero_point is not zero", "DequantizeLinear: x_zero_point is not zero"
     ]  # fmt: skip
+    constants |= {"z": np.zeros(2, np.int8), "s": np.array([1, 0], np.float32)}
+    assert reasons(model(nodes, PLANE, Y, constants), "10.0") == [
+        "QuantizeLinear: y_scale is not positive throughout", "DequantizeLinear: x_scale is not positive throughout"
+    ]  # fmt: skip
 
 
 def test_a_bias_in_integers_is_refused() -> None:
