@@ -4,9 +4,9 @@
 
 Compiles an RVC v2 40k voice and a content encoder of HuBERT base's size, both with random weights, for each target. Of
 each component it prints the nodes of the file, how many the table of the target's version refuses (0, or it would not
-have been written), how many are to stay float32, the bytes of the ONNX file, and the largest error and the SNR of ONNX
-Runtime on that file, all in float32; and what the compile took. Exits with 1 if a file is refused or an error is above
-1e-3.
+have been written), how many are to stay float32, the bytes of the ONNX file, the largest error and the SNR of ONNX
+Runtime on that file, all in float32, and the SNR with float16 layers rounded; and what the compile took. Exits with 1
+if a file is refused or an error is above 1e-3.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int)
     parser.add_argument("--voice-only", action="store_true")
     given = parser.parse_args()
-    table = Table("target", "component", "nodes", "opset", "refused", "float32", "MiB", "error", "SNR dB")
+    table = Table("target", "component", "nodes", "opset", "refused", "float32", "MiB", "error", "SNR dB", "float16 dB")
     good, notes = True, []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -79,10 +79,11 @@ def add_rows(table: Table, manifest: Manifest, target: Target, bundle: Path) -> 
         refused = sum(len(list(complaints(reading, each))) for each in tables_for(version_of(target)))
         kept = Counter(read_precisions(precisions_file(file)).layers.values())["fp32"]
         figures = manifest.measurements.components[component.name].figures
-        error, snr = figures["max_abs_error"].value, figures["snr"].value
+        error, snr, half = (figures[name].value for name in ("max_abs_error", "snr", "snr_rehearsed"))
         table.add_row(
             target.name, component.name, str(len(model.graph.node)), str(reading.opset), str(refused), str(kept),
             f"{file.stat().st_size / (1 << 20):.1f}", f"{error:.1e}", f"{snr:.1f}" if snr is not None else "equal",
+            f"{half:.1f}" if half is not None else "not finite",
         )  # fmt: skip
         good &= refused == 0 and error is not None and error <= MOST_ERROR
     return good
