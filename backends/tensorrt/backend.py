@@ -99,8 +99,6 @@ class TensorRTBackend(Backend):
         with whole(file) as whole_file:
             return OnnxRuntimeRunner(whole_file, threads)
 
-    def runtime(self) -> Runtime:
-        if has_tensorrt():
     def rehearse(self, file: Path, threads: int) -> Rehearsal | None:
         if has_tensorrt():
             return None
@@ -115,6 +113,8 @@ class TensorRTBackend(Backend):
             runner = rounding_runner(whole_file, recipe, threads)
         return Rehearsal(runner, Runtime(f"ONNX Runtime {self.run_needs[0].version} ({HOW})", "estimate"))
 
+    def runtime(self) -> Runtime:
+        if has_tensorrt():
             return Runtime(f"TensorRT {metadata.version('tensorrt')} on {torch.cuda.get_device_name()}", "host")
         told = (
             f"ONNX Runtime {self.run_needs[0].version} (the kit's own files: float32, and int8 only where it is in the "
