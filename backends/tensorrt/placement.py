@@ -6,11 +6,11 @@ import math
 from pathlib import Path
 
 import onnx
-from onnx import NodeProto
+from onnx import ModelProto, NodeProto
 
 from voxc.backends.base import Placement
 from voxc.backends.tensorrt.legality import Reading
-from voxc.backends.tensorrt.precisions import precisions_file, read_precisions
+from voxc.backends.tensorrt.precisions import Precisions, precisions_file, read_precisions
 
 
 def placements(file: Path) -> tuple[Placement, ...]:
@@ -20,7 +20,7 @@ def placements(file: Path) -> tuple[Placement, ...]:
         BundleError: the recipe beside the file is missing or broken.
     """
     recipe = read_precisions(precisions_file(file))
-    reading = Reading(onnx.load(file, load_external_data=False))
+    reading = reading_for(onnx.load(file, load_external_data=False), recipe)
     return tuple(
         Placement(
             name=node.name,
@@ -35,8 +35,22 @@ def placements(file: Path) -> tuple[Placement, ...]:
     )
 
 
+def reading_for(model: ModelProto, recipe: Precisions) -> Reading:
+    """The file as it is read for a segment: what is open has the sizes that the engine is to be fast for."""
+    for value in model.graph.input:
+        if value.name in recipe.profiles:
+            for size, bound in zip(value.type.tensor_type.shape.dim, recipe.profiles[value.name].opt, strict=True):
+                size.dim_value = bound
+    if recipe.profiles:
+        del model.graph.value_info[:]
+        for value in model.graph.output:
+            value.type.tensor_type.ClearField("shape")
+        model = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    return Reading(model)
+
+
 def macs(node: NodeProto, reading: Reading) -> int:
-    """Multiply-accumulates of a convolution or matrix product; 0 for others."""
+    """Multiply-accumulates of a convolution or matrix product; 0 for others, and where sizes do not follow."""
     if node.op_type not in ("Conv", "ConvTranspose", "Gemm", "MatMul"):
         return 0
     given, weight, result = (reading.shapes.get(name, ()) for name in (*node.input[:2], node.output[0]))

@@ -477,6 +477,7 @@ class Builder:
         self.library, self.here, self.timings = library, here, timings
         self.complaints: List[str] = []
         self.logger = self.listener(say)
+        library.init_libnvinfer_plugins(self.logger, "")  # before 8.6, the parser makes instance norms such
         self.reader = self.started(library.Runtime)
 
     def listener(self, say: Callable[[str], Any]) -> Any:
@@ -531,6 +532,8 @@ class Builder:
         explicit = getattr(trt.NetworkDefinitionCreationFlag, "EXPLICIT_BATCH", None)  # some day there is nothing else
         network = builder.create_network(0 if explicit is None else 1 << int(explicit))
         parser = trt.OnnxParser(network, self.logger)
+        if hasattr(trt, "OnnxParserFlag"):  # since 8.6, which does not do so unless told; the plugin needs cuDNN
+            parser.set_flag(trt.OnnxParserFlag.NATIVE_INSTANCENORM)
         if not parser.parse_from_file(str(onnx)):
             errors = "; ".join(str(parser.get_error(index)) for index in range(parser.num_errors))
             raise self.failure(design, f"refuses it: {errors or self.said()}")

@@ -20,6 +20,7 @@ from voxc.backends.onnx import emitter
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.backends.tensorrt import backend as module
 from voxc.backends.tensorrt.backend import TensorRTBackend
+from voxc.backends.tensorrt.placement import placements
 from voxc.backends.tensorrt.precisions import precisions_file, read_precisions
 from voxc.compiler.errors import UnsupportedError
 from voxc.compiler.families import load_voice
@@ -147,6 +148,8 @@ def test_a_voice_that_converts_segments_of_any_length(speaking_voice: Path, tmp_
         assert {len(each.dims) for each in weights_of(files[True], "Conv")} <= {4}
         held = {dynamic: held_by(file) for dynamic, file in files.items()}
         assert held[True] >= held[False]
+        work = {dynamic: sum(each.macs for each in placements(file)) for dynamic, file in files.items()}
+        assert 0.95 < work[True] / work[False] <= 1
 
 
 def directory_in(place: Path, name: str) -> Path:

@@ -23,6 +23,7 @@ DataType = enum.Enum("DataType", "FLOAT HALF INT8 INT32 BOOL" + ("" if OLD else 
 float32, float16, int8, int32, bool = list(DataType)[:5]
 if not OLD:
     int64 = DataType.INT64
+    OnnxParserFlag = enum.Enum("OnnxParserFlag", "NATIVE_INSTANCENORM")
 LayerType = enum.Enum("LayerType", "CONSTANT SHAPE QUANTIZE DEQUANTIZE OTHER")
 BuilderFlag = enum.Enum("BuilderFlag", "FP16 INT8 TF32 OBEY_PRECISION_CONSTRAINTS" + (" STRICT_TYPES" if OLD else ""))
 NetworkDefinitionCreationFlag = enum.IntEnum("NetworkDefinitionCreationFlag", "EXPLICIT_BATCH", start=0)
@@ -40,9 +41,16 @@ class ILogger:
 
 
 if int(__version__.split(".")[0]) < 11:
+    plugins = []
 
-    class IInt8EntropyCalibrator2:
-        pass
+
+def init_libnvinfer_plugins(logger, namespace):
+    plugins.append("InstanceNormalization_TRT")
+    return True
+
+
+class IInt8EntropyCalibrator2:
+    pass
 
 
 HostMemory = bytearray  # a buffer, and no `bytes`
@@ -123,18 +131,24 @@ class Network:
 
 class OnnxParser:
     num_errors = 0
+    native = False
+
+    def set_flag(self, flag):
+        self.native = flag == OnnxParserFlag.NATIVE_INSTANCENORM
 
     def __init__(self, network, logger):
         self.network = network
 
     def parse_from_file(self, path):
         assert isinstance(path, str)
+        assert self.native != OLD
         if os.environ.get("FAKE_REFUSAL"):
             self.num_errors = 1
             return False
         model = onnx.load(path)  # with weights that lie beside it
         self.network.content = model.SerializeToString()
         graph = onnx.shape_inference.infer_shapes(model).graph
+        assert self.native or plugins, "an instance norm is a plugin"
         values = (*graph.input, *graph.value_info, *graph.output)
         dtypes = {value.name: ONNX_TYPES[value.type.tensor_type.elem_type] for value in values}
         weights = {each.name for each in graph.initializer}
