@@ -63,7 +63,9 @@ class TensorRTBackend(Backend):
         emitted = emitter.write(program, target.opset, path, dialect_for(target, tables))
         weights = packed.pack(path, emitted.packed)
         reading = prove(target, emitted.files[0], tables, emitted.origins)
-        recipe = precisions.precisions_of(program.name, target.tensorrt, program.plan, reading, emitted.origins)
+        recipe = precisions.precisions_of(
+            program.name, target.tensorrt, program.plan, reading, emitted.origins, precisions.profiles_of(program)
+        )
         recipe_file = precisions.precisions_file(path)
         recipe.write(recipe_file)
         files = (*emitted.files, *weights, recipe_file)
