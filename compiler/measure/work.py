@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, fx
 
 from voxc.compiler import ops  # noqa: F401, registers voxc's operators
+from voxc.compiler.manifest import Figure
+from voxc.compiler.measure.figures import figure
 from voxc.compiler.plan import Precision
 from voxc.compiler.program import Program, call_arguments
 from voxc.compiler.target import Target
@@ -77,6 +79,18 @@ def work_of(program: Program, node: fx.Node, target: Target) -> Work:
             for tensor in tensors_of(given)
         )
     return Work(node.name, macs_of(node), made + read, arithmetic)
+
+
+def integer_figures(program: Program) -> dict[str, Figure]:
+    """The figure `int8_macs`: which share of its products a program's plan has in int8, if any."""
+    calls = [node for node in program.graph.nodes if node.op == "call_function"]
+    products = {node.name: macs_of(node) for node in calls}
+    integers = [products[node.name] for node in calls if program.plan.precision(node.name) == "int8"]
+    if not sum(integers):
+        return {}
+    whole = sum(products.values())
+    told = f"multiply-accumulates of layers that the plan {'allows' if program.plan.implicit else 'has in'} int8"
+    return {"int8_macs": figure(100 * sum(integers) / whole, "%", f"{told}, of {whole / 1e9:.4g} G in all")}
 
 
 def arithmetic_of(precision: Precision, target: Target) -> Arithmetic:

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tests.passes.harness import component_of, program_of, tensors_for
 from voxc.compiler import ops  # noqa: F401, registers voxc's operators
-from voxc.compiler.measure.work import Work, works
+from voxc.compiler.measure.work import Work, integer_figures, works
 from voxc.compiler.plan import PrecisionPlan
 from voxc.compiler.program import Program, export
 from voxc.compiler.target import Target, load_targets
@@ -124,3 +124,17 @@ def test_numbers_that_are_no_floats_keep_their_width() -> None:
 def test_symbolic_sizes_count_as_in_the_example() -> None:
     component = component_of(nn.Conv1d(6, 4, 3, padding=1), (1, 6, "T"))
     assert works(export(component, 12, dynamic=True), CPU) == works(export(component, 12, dynamic=False), CPU)
+
+
+def test_the_share_of_integers_is_that_of_products() -> None:
+    """4 * 6 * 3 and 2 * 4 * 1 weights, each at 20 places."""
+    program = program_of(nn.Sequential(nn.Conv1d(6, 4, 3, padding=1), nn.ReLU(), nn.Conv1d(4, 2, 1)), (1, 6, 20))
+    assert integer_figures(program) == {}
+    first = next(node.name for node in program.graph.nodes if "convolution" in node.name)
+    planned = replace(program, plan=PrecisionPlan(nodes={first: "int8"}))
+    found = integer_figures(planned)["int8_macs"]
+    assert found.value == pytest.approx(90)
+    assert found.unit == "%"
+    assert "has in int8, of 1.6e-06 G in all" in found.how
+    allowed = replace(program, plan=PrecisionPlan(nodes={first: "int8"}, implicit=True))
+    assert "allows int8" in integer_figures(allowed)["int8_macs"].how
