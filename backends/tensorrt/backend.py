@@ -117,7 +117,7 @@ class TensorRTBackend(Backend):
 
     def runtime(self) -> Runtime:
         if has_tensorrt():
-            return Runtime(f"TensorRT {metadata.version('tensorrt')} on {torch.cuda.get_device_name()}", "host")
+            return Runtime(f"TensorRT {installed_version()} on {torch.cuda.get_device_name()}", "host")
         told = (
             f"ONNX Runtime {self.run_needs[0].version} (the kit's own files: float32, and int8 only where it is in the "
             f"graph)"

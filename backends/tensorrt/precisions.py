@@ -71,13 +71,6 @@ class Precisions(BaseModel):
         """All that layers compute in: the flags that the builder needs."""
         return frozenset({self.default, *self.layers.values()})
 
-    def arithmetic(self, layer: str) -> Arithmetic:
-        """Of a layer by its name in the engine."""
-        base, _, number = layer.rpartition("_")
-        if layer in self.layers or not number.isdigit():
-            return self.layers.get(layer, self.default)
-        return self.layers.get(base, self.default)
-
     def told(self, layer: str) -> str:
         """What an ONNX node computes in, in words."""
         arithmetic = self.layers[layer]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,10 +12,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.compiler.device.kits import stand_in, told
+from tests.backends.tensorrt.conftest import Gpu
+from tests.compiler.device.kits import told
 from voxc.backends.onnx import emitter
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
-from voxc.backends.tensorrt import engine as module
 from voxc.backends.tensorrt.calibration_cache import CalibrationCache, cache_file, write_cache
 from voxc.backends.tensorrt.engine import EngineRunner, Identity, OnGpu, read_identity, write
 from voxc.backends.tensorrt.precisions import Precisions, Profile, precisions_file
@@ -29,8 +27,6 @@ from voxc.passes.clean_up import CleanUp
 
 VERSIONS = ("8.6.1", "10.3.0")
 LONGEST = 9
-
-Gpu = Callable[[str], Any]
 
 
 class Net(nn.Module):
@@ -51,19 +47,6 @@ COMPONENT = Component(
     outputs=(TensorSpec(name="y", shape=(1, "T"), dtype="float32", unit="1", meaning="test"),),
     reference_inputs=lambda frames, seed=0: inputs_of(frames),
 )
-
-
-@pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Gpu:
-    """Makes it look as if TensorRT of a version and a GPU were here."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("FAKE_INT8", "1")
-    monkeypatch.setattr(module, "DEVICE", torch.device("cpu"))
-    monkeypatch.setattr(torch.cuda, "Stream", lambda: SimpleNamespace(cuda_stream=7, synchronize=lambda: None))
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (1000 << 20, 8000 << 20))
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Tester")
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (8, 7))
-    return lambda version: stand_in(monkeypatch, version)
 
 
 @pytest.fixture

@@ -23,22 +23,6 @@ def test_written_and_read(tmp_path: Path) -> None:
     assert not RECIPE.tf32
 
 
-@pytest.mark.parametrize(
-    ("layer", "arithmetic"),
-    [
-        ("a/sin", "fp32"),
-        ("a/sin_7", "fp32"),  # a further layer of the node
-        ("a/sin_1", "fp16"),  # a node of its own
-        ("a/sin_1_12", "fp16"),
-        ("b", "int8"),
-        ("(Unnamed Layer* 5) [Shuffle]", "fp16"),
-        ("other_3", "fp16"),
-    ],
-)
-def test_layers_by_the_names_that_the_parser_gives(layer: str, arithmetic: str) -> None:
-    assert RECIPE.arithmetic(layer) == arithmetic
-
-
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"component": 1}', b"\xff\xfe", b'{"layers": {"a": "fp8"}}'])
 def test_hostile_files_are_refused(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "x.precisions.json"

@@ -90,16 +90,35 @@ def test_builds_in_float32_where_nothing_else_is_asked_for(kit: Path, board: Pat
     assert engine["held"] == {}
 
 
-def test_layers_of_one_node_follow_it() -> None:
-    recipe = {"default": "fp16", "layers": {"node_Conv_7": "fp32", "node_Mul_1": "int8"}}
+@pytest.mark.parametrize(
+    ("layer", "arithmetic"),
+    [
+        ("a/sin", "fp32"),
+        ("a/sin_7", "fp32"),  # a further layer of the node
+        ("a/sin_1", "fp16"),  # a node of its own
+        ("a/sin_1_12", "fp16"),
+        ("a/sin_bias", "fp16"),
+        ("b", "int8"),
+        ("(Unnamed Layer* 5) [Shuffle]", "fp16"),
+        ("other_3", "fp16"),
+    ],
+)
+def test_layers_by_the_names_that_the_parser_gives(layer: str, arithmetic: str) -> None:
+    recipe = {"default": "fp16", "layers": {"a/sin": "fp32", "a/sin_1": "fp16", "b": "int8"}}
     design = agent.Design(Path("x.onnx"), recipe)
-    assert design.arithmetic("node_Conv_7") == "fp32"
-    assert design.arithmetic("node_Conv_7_12") == "fp32"
-    assert design.arithmetic("node_Conv_7_bias") == "fp16"
-    assert design.arithmetic("node_Conv_8") == "fp16"
-    assert design.arithmetic("node_Mul_1") == "int8"
+    assert design.arithmetic(layer) == arithmetic
     assert design.arithmetics == ["fp16", "fp32", "int8"]
     assert agent.Design(Path("x.onnx"), {}).arithmetics == ["fp32"]
+
+
+def test_layers_are_held_wherever_another_may_be_float16(kit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    builder = agent.Builder(stand_in(monkeypatch, "8.2.1.8"), NANO, None)
+    first, *others = (node.name for node in layers_of(kit) if node.op_type == "Conv")
+    design = agent.Design(kit / "synthesizer.onnx", {"default": "fp32", "layers": {first: "fp16"}})
+    plan = builder.build(design, 1 << 20, lambda message: None)
+    held = json.loads(bytes(plan).split(b"\n")[1])["held"]
+    assert first not in held
+    assert set(others) <= held.keys()
 
 
 def test_workspace_leaves_half_of_what_is_free(
