@@ -106,14 +106,15 @@ class TensorRTBackend(Backend):
             return None
         from voxc.backends.tensorrt.packed import whole
         from voxc.backends.tensorrt.precisions import precisions_file, read_precisions
-        from voxc.backends.tensorrt.rounding import HOW, rounding_runner
+        from voxc.backends.tensorrt.rounding import HOW, IMPLICIT_HOW, rounding_runner
 
         recipe = read_precisions(precisions_file(file))
-        if "fp16" not in recipe.layers.values():
+        if "fp16" not in recipe.layers.values() and not recipe.implicit:
             return None
+        how = IMPLICIT_HOW if recipe.implicit else HOW
         with whole(file) as whole_file:
             runner = rounding_runner(whole_file, recipe, threads)
-        return Rehearsal(runner, Runtime(f"ONNX Runtime {self.run_needs[0].version} ({HOW})", "estimate"))
+        return Rehearsal(runner, Runtime(f"ONNX Runtime {self.run_needs[0].version} ({how})", "estimate"))
 
     def runtime(self) -> Runtime:
         if has_tensorrt():

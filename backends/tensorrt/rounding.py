@@ -6,6 +6,8 @@ layers in float16 take and give is rounded to float16; sums in them are float32:
     x -> Conv -> y          x -> Cast -> Cast -> Conv -> Cast -> Cast -> y
           ^ w                      w -> Cast -> Cast -^
 
+What the builder may compute in int8 by scales beside the file is in int8 (integers.py).
+
 What is beyond 65504 becomes infinite, as on the device. Inside of what TensorRT fuses it rounds less often, and GPUs
 before Volta sum in float16 as well: an estimate, not a bound.
 """
@@ -21,15 +23,25 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from voxc.backends.base import Runner
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
+from voxc.backends.tensorrt.calibration_cache import cache_file, read_cache
+from voxc.backends.tensorrt.integers import with_integers
 from voxc.backends.tensorrt.legality import Reading
 from voxc.backends.tensorrt.precisions import Precisions
 
 HOW = "what float16 layers take and give rounded to float16, sums in float32"
+IMPLICIT_HOW = f"{HOW}; int8 wherever TensorRT may choose it"
 
 
 def rounding_runner(file: Path, recipe: Precisions, threads: int) -> Runner:
-    """A component by its ONNX file, all weights in reach, rounded as its recipe says."""
-    model = rounded(onnx.load(file), recipe)
+    """A component by its ONNX file, all weights in reach, rounded as its recipe says.
+
+    Raises:
+        BundleError: the recipe leaves int8 open, and the scales for it are missing or broken.
+    """
+    model = onnx.load(file)
+    if recipe.implicit:
+        model = with_integers(model, recipe, read_cache(cache_file(file)).scales)
+    model = rounded(model, recipe)
     with tempfile.TemporaryDirectory(prefix="voxc-") as directory:
         place = Path(directory) / file.name
         onnx.save_model(model, place, save_as_external_data=True, location="weights")

@@ -4,15 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
 import torch
 
 from tests.backends.tensorrt.test_implicit import ORINS, emit
 from tests.passes.harness import FRAMES, component_of
 from tests.passes.test_leave_integers_open import Residual
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
+from voxc.backends.tensorrt.backend import TensorRTBackend
 from voxc.backends.tensorrt.calibration_cache import cache_file, read_cache
 from voxc.backends.tensorrt.integers import with_integers
 from voxc.backends.tensorrt.precisions import precisions_file, read_precisions
+from voxc.compiler.errors import BundleError
 from voxc.compiler.measure.fidelity import snr_db
 from voxc.compiler.program import Component
 from voxc.compiler.tensor import Array
@@ -57,6 +60,20 @@ def test_every_open_layer_stands_between_pairs(tmp_path: Path) -> None:
     assert sorted(makers[name].op_type for name in inner.input) == ["Conv", "DequantizeLinear"]
     assert users[inner.output[0]].op_type == "QuantizeLinear"
     assert {makers[name].op_type for name in outer.input} == {"DequantizeLinear", "Sigmoid"}
+
+
+def test_a_rehearsal_has_all_that_may_be_int8_in_it(tmp_path: Path) -> None:
+    file = emit(RESIDUAL, ORINS[0], tmp_path).files[0]
+    rehearsal = TensorRTBackend().rehearse(file, 1)
+    assert rehearsal is not None
+    assert rehearsal.runtime.evidence == "estimate"
+    assert "int8 wherever TensorRT may choose it" in rehearsal.runtime.description
+    inputs = RESIDUAL.reference_inputs(FRAMES)
+    exact, found = (each.run(inputs)["y"] for each in (OnnxRuntimeRunner(file, 1), rehearsal.runner))
+    assert 25 < snr_db(exact, found) < 50
+    cache_file(file).unlink()
+    with pytest.raises(BundleError, match="not readable as a calibration cache"):
+        TensorRTBackend().rehearse(file, 1)
 
 
 def test_a_voice(synthesizer: Component, tmp_path: Path) -> None:
