@@ -28,7 +28,7 @@ from voxc.backends.tensorrt.calibration_cache import (
 from voxc.compiler.errors import BundleError, CompileError, OutputError
 from voxc.compiler.plan import PrecisionPlan
 from voxc.compiler.program import Program, export
-from voxc.compiler.target import load_targets
+from voxc.compiler.target import Scheme, load_targets
 from voxc.compiler.tensor import Array
 from voxc.passes.insert_quantization import InsertQuantization
 
@@ -241,20 +241,26 @@ class Two(nn.Module):
 
 
 def with_plan() -> Program:
-    """Everything in integers."""
+    """Both layers in integers."""
     program = program_of(Two(), (1, 2, 6))
     ranges = {"x": (-1.0, 2.0), "relu": (0.0, 4.0), "convolution_1": (-8.0, 2.0)}
-    nodes = dict.fromkeys(program.compute_nodes(), "int8")
+    nodes = dict.fromkeys(("convolution", "convolution_1"), "int8")
     return replace(program, plan=PrecisionPlan(nodes=nodes, ranges=ranges))  # type: ignore[arg-type]
 
 
 def test_a_plan_has_the_scales_of_its_integers() -> None:
-    """By the same names with integers inserted as without, but for outputs."""
+    """By the same names with integers inserted as without, but for outputs that are rounded."""
     scales = scales_of_plan(with_plan(), OPSET)
     assert scales == {"x0": scale_of((0, 2)), "relu": scale_of((0, 4)), "y": scale_of((0, 8))}
     quantized = InsertQuantization()(with_plan(), ORIN)
     assert quantized.modified
-    assert scales_of_plan(quantized.program, OPSET) == {"convolution_1": scales.pop("y"), **scales}
+    assert scales_of_plan(quantized.program, OPSET) == scales
+    integers = ORIN.model_copy(update={"scheme": Scheme(activations="int8", symmetric=True)})
+    program = with_plan()
+    plan = program.plan.model_copy(update={"ranges": {**program.plan.ranges, "convolution": (-4.0, 4.0)}})
+    rounded = InsertQuantization()(replace(program, plan=plan), integers).program
+    expected = {"convolution_1": scales.pop("y"), "convolution": scale_of((0, 4)), **scales}
+    assert scales_of_plan(rounded, OPSET) == expected
 
 
 def test_a_kit_with_integers_has_the_cache_of_its_version(tmp_path: Path) -> None:
