@@ -73,3 +73,21 @@ def test_nothing_between_the_networks_is_fetched(
     hop = Bundle.open(place).manifest.build.voice.hop
     assert fetched
     assert set(fetched) == {(1, 1, 50 * hop)}
+
+
+def test_an_engine_for_another_version_leaves_the_work_to_pytorch(
+    host: Gpu, voxc: Voxc, speaking_voice: Path, tmp_path: Path
+) -> None:
+    host("10.3.0")
+    place = tmp_path / "bundle"
+    options = ("-t", "tensorrt", "--frames", 50, "--no-sample", "--with-fallback", "-o", place)
+    assert voxc("compile", speaking_voice, *options).exit_code == 0
+    host("8.6.1")
+    result = voxc("convert", "-b", place, speaking_voice / "sample.wav", "-o", tmp_path / "out.wav", "--threads", 1)
+    assert result.exit_code == 0, result.stderr
+    (warning,) = result.stderr.splitlines()
+    assert warning.startswith("voxc: warning: PyTorch runs content, retrieval, synthesizer instead: ")
+    assert "built for TensorRT 10.3.0, Tester (8.7); this machine has TensorRT 8.6.1" in warning
+    result = voxc("verify", place)
+    assert result.exit_code == 1
+    assert "failed: content rerun, retrieval rerun, synthesizer rerun" in result.stderr
