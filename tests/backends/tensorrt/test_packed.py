@@ -14,8 +14,8 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from tests.backends.tensorrt.conftest import Gpu
 from tests.backends.tensorrt.test_backend import NANO, lowered
-from tests.backends.tensorrt.test_engine import gpu  # noqa: F401, a fixture
 from tests.backends.tensorrt.test_golden import NAMES, golden_pair
 from tests.conftest import Voxc
 from tests.passes.harness import component_of, tensors_for
@@ -211,12 +211,10 @@ def test_the_copy_goes_away_when_the_runtime_refuses_it(own: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("version", ["8.6.1", "10.3.0"])
-def test_an_engine_on_the_host_is_built_of_floats(
-    own: Path, component: Component, request: pytest.FixtureRequest, version: str
-) -> None:
+def test_an_engine_on_the_host_is_built_of_floats(gpu: Gpu, own: Path, component: Component, version: str) -> None:
     reference = component.reference_inputs(12)
     (expected,) = BACKEND.load(own, 1).run(reference).values()
-    request.getfixturevalue("gpu")(version)
+    gpu(version)
     left = {file.name for file in own.parent.iterdir()}
     (found,) = EngineRunner.of(own).run(reference).values()
     assert np.abs(found - expected).max() <= 1e-5
