@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tests.backends.tensorrt.conftest import Gpu
+from tests.compiler.device.kits import told
+from tests.conftest import Voxc
 from tests.passes.harness import FRAMES, component_of
 from tests.passes.test_leave_integers_open import CHAIN
 from voxc.backends.base import Artifact
@@ -18,10 +22,13 @@ from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.backends.tensorrt import backend as module
 from voxc.backends.tensorrt.backend import TensorRTBackend
 from voxc.backends.tensorrt.calibration_cache import cache_file, read_cache
+from voxc.backends.tensorrt.engine import write
 from voxc.backends.tensorrt.legality import Reading
 from voxc.backends.tensorrt.precisions import Precisions, precisions_file, read_precisions
 from voxc.compiler.errors import UnsupportedError
+from voxc.compiler.manifest import read_manifest
 from voxc.compiler.precision.decide import Decider
+from voxc.compiler.precision.plans import read_plans
 from voxc.compiler.precision.recipe import PrecisionRecipe
 from voxc.compiler.program import Component, export
 from voxc.compiler.target import Target, load_targets
@@ -114,9 +121,9 @@ def test_products_stay_floats(tmp_path: Path) -> None:
     """TensorRT quantizes none by itself."""
     artifact = emit(component_of(Mixed(), (1, 4, 8)), ORINS[0], tmp_path)
     recipe = read_precisions(precisions_file(artifact.files[0]))
-    told = {each.op: (each.where, each.why) for each in BACKEND.explain(artifact.files[0], None)}  # type: ignore[arg-type]
-    assert told["Gemm"] == ("fp16", "")
-    assert told["Conv"] == ("int8 or fp16", "TensorRT's choice: what it times faster")
+    placed = {each.op: (each.where, each.why) for each in BACKEND.explain(artifact.files[0], None)}  # type: ignore[arg-type]
+    assert placed["Gemm"] == ("fp16", "")
+    assert placed["Conv"] == ("int8 or fp16", "TensorRT's choice: what it times faster")
     assert artifact.operators["Conv"] == {"int8 or fp16": 2}
     assert "int8" in recipe.uses
     explicit = emit(component_of(Mixed(), (1, 4, 8)), ORINS[0], tmp_path, PrecisionRecipe().with_options(["int8"]))
@@ -135,3 +142,50 @@ def test_scales_are_for_a_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(module, "installed_version", lambda: "8.6.1.post1")
     artifact = emit(CHAIN, TARGETS["tensorrt"], tmp_path)
     assert read_cache(cache_file(artifact.files[0])).version == "8.6.1"
+
+
+@pytest.mark.parametrize("version", ["8.6.1", "10.3.0"])
+def test_what_the_builder_is_told(gpu: Gpu, synthesizer: Component, tmp_path: Path, version: str) -> None:
+    """The kit's scales, float32 for the islands, float16 for what could be int8 by its tensors; the rest is free."""
+    file = emit(synthesizer, ORINS[1], tmp_path).files[0]
+    gpu(version)
+    engine = told(write(file)[0])
+    assert engine["flags"] == ["FP16", "INT8", "OBEY_PRECISION_CONSTRAINTS"]
+    header, *lines = engine["scales"].splitlines()
+    assert header == f"TRT-{8601 if version == '8.6.1' else 100300}-EntropyCalibration2"
+    scales = read_cache(cache_file(file)).scales
+    assert len(lines) == len(scales)
+    recipe, reading = read_precisions(precisions_file(file)), Reading(onnx.load(file))
+    held = engine["held"]
+    assert {held[name] for name, layer in recipe.layers.items() if layer == "fp32" and name in held} == {"FLOAT"}
+    assert not {node.name for node in open_nodes(reading, recipe)} & set(held)
+    halves = [node for node in reading.nodes if held.get(node.name) == "HALF"]
+    assert all(set(data_of(node, reading)) <= set(scales) for node in halves)
+
+
+def test_on_the_command_line(voice_file: Path, tmp_path: Path, voxc: Voxc) -> None:
+    place, again = tmp_path / "kit", tmp_path / "again"
+    asked = ("--target", "jetson-orin-nano-jp5", "--frames", 10, "--no-sample", "--min-snr", 3)
+    result = voxc("compile", voice_file, *asked, "-p", "int8", "--implicit", "-o", place)
+    assert result.exit_code == 0, result.stderr
+    (component,) = read_manifest(place).build.components
+    assert component.files[-1].path == "synthesizer.calibration.cache"
+    assert component.min_snr_db == 3
+    plan = read_plans(place).components["synthesizer"]
+    assert plan.implicit
+    figures = read_manifest(place).measurements.components["synthesizer"].figures
+    assert figures["snr"].value is not None
+    assert figures["snr"].value > 60
+    rehearsed = figures["snr_rehearsed"]
+    assert rehearsed.evidence == "estimate"
+    assert "int8 wherever TensorRT may choose it" in rehearsed.how
+    assert rehearsed.value is not None
+    assert rehearsed.value < 60
+    explained = json.loads(voxc("explain", place, "--json").stdout)["components"][0]
+    assert set(explained["shares"]) == {"int8 or fp16", "fp16", "fp32"}
+    assert any("layers may compute in int8" in told for told in explained["rewritten"])
+    assert voxc("compile", voice_file, *asked, "--plan", place, "-o", again).exit_code == 0
+    assert read_plans(again).components["synthesizer"] == plan
+    assert (again / "synthesizer.onnx").read_bytes() == (place / "synthesizer.onnx").read_bytes()
+    refused = voxc("compile", voice_file, *asked, "--plan", place, "--implicit", "-o", tmp_path / "other")
+    assert "--plan says what is left to the runtime; leave out --implicit" in refused.stderr
