@@ -55,8 +55,8 @@ class LeaveIntegersOpen(Pass):
 def told(left: int, products: list[str], default: str) -> tuple[str, ...]:
     """What people should know of layers that are left open, and of products that are not."""
     number = "1 layer" if left == 1 else f"{left} layers"
-    choice = f"{number} may compute in int8: the device takes what it times faster; elsewhere all is float32, which says"
-    choice += " nothing of int8"
+    choice = f"{number} may compute in int8: the device takes what it times faster; elsewhere all is float32, which "
+    choice += "says nothing of int8"
     named = f"{', '.join(products[:NAMED])}{' ...' if len(products) > NAMED else ''}"
     floats = f"{default} in place of int8: the runtime has that choice for convolutions alone ({named})"
     return (*([choice] if left else []), *([floats] if products else []))
