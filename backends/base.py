@@ -124,6 +124,7 @@ class Backend(ABC):
     """One way of lowering programs. Has no state; SDKs are imported inside the methods that need them."""
 
     name: ClassVar[str]
+    kit: ClassVar[bool] = False  # whether the device itself has to finish what is emitted
     emit_needs: ClassVar[tuple[Requirement, ...]]
     run_needs: ClassVar[tuple[Requirement, ...]]
 

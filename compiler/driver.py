@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from voxc.backends.base import Artifact, Backend, Fit, Runner, Runtime
 from voxc.compiler.bundle import refuse_to_overwrite, staged
 from voxc.compiler.calibration.source import Calibration
 from voxc.compiler.describe import describe_component, describe_source, describe_voice
+from voxc.compiler.device import agent
 from voxc.compiler.errors import CompileError, PassError, RecipeError
 from voxc.compiler.fallback.build import build_fallback
 from voxc.compiler.families import load_voice
@@ -283,6 +285,7 @@ class Job:
             voice=describe_voice(self.voice),
             plan=FileRecord.of(staging, write_plans(staging, plans)),
             components=tuple(component.build for component in compiled),
+            agent=leave_agent(staging) if self.backend.kit else None,
         )
         measurements = Measurements(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -357,6 +360,13 @@ class Job:
             seconds_of_audio=part.program.frames / part.component.frame_rate,
             tick=lambda detail: self.report(f"{step}, {detail}"),
         )  # fmt: skip
+
+
+def leave_agent(staging: Path) -> FileRecord:
+    """Puts the agent into a bundle that is a kit."""
+    place = staging / Path(agent.__file__).name
+    shutil.copyfile(agent.__file__, place)
+    return FileRecord.of(staging, place)
 
 
 def layers(program: Program) -> list[str]:

@@ -163,7 +163,8 @@ class ComponentBuild(Record):
 
 class Build(Record):
     """Everything that follows from the checkpoint, the options and the tools: equal for equal inputs. A plan that was
-    found by measuring is such an input: `--plan` gives the same build again."""
+    found by measuring is such an input: `--plan` gives the same build again. `agent` is what finishes a kit on its
+    device."""
 
     tools: Mapping[str, str]
     source: Source
@@ -172,6 +173,7 @@ class Build(Record):
     voice: Voice
     plan: FileRecord
     components: tuple[ComponentBuild, ...] = Field(min_length=1)
+    agent: FileRecord | None = None
 
     def digest(self) -> str:
         """SHA-256 of this section's canonical JSON."""
@@ -280,6 +282,7 @@ class Manifest(Record):
         measured = self.measurements
         return [
             self.build.plan,
+            *([self.build.agent] if self.build.agent else ()),
             measured.reference,
             *measured.searches,
             *(file for component in self.build.components for file in (*component.files, *component.fallback)),

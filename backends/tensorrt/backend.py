@@ -30,6 +30,7 @@ class TensorRTBackend(Backend):
     """The ONNX file of a component is what TensorRT's parser reads; beside it lies what layers are to compute in."""
 
     name: ClassVar[str] = "tensorrt"
+    kit: ClassVar[bool] = True
     emit_needs: ClassVar[tuple[Requirement, ...]] = (
         Requirement("onnx", "pip install voxc"),
         Requirement("onnxsim", "pip install voxc"),

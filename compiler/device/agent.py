@@ -6,6 +6,8 @@
     python3 agent.py bench BUNDLE      time
     python3 agent.py build BUNDLE      build the engines of a kit for TensorRT, which the others do where there are none
 
+BUNDLE may be left out where this file lies in one, as it does in kits.
+
 It needs Python 3.6, NumPy and the runtime of the bundle's files, and nothing of voxc: it is one file so that it can be
 copied alone. It prints one JSON document on stdout; stderr has what it is doing, in lines that begin with
 `voxc-agent: `, and whatever runtimes say. Nothing that is in a bundle is executed as Python.
@@ -1355,7 +1357,8 @@ def said(command: List[str]) -> str:
 def parse(arguments: Sequence[str]) -> Any:
     parser = argparse.ArgumentParser(description="Runs and times a voxc bundle on this machine; prints JSON.")
     parser.add_argument("command", choices=("measure", "run", "bench", "build"))
-    parser.add_argument("bundle", help="a bundle directory")
+    here = Path(__file__).parent
+    parser.add_argument("bundle", nargs="?", default=here, help="a bundle directory (default: that of this file)")
     parser.add_argument("--component", action="append", default=[], help="only this one; may be given several times")
     parser.add_argument("--threads", type=int, help="of the runtime (default: the target's, else all cores)")
     parser.add_argument("--compute-units", help="of Core ML or MLX (default: the target's)")

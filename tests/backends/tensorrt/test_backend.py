@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,8 +24,10 @@ from voxc.backends.tensorrt import backend as module
 from voxc.backends.tensorrt.backend import TensorRTBackend
 from voxc.backends.tensorrt.placement import placements
 from voxc.backends.tensorrt.precisions import precisions_file, read_precisions
+from voxc.compiler.device import agent
 from voxc.compiler.errors import UnsupportedError
 from voxc.compiler.families import load_voice
+from voxc.compiler.manifest import read_manifest, sha256_of_file
 from voxc.compiler.program import Component, Program, export
 from voxc.compiler.target import Target
 from voxc.compiler.voice_files import find_voice
@@ -210,6 +214,20 @@ def test_without_tensorrt_the_numbers_are_a_reference(compiled_kit: Path) -> Non
 @pytest.fixture
 def compiled_kit(tmp_path: Path) -> Path:
     return BACKEND.emit(lowered(component_of(Norms(), (1, 5, 8)), NANO), NANO, tmp_path).files[0]
+
+
+def test_kits_have_the_agent(voice_file: Path, tmp_path: Path, voxc: Voxc) -> None:
+    """Where it lies it knows what it is for; without TensorRT it says what is missing."""
+    kit = tmp_path / "kit"
+    assert voxc("compile", voice_file, "--target", "jetson-nano", "--frames", 10, "-o", kit).exit_code == 0
+    manifest = read_manifest(kit)
+    assert manifest.build.agent is not None
+    assert manifest.build.agent.sha256 == sha256_of_file(Path(agent.__file__))
+    assert manifest.build.agent in manifest.files()
+    command = [sys.executable, kit / manifest.build.agent.path, "build"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "tensorrt cannot be imported" in json.loads(done.stdout)["error"]["message"]
 
 
 def test_weights_in_a_file_of_their_own(
