@@ -40,8 +40,7 @@ class ILogger:
     Severity = enum.Enum("Severity", "INTERNAL_ERROR ERROR WARNING INFO VERBOSE")
 
 
-if int(__version__.split(".")[0]) < 11:
-    plugins = []
+plugins = []
 
 
 def init_libnvinfer_plugins(logger, namespace):
@@ -49,8 +48,10 @@ def init_libnvinfer_plugins(logger, namespace):
     return True
 
 
-class IInt8EntropyCalibrator2:
-    pass
+if int(__version__.split(".")[0]) < 11:
+
+    class IInt8EntropyCalibrator2:
+        pass
 
 
 HostMemory = bytearray  # a buffer, and no `bytes`
