@@ -302,3 +302,25 @@ def test_a_plan_that_leaves_integers_to_a_runtime_that_does_not_choose(case: Cas
     assert case.decider(target=choosing, plan=file).decide(case.component, case.program).program.plan == plan
     with pytest.raises(RecipeError, match=r"leaves int8 to a runtime, and that of .* does not choose"):
         case.decide(plan=file)
+
+
+def test_choices_are_tried_on_samples_from_all_over_and_on_what_nothing_else_uses(case: Case) -> None:
+    """None of the seeds are those of calibration (1 to 8) or of what is reported (0)."""
+    assert [call["x"] for call in module.spread([{"x": place} for place in range(10)])] == [0, 3, 6, 9]  # type: ignore
+    assert len(module.spread([{}])) == 1
+    assert set(module.FURTHER_SEEDS).isdisjoint(range(9))
+    tried: list[Mapping[str, Tensor]] = []
+
+    def watched(subject: Subject, *rest: object) -> object:
+        tried.extend(subject.inputs)
+        return module_search(subject, *rest)
+
+    module_search = module.search
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "search", watched)
+        estimated = Case(case.component, load_targets()["apple-ane"])
+        estimated.decide("auto", timed=None, min_snr=5.0)
+    expected = [case.component.reference_inputs(FRAMES, seed) for seed in (1, 2, 3, *module.FURTHER_SEEDS)]
+    assert len(tried) == len(expected)
+    for found, call in zip(tried, expected, strict=True):
+        torch.testing.assert_close(found["x0"], torch.from_numpy(call["x0"]))
