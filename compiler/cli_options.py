@@ -97,9 +97,7 @@ Samples = Annotated[
 ]
 Observer = Annotated[
     str | None,
-    typer.Option(
-        help="How ranges are found: mse, minmax, percentile or entropy. (default: mse; entropy with --implicit)"
-    ),
+    typer.Option(help="How ranges are found: mse, minmax, percentile or entropy. (default: mse)"),
 ]
 Implicit = Annotated[
     bool,

@@ -195,7 +195,7 @@ class Decider:
         ranges = dict(known)
         if wanted:
             self.report(f"{self.target.name}: {component.name}: calibrating")
-            samples, observer = self.samples(component), self.recipe.observed_by
+            samples, observer = self.samples(component), self.recipe.observer
             ranges |= calibrate(program, samples, observer, wanted, symmetric=self.symmetric)
         return replace(program, plan=program.plan.model_copy(update={"ranges": pass_on(program, ranges)}))
 

@@ -13,11 +13,8 @@ from voxc.compiler.errors import RecipeError
 from voxc.compiler.plan import Policy, Precision
 from voxc.compiler.target import Target, first_complaint
 
-#: Observers that calibration can find ranges with; what is taken where integers are in the graph, and where the
-#: runtime is left to choose them, as its own calibration would.
+#: Observers that calibration can find ranges with.
 Observer = Literal["minmax", "percentile", "entropy", "mse"]
-DEFAULT_OBSERVER: Observer = "mse"
-IMPLICIT_OBSERVER: Observer = "entropy"
 
 # The quality that a search holds on to unless told otherwise: what the best published int8 vocoders reach.
 DEFAULT_MIN_SNR_DB = 25.0
@@ -50,16 +47,12 @@ class PrecisionRecipe(BaseModel):
 
     policy: Policy | None = None
     overrides: tuple[Override, ...] = ()
-    observer: Observer | None = None
+    observer: Observer = "mse"
     min_snr: float | None = Field(default=None, gt=0)
     calibration: Path | None = None
     plan: Path | None = None
     implicit: bool = False
     allow_emulated: bool = False
-
-    @property
-    def observed_by(self) -> Observer:
-        return self.observer or (IMPLICIT_OBSERVER if self.implicit else DEFAULT_OBSERVER)
 
     def policy_for(self, target: Target) -> Policy:
         """What a target computes in, apart from the overrides.

@@ -79,12 +79,10 @@ def choosing(target: Target) -> Target:
     return target.model_copy(update={"implicit": "convolutions", "precisions": ("fp16", "int8", "auto")})
 
 
-def test_what_is_left_to_the_runtime_is_observed_as_by_its_own_calibration(tmp_path: Path, choosing: Target) -> None:
+def test_what_is_left_to_the_runtime(tmp_path: Path, choosing: Target) -> None:
     asked = PrecisionRecipe().with_options(["int8"], implicit=True)
-    assert (asked.observed_by, asked.policy_for(choosing)) == ("entropy", "int8")
+    assert asked.policy_for(choosing) == "int8"
     assert read(tmp_path, "policy: int8\nimplicit: true\n") == asked
-    assert asked.with_options(observer="mse").observed_by == "mse"
-    assert PrecisionRecipe().with_options(["int8"]).observed_by == "mse"
     assert PrecisionRecipe().with_options(["a=int8"], implicit=True).policy_for(choosing) == "fp16"
 
 
