@@ -18,7 +18,7 @@ from voxc.compiler.precision.sensitivity import Sensitivity
 
 FOLDER = "precision"
 #: How long lines below a plot are, in characters.
-LINE = 110
+LINE = 95
 
 
 class TrialRecord(BaseModel):
