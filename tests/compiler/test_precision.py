@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import Voxc
 from voxc.backends.onnx import reader as onnx_reader
+from voxc.backends.tensorrt.backend import has_tensorrt
 from voxc.backends.tflite import reader as tflite_reader
 from voxc.compiler import driver
 from voxc.compiler.driver import compile_voice
@@ -143,6 +144,28 @@ def test_a_search_can_be_used_again(voice_file: Path, tmp_path: Path, monkeypatc
     timed = json.loads(table.read_text())["timed"]
     assert timed.startswith("onnxruntime ")
     assert timed.endswith("1 threads, on this machine")
+
+
+def test_a_search_without_a_clock_says_that_it_estimates(voice_file: Path, tmp_path: Path, voxc: Voxc) -> None:
+    """In the manifest, in what `voxc inspect` prints, and in the table of the search."""
+    if has_tensorrt():
+        pytest.skip("TensorRT is here, so layers are timed")
+    target = TARGETS["jetson-orin-nano-jp6"]
+    place = tmp_path / "kit"
+    manifest = compiled(voice_file, target, place, recipe("auto"))
+    figures = manifest.measurements.components["synthesizer"].figures
+    saved, share = figures["saved_by_int8"], figures["int8_macs"]
+    told = "estimates, as no runtime of jetson-orin-nano-jp6 is here: the roofline"
+    assert (saved.evidence, saved.unit) == ("estimate", "ms")
+    assert told in saved.how
+    assert share.value is not None
+    assert share.value > 50
+    table = json.loads((place / manifest.measurements.searches[0].path).read_text())
+    assert (table["evidence"], table["floats"]) == ("estimate", "float16")
+    assert table["timed"].startswith(told)
+    printed = " ".join(voxc("inspect", place).stdout.split())
+    assert "saved_by_int8" in printed
+    assert "estimates, as no runtime of" in printed
 
 
 def test_exceptions_in_a_voice_of_several_components(speaking_voice: Path, tmp_path: Path) -> None:

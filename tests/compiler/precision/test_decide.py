@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from tests.compiler.precision.networks import layers_by_module, no_runtime, three
 from tests.passes.harness import FRAMES, component_of
 from voxc.backends.base import Runner
+from voxc.compiler.calibration.ranges import calibrate
 from voxc.compiler.errors import RecipeError
 from voxc.compiler.plan import Policy
 from voxc.compiler.precision import decide as module
@@ -324,3 +325,11 @@ def test_choices_are_tried_on_samples_from_all_over_and_on_what_nothing_else_use
     assert len(tried) == len(expected)
     for found, call in zip(tried, expected, strict=True):
         torch.testing.assert_close(found["x0"], torch.from_numpy(call["x0"]))
+
+
+def test_symmetric_integers_have_symmetric_ranges(case: Case) -> None:
+    case.target = load_targets()["apple-gpu"]
+    program = case.decide("int8").program
+    samples = case.samples(case.component)
+    found = [calibrate(program, samples, "mse", [*program.plan.ranges], symmetric=kind) for kind in (True, False)]
+    assert program.plan.ranges == found[0] != found[1]
