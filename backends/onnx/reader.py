@@ -16,8 +16,7 @@ SIZES = frozenset({"Shape", "Constant", "ConstantOfShape"})
 
 def count_operators(file: Path, planned: Mapping[str, str] = MappingProxyType({})) -> Mapping[str, Mapping[str, int]]:
     """How many operators of each type compute in what: `{"Conv": {"int8": 72, "fp32": 3}}`. Where that is float32, what
-    is `planned` for the node, by name, goes before it; `int8` does so always, as runtimes that read a plan may have
-    integer kernels that give floats.
+    is `planned` for the node, by name, goes before it.
 
     `int8` stands between integers, as runtimes look for it: all that it takes is dequantized, and what it gives is
     quantized. `w8` has only weights that are; `fp16` has weights that are stored so.
@@ -28,8 +27,7 @@ def count_operators(file: Path, planned: Mapping[str, str] = MappingProxyType({}
     for node in graph.node:
         if node.op_type not in SIZES:
             found = tensors.arithmetic(node)
-            plan = planned.get(node.name, found)
-            counts[node.op_type][plan if found == "fp32" or plan == "int8" else found] += 1
+            counts[node.op_type][planned.get(node.name, found) if found == "fp32" else found] += 1
     return {name: dict(sorted(counts[name].items())) for name in sorted(counts)}
 
 
