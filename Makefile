@@ -13,7 +13,7 @@ demo: $(READY)
 	$(BIN)/python benchmarks/demo.py
 
 test: check
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --maxprocesses 4
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -13,8 +13,8 @@ from voxc.compiler.target import Target, load_targets
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
-# Latency figures of tiny test voices are worth nothing; what is tested is that they are there.
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# Tests run side by side. Latency figures of tiny voices are worth nothing; what is tested is that they are there.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
