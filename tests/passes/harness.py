@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -36,11 +38,11 @@ def component_of(
             arrays = reference(frames)
             return tuple(module.eval()(*(torch.from_numpy(arrays[each.name]) for each in inputs)).shape)
 
-    sizes = shape(FRAMES)
+    sizes = later = shape(FRAMES)
     if any(isinstance(size, str) for each in inputs for size in each.shape):
-        given = tuple(open_size(size, later - size) for size, later in zip(sizes, shape(FRAMES + 1), strict=True))
-    else:
-        given = sizes
+        with contextlib.suppress(RuntimeError):  # the network takes this one length
+            later = shape(FRAMES + 1)
+    given = tuple(open_size(size, after - size) for size, after in zip(sizes, later, strict=True))
     return Component("test", module, inputs, draws, (spec("y", given),), reference)
 
 
