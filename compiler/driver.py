@@ -239,7 +239,8 @@ class Job:
     def why_no_latency(self) -> str:
         """Why times taken on this machine are not the target's; empty if they are."""
         if self.runtime.evidence == "reference":
-            return f"not measured: {self.runtime.description} is no runtime of {self.target.name}"
+            name, *_ = self.runtime.description.split(" (")
+            return f"not measured: {name} is no runtime of {self.target.name}"
         return "" if self.is_the_target else f"not measured: this machine is no {self.target.name}"
 
     @property
