@@ -28,7 +28,6 @@ from voxc.compiler.driver import compile_voice
 from voxc.compiler.families import load_voice
 from voxc.compiler.measure.conversion import Sound
 from voxc.compiler.measure.fidelity import snr_db
-from voxc.compiler.measure.figures import torch_threads
 from voxc.compiler.measure.latency import PAUSE_SECONDS
 from voxc.compiler.measure.machine import cpu_name, tool_versions, usable_cores
 from voxc.compiler.measure.quality.clips import Clip
@@ -43,6 +42,7 @@ from voxc.compiler.runtime.pipeline import Pipeline
 from voxc.compiler.runtime.voice import load_pipeline
 from voxc.compiler.target import load_targets
 from voxc.compiler.tensor import Array
+from voxc.compiler.threads import torch_threads
 from voxc.compiler.voice_files import VoiceFiles
 
 WARM_UP = 1

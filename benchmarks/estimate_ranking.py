@@ -26,13 +26,13 @@ from voxc.backends import find_backend
 from voxc.backends.base import Runner
 from voxc.compiler.families import load_voice
 from voxc.compiler.measure.estimate import Estimate, estimate
-from voxc.compiler.measure.figures import torch_threads
 from voxc.compiler.measure.latency import interleave
 from voxc.compiler.measure.machine import cpu_name, tool_versions
 from voxc.compiler.measure.work import works
 from voxc.compiler.program import Component, Program, export
 from voxc.compiler.target import Peaks, load_targets
 from voxc.compiler.tensor import Array, TensorSpec
+from voxc.compiler.threads import torch_threads
 from voxc.compiler.voice_files import VoiceFiles, find_voice
 from voxc.passes.pipeline import pipeline
 

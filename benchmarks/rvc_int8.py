@@ -34,13 +34,13 @@ from voxc.compiler.bundle import Bundle
 from voxc.compiler.errors import VoxcError
 from voxc.compiler.families import load_voice
 from voxc.compiler.measure.fidelity import snr_db
-from voxc.compiler.measure.figures import torch_threads
 from voxc.compiler.measure.latency import Latency, interleave
 from voxc.compiler.measure.machine import cpu_name, tool_versions
 from voxc.compiler.program import Component
 from voxc.compiler.runtime.component import load_component
 from voxc.compiler.target import load_targets
 from voxc.compiler.tensor import Array
+from voxc.compiler.threads import torch_threads
 from voxc.compiler.voice_files import VoiceFiles
 
 BUILD = Path(__file__).resolve().parents[1] / "build"

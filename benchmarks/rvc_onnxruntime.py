@@ -25,12 +25,12 @@ from full_size import write_voice
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.compiler.bundle import Bundle
 from voxc.compiler.families import load_voice
-from voxc.compiler.measure.figures import torch_threads
 from voxc.compiler.measure.latency import interleave
 from voxc.compiler.measure.machine import cpu_name, tool_versions, usable_cores
 from voxc.compiler.program import Component
 from voxc.compiler.runtime.component import load_component
 from voxc.compiler.tensor import Array
+from voxc.compiler.threads import torch_threads
 from voxc.compiler.voice_files import VoiceFiles
 
 

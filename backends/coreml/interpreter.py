@@ -8,8 +8,7 @@ layers between integers. It says nothing of time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from voxc.backends.coreml.mil import Feature, Function, Named
 from voxc.backends.coreml.package import read_program
 from voxc.compiler.errors import BundleError, TensorError, UnsupportedError
 from voxc.compiler.tensor import Array
+from voxc.compiler.threads import torch_threads
 
 
 class Interpreter(Runner):
@@ -63,7 +63,7 @@ class Interpreter(Runner):
         routine = self.routine(function)
         features = {feature.name: feature for feature in function.inputs}
         try:
-            with torch.inference_mode(), using_threads(self.threads):
+            with torch.inference_mode(), torch_threads(self.threads):
                 values: dict[str, Value] = {}
                 for named in function.arguments:
                     if named.type.kind == "state":
@@ -128,14 +128,3 @@ def zeros(named: Named) -> Tensor:
     if named.type.count is None or shape is None or named.type.dtype not in HELD:
         raise BundleError(f"a state of type {named.type.dtype}{list(shape or ())}")
     return torch.zeros([size or 0 for size in shape], dtype=HELD[named.type.dtype])
-
-
-@contextmanager
-def using_threads(count: int) -> Iterator[None]:
-    """torch with `count` threads; it has one setting for the whole process, which is put back."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from voxc.compiler.fallback.document import Argument, Call, Document, DType, Mem
 from voxc.compiler.fallback.operators import find_operator
 from voxc.compiler.fallback.write import WEIGHTS
 from voxc.compiler.tensor import MAX_TENSOR_BYTES, Array, TensorSpec
+from voxc.compiler.threads import torch_threads
 
 MAX_GRAPH_BYTES = 1 << 24
 MAX_WEIGHT_BYTES = 1 << 33
@@ -87,7 +87,7 @@ class Fallback(Runner):
             self.rehearse(given)
             self.tried.add(shapes)
         try:
-            with torch.inference_mode(), using_threads(self.threads):
+            with torch.inference_mode(), torch_threads(self.threads):
                 found = self.evaluate(given, self.weights)
         except REFUSALS as error:
             raise TensorError(f"{self.file}: PyTorch could not run these inputs: {first_line(error)}") from error
@@ -213,14 +213,3 @@ def dtype_name(tensor: Tensor) -> str:
 
 def first_line(error: BaseException) -> str:
     return str(error).partition("\n")[0] or type(error).__name__
-
-
-@contextmanager
-def using_threads(count: int) -> Iterator[None]:
-    """PyTorch with `count` threads; it has one setting for the whole process, which is put back."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

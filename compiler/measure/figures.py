@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from voxc.compiler.measure import fidelity
 from voxc.compiler.measure.latency import WARM_UP_RUNS, Latency, interleave
 from voxc.compiler.program import Component
 from voxc.compiler.tensor import Array
+from voxc.compiler.threads import torch_threads
 
 Run = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
@@ -92,13 +92,3 @@ def figure(value: float, unit: str, how: str, otherwise: str = "", evidence: Evi
 
 def told(latency: Latency, threads: int) -> str:
     return f"{threads} thread{'s' * (threads > 1)}, {len(latency.seconds)} runs after {WARM_UP_RUNS} warm-ups"
-
-
-@contextlib.contextmanager
-def torch_threads(threads: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
