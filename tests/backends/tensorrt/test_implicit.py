@@ -9,14 +9,12 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 from tests.backends.tensorrt.conftest import Gpu
 from tests.compiler.device.kits import told
 from tests.conftest import Voxc
 from tests.passes.harness import FRAMES, component_of
-from tests.passes.test_leave_integers_open import CHAIN
+from tests.passes.test_leave_integers_open import CHAIN, Product
 from voxc.backends.base import Artifact
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.backends.tensorrt import backend as module
@@ -38,18 +36,6 @@ TARGETS = load_targets()
 ORINS = [TARGETS[name] for name in ("jetson-orin-nano-jp5", "jetson-orin-nano-jp6")]
 BACKEND = TensorRTBackend()
 IMPLICIT = PrecisionRecipe().with_options(["int8"], implicit=True)
-
-
-class Mixed(nn.Module):
-    """A convolution and a product between activations."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.conv, self.linear, self.last = nn.Conv1d(4, 4, 3, padding=1), nn.Linear(8, 8), nn.Conv1d(4, 4, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.last(F.relu(self.linear(F.relu(self.conv(x)))))
 
 
 def emit(component: Component, target: Target, place: Path, recipe: PrecisionRecipe = IMPLICIT) -> Artifact:
@@ -97,7 +83,7 @@ def test_all_that_may_be_int8_has_scales(synthesizer: Component, target: Target,
     assert not {node.op_type for node in reading.nodes} & {"QuantizeLinear", "DequantizeLinear"}
 
 
-@pytest.mark.parametrize("component", [CHAIN, component_of(Mixed(), (1, 4, 8))], ids=["chain", "mixed"])
+@pytest.mark.parametrize("component", [CHAIN, component_of(Product(), (1, 4, 8))], ids=["chain", "mixed"])
 def test_the_file_computes_in_float32(component: Component, tmp_path: Path) -> None:
     artifact = emit(component, ORINS[0], tmp_path)
     inputs = component.reference_inputs(FRAMES)
@@ -119,14 +105,14 @@ def test_what_is_moved_has_the_scale_of_what_it_is_made_of(tmp_path: Path) -> No
 
 def test_products_stay_floats(tmp_path: Path) -> None:
     """TensorRT quantizes none by itself."""
-    artifact = emit(component_of(Mixed(), (1, 4, 8)), ORINS[0], tmp_path)
+    artifact = emit(component_of(Product(), (1, 4, 8)), ORINS[0], tmp_path)
     recipe = read_precisions(precisions_file(artifact.files[0]))
     placed = {each.op: (each.where, each.why) for each in BACKEND.explain(artifact.files[0], None)}  # type: ignore[arg-type]
     assert placed["Gemm"] == ("fp16", "")
     assert placed["Conv"] == ("int8 or fp16", "TensorRT's choice: what it times faster")
     assert artifact.operators["Conv"] == {"int8 or fp16": 2}
     assert "int8" in recipe.uses
-    explicit = emit(component_of(Mixed(), (1, 4, 8)), ORINS[0], tmp_path, PrecisionRecipe().with_options(["int8"]))
+    explicit = emit(component_of(Product(), (1, 4, 8)), ORINS[0], tmp_path, PrecisionRecipe().with_options(["int8"]))
     assert not read_precisions(precisions_file(explicit.files[0])).implicit
     assert explicit.operators["Gemm"] == {"int8": 1}
 
