@@ -19,6 +19,8 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	MYPYPATH=$(VENV)/types $(BIN)/mypy -p voxc.backends -p voxc.compiler -p voxc.passes
+	MYPYPATH=$(VENV)/types $(BIN)/mypy --config-file= --check-untyped-defs --ignore-missing-imports \
+		--follow-imports=silent benchmarks
 
 schema: $(READY)
 	$(BIN)/python -c "import json; from voxc.compiler.manifest import *; \

@@ -12,6 +12,7 @@ voice's conversion against that of float32.
 from __future__ import annotations
 
 import argparse
+import math
 import subprocess
 import sys
 import tempfile
@@ -90,7 +91,9 @@ def show_weights(title: str, forms: dict[str, tuple[str, str]], voice: list[str]
         whole = voxc_compile(voice, target, precision, folder / f"{target}-{form}", "--no-sample", "--segment", "1")
         demo = voxc_compile(["demo"], target, precision, folder / f"demo-{target}-{form}")
         bytes_of[form] = sum(file.bytes for file in whole.component("content").files)
-        secs_of[form] = demo.measurements.conversion.task["secs"].value
+        assert demo.measurements.conversion is not None
+        secs = demo.measurements.conversion.task["secs"].value
+        secs_of[form] = math.nan if secs is None else secs
         table.add_row(
             form, f"{bytes_of[form]:,}",
             f"{bytes_of[form] / bytes_of['float16']:.1%}" if "float16" in bytes_of else "",

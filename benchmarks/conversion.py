@@ -125,7 +125,7 @@ def alternate(artifact: Pipeline, straight: EagerRvc, audio: Array, runs: int) -
 
 
 def report(taken: dict[str, list[dict[str, float]]], seconds: float, options: argparse.Namespace) -> None:
-    versions = tool_versions()
+    versions = tool_versions(["onnxruntime"])
     print(f"{cpu_name()}, {options.threads} threads, torch {versions['torch']}, onnxruntime {versions['onnxruntime']}")
     print(f"{seconds:g} s of audio, windows of {options.segment:g} s, {options.runs} runs in turn; median ms")
     print(f"\n{'':14}{'PyTorch':>10}{'voxc':>10}{'ratio':>8}{'of voxc':>9}")

@@ -165,7 +165,7 @@ def main() -> None:
     options = parser.parse_args()
 
     peaks = measured_peaks(options.threads)
-    print(f"{cpu_name()}, {options.threads} threads, onnxruntime {tool_versions()['onnxruntime']}")
+    print(f"{cpu_name()}, {options.threads} threads, onnxruntime {tool_versions(['onnxruntime'])['onnxruntime']}")
     print(f"peaks: {peaks.rates['float32']:g} G operations/s, {peaks.bandwidth:g} GB/s, {peaks.launch:g} us to launch")
     with tempfile.TemporaryDirectory() as folder:
         found = list(variants(Path(folder), options.demo, peaks, options.threads))

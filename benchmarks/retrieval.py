@@ -106,7 +106,7 @@ def time_search(vectors, queries, threads):
     }
     exact = contestants["faiss, everything"]()
     deviation = np.linalg.norm(exact - stored.mean(0))
-    times = {name: [] for name in contestants}
+    times: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(WARM_UP + RUNS):
         for name, contestant in contestants.items():
             began = time.perf_counter()

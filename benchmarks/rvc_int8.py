@@ -25,6 +25,7 @@ import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from full_size import write_voice
@@ -117,7 +118,7 @@ def main() -> None:
     rows += [Row(name, why) for name, why in missing.items()]
     about = {
         "machine": cpu_name(), "integer_flags": integer_flags(), "threads": options.threads, "runs": options.runs,
-        "frames": frames, "voice": voice_file.name, "versions": tool_versions(),
+        "frames": frames, "voice": voice_file.name, "versions": tool_versions(["onnxruntime", "ai-edge-litert"]),
     }  # fmt: skip
     show(about, rows)
     if options.json:
@@ -225,7 +226,7 @@ def integer_flags() -> list[str]:
     return [flag for flag in INTEGER_FLAGS if flag in flags]
 
 
-def show(about: Mapping[str, object], rows: list[Row]) -> None:
+def show(about: Mapping[str, Any], rows: list[Row]) -> None:
     versions = about["versions"]
     print(f"{about['machine']} ({', '.join(about['integer_flags']) or 'no integer instructions'})")
     print(", ".join(f"{tool} {version}" for tool, version in versions.items()))

@@ -90,7 +90,7 @@ def main() -> None:
         with torch_threads(options.threads):
             taken = interleave(contenders, least_runs=options.runs, least_seconds=float("inf"))
 
-    versions = tool_versions()
+    versions = tool_versions(["onnxruntime"])
     print(f"{cpu_name()}, {options.threads} threads, torch {versions['torch']}, onnxruntime {versions['onnxruntime']}")
     print(f"{options.frames} frames, {options.runs} runs in turn")
     print(f"cold `voxc compile`: {compile_seconds:.1f} s, peak memory {compile_mib:.0f} MiB")

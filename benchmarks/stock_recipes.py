@@ -140,7 +140,7 @@ class Stock:
             network, samples = Path(place) / "network.pt2", Path(place) / "samples.npz"
             torch.export.save(self.program().exported, network)
             arrays = {f"{n}/{name}": array for n, sample in enumerate(self.samples()) for name, array in sample.items()}
-            np.savez(samples, **arrays)
+            np.savez(samples, **arrays)  # type: ignore[arg-type]
             script = Path(__file__).with_name("stock_tflite.py")
             done = subprocess.run(
                 [self.python, script, network, samples, self.folder], capture_output=True, text=True, check=False

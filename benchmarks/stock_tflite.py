@@ -13,6 +13,7 @@ is also the example to convert with. Files that OUTPUT already has are not made 
 from __future__ import annotations
 
 import argparse
+import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -86,7 +87,7 @@ def main() -> None:
     source = options.output / "float32.tflite"
     makers: dict[Path, Callable[[Path], None]] = {source: lambda path: convert(options.network, samples[0], path)}
     for name in RECIPES:
-        makers[options.output / f"{name}.tflite"] = lambda path, name=name: quantize(source, name, samples, path)
+        makers[options.output / f"{name}.tflite"] = functools.partial(quantize, source, name, samples)
     for path, make in makers.items():
         if path.exists():
             continue
