@@ -2,10 +2,10 @@
 
 Compiles voices for targets and prints for each component the share of its multiply-accumulates in int8, how many nodes
 of the plan these are, what they save by the estimate, and the SNR to float32 PyTorch on inputs that nothing was
-calibrated on, as found by whatever runs the artifact here.
+calibrated on, as found by whatever runs the artifact here, and rehearsed as coarsely as the device will compute.
 
     python benchmarks/integers_found.py [VOICE...] [--targets apple-ane jetson-orin-nano-jp6] [--policies int8 auto]
-                                        [--observer mse]
+                                        [--observer mse] [--implicit]
 
 VOICE is a checkpoint or a directory; by default the demo voice.
 """
@@ -36,16 +36,20 @@ def main() -> None:
     parser.add_argument("--targets", nargs="+", default=["apple-ane", "jetson-orin-nano-jp6"])
     parser.add_argument("--policies", nargs="+", default=["int8", "auto"])
     parser.add_argument("--observer")
+    parser.add_argument("--implicit", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    titles = ("voice", "target", "policy", "component", "int8 MACs, %", "int8 nodes", "saved", "SNR, dB", "bundle", "s")
+    titles = (
+        "voice", "target", "policy", "component", "int8 MACs, %", "int8 nodes", "saved", "SNR, dB", "rehearsed, dB",
+        "bundle", "s",
+    )  # fmt: skip
     table = Table(*titles, box=None)
     for voice in options.voices:
         for target in options.targets:
             for policy in options.policies:
-                recipe = PrecisionRecipe().with_options([policy], observer=options.observer)
+                recipe = PrecisionRecipe().with_options([policy], observer=options.observer, implicit=options.implicit)
                 add_rows(table, voice, target, recipe, options.threads)
-    Console(width=150).print(table)
+    Console(width=165).print(table)
 
 
 def add_rows(table: Table, voice: Path, target: str, recipe: PrecisionRecipe, threads: int) -> None:
@@ -65,9 +69,10 @@ def rows(manifest: Manifest) -> list[list[str]]:
     for component in manifest.build.components:
         figures = manifest.measurements.components[component.name].figures
         nodes = component.precision_histogram.get("int8", 0)
-        shown = (figures.get("int8_macs", NONE), figures.get("saved_by_int8", NONE), figures["snr"])
-        share, saved, snr = ("-" if each.value is None else f"{each.value:.3g} {each.unit}" for each in shown)
-        found.append([component.name, share.removesuffix(" %"), str(nodes), saved, snr.removesuffix(" dB")])
+        shown = [figures.get(name, NONE) for name in ("int8_macs", "saved_by_int8", "snr", "snr_rehearsed")]
+        share, saved, *ratios = ("-" if each.value is None else f"{each.value:.3g} {each.unit}" for each in shown)
+        snr = [each.removesuffix(" dB") for each in ratios]
+        found.append([component.name, share.removesuffix(" %"), str(nodes), saved, *snr])
     return found
 
 

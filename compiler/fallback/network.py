@@ -84,7 +84,7 @@ class Fallback(Runner):
         given = {name: torch.from_numpy(np.asarray(inputs[name])) for name in sorted(inputs)}
         shapes = tuple(tuple(tensor.shape) for tensor in given.values())
         if shapes not in self.tried:
-            self.rehearse(given)
+            self.try_out(given)
             self.tried.add(shapes)
         try:
             with torch.inference_mode(), torch_threads(self.threads):
@@ -109,7 +109,7 @@ class Fallback(Runner):
                 del values[name]
         return {name: values[value] for name, value in self.document.outputs.items()}
 
-    def rehearse(self, inputs: Mapping[str, Tensor]) -> None:
+    def try_out(self, inputs: Mapping[str, Tensor]) -> None:
         """Raises BundleError if the graph does not fit these inputs, takes too much memory, or gives something else
         than the component's outputs."""
         place = [""]
