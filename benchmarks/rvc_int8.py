@@ -36,7 +36,7 @@ from voxc.compiler.errors import VoxcError
 from voxc.compiler.families import load_voice
 from voxc.compiler.measure.fidelity import snr_db
 from voxc.compiler.measure.latency import Latency, interleave
-from voxc.compiler.measure.machine import cpu_name, tool_versions
+from voxc.compiler.measure.machine import cpu_name, integer_features, tool_versions
 from voxc.compiler.program import Component
 from voxc.compiler.runtime.component import load_component
 from voxc.compiler.target import load_targets
@@ -53,7 +53,6 @@ COLUMNS = (
     ("SNR dB", "8.1f", "snr"), ("MB", "7.1f", "size"),
     ("of float32", "11.0%", "of_float32"),
 )  # fmt: skip
-INTEGER_FLAGS = ("avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm")
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ def main() -> None:
     rows = [row_of(name, contenders, taken, expected, outputs[name]["audio"]) for name in contenders]
     rows += [Row(name, why) for name, why in missing.items()]
     about = {
-        "machine": cpu_name(), "integer_flags": integer_flags(), "threads": options.threads, "runs": options.runs,
+        "machine": cpu_name(), "integer_features": integer_features(), "threads": options.threads, "runs": options.runs,
         "frames": frames, "voice": voice_file.name, "versions": tool_versions(["onnxruntime", "ai-edge-litert"]),
     }  # fmt: skip
     show(about, rows)
@@ -219,16 +218,9 @@ def row_of(
     )
 
 
-def integer_flags() -> list[str]:
-    """The CPU's instructions for 8-bit products, as Linux calls them."""
-    info = Path("/proc/cpuinfo")
-    flags = set(info.read_text(encoding="utf-8", errors="replace").split()) if info.exists() else set()
-    return [flag for flag in INTEGER_FLAGS if flag in flags]
-
-
 def show(about: Mapping[str, Any], rows: list[Row]) -> None:
     versions = about["versions"]
-    print(f"{about['machine']} ({', '.join(about['integer_flags']) or 'no integer instructions'})")
+    print(f"{about['machine']} ({', '.join(about['integer_features']) or 'no integer instructions'})")
     print(", ".join(f"{tool} {version}" for tool, version in versions.items()))
     print(f"{about['voice']}, {about['frames']} frames, {about['threads']} threads, {about['runs']} runs in turn\n")
     width = max(len(row.name) for row in rows)

@@ -173,14 +173,14 @@ def doctor(json: options.Json = False) -> None:
 
     from voxc.compiler.measure.machine import this_machine
     from voxc.compiler.survey import survey_packages
-    from voxc.compiler.terminal import show, table
+    from voxc.compiler.terminal import describe_cpu, show, table
 
     machine, findings = this_machine(), survey_packages()
     if json:
         print_json({"machine": machine.model_dump(mode="json"), "packages": [asdict(finding) for finding in findings]})
     else:
         show(
-            f"{machine.cpu}, {machine.cores} cores, {machine.memory_gib} GiB, "
+            f"{describe_cpu(machine)}, {machine.cores} cores, {machine.memory_gib} GiB, "
             f"{machine.system}, Python {machine.python}",
             table("", ("package", "version", "used for", "install"), [
                 (found.package, found.version or "missing", found.used_for, "" if found.version else found.install)
@@ -204,7 +204,7 @@ def inspect(
 ) -> None:
     """Show what is in a bundle or a voice."""
     from voxc.compiler.manifest import MANIFEST_NAME, read_manifest
-    from voxc.compiler.terminal import figures_table, operator_table, precision_table, show, table
+    from voxc.compiler.terminal import describe_cpu, figures_table, operator_table, precision_table, show, table
     from voxc.compiler.voice_files import find_voice
 
     if (path / MANIFEST_NAME).exists():
@@ -219,6 +219,7 @@ def inspect(
         recipe = build.recipe
         lengths = ", ".join(str(length) for length in (recipe.frames, *recipe.lengths))
         show(f"segments of {lengths} frames{recipe.why_frames and f': {recipe.why_frames}'}")
+        show(f"compiled on {describe_cpu(manifest.measurements.machine)}, {manifest.measurements.threads} threads")
         for component in build.components:
             files = f"{component.format}{' and a fallback' if component.fallback else ''}"
             show(table(f"\n{component.name}: {files}, {describe(component.precision_histogram)}", (

@@ -38,12 +38,12 @@ from voxc.compiler.measure.bounds import least_snr, missed
 from voxc.compiler.measure.conversion import Trial
 from voxc.compiler.measure.estimate import estimate_figures
 from voxc.compiler.measure.fidelity import max_abs_error
-from voxc.compiler.measure.figures import fidelity_figures, figure, latency_figures, missing_latency
+from voxc.compiler.measure.figures import Floats, fidelity_figures, figure, latency_figures, missing_latency
 from voxc.compiler.measure.machine import machine_model, peak_memory_mib, this_machine, tool_versions, usable_cores
 from voxc.compiler.measure.quality.gates import Gate, failures
 from voxc.compiler.measure.work import integer_figures
 from voxc.compiler.part import Compiled, Part, write_references
-from voxc.compiler.plan import PrecisionPlan
+from voxc.compiler.plan import Precision, PrecisionPlan
 from voxc.compiler.precision.decide import Decider
 from voxc.compiler.precision.plans import Plans, write_plans
 from voxc.compiler.program import Program, VoiceModel
@@ -143,7 +143,7 @@ class Job:
         self.report(f"{self.target.name}: {name}: checking")
         self.backend.require(self.backend.run_needs, f"check what was emitted for {self.target.name}")
         runner = self.backend.load(artifact.files[0], self.threads)
-        figures = self.measure(part, runner)
+        figures = self.measure(part, runner, decision.program)
         rehearsal = self.backend.rehearse(artifact.files[0], self.threads)
         if rehearsal is not None:
             figures["snr_rehearsed"] = self.fidelity(part, rehearsal.runner, rehearsal.runtime)["snr"]
@@ -347,8 +347,11 @@ class Job:
             runtime.evidence,
         )
 
-    def measure(self, part: Part, runner: Runner) -> dict[str, Figure]:
-        """Runs an artifact in its runtime: fidelity always, latency where any machine is such a target."""
+    def measure(self, part: Part, runner: Runner, planned: Program) -> dict[str, Figure]:
+        """Runs an artifact in its runtime: fidelity always, latency where any machine is such a target.
+
+        `planned` is the program before quantization.
+        """
         figures = self.fidelity(part, runner, self.runtime)
         for length in part.lengths:
             figures[f"snr_{length.program.frames}_frames"] = self.fidelity(length, runner, self.runtime)["snr"]
@@ -357,10 +360,18 @@ class Job:
         step = f"{self.target.name}: {part.component.name}: measuring"
         self.report(step)
         return figures | latency_figures(
-            part.component, runner.run, part.inputs, runtime=self.runtime.description, threads=self.threads,
+            part.component, runner.run, part.inputs, self.in_floats(planned),
+            runtime=self.runtime.description, threads=self.threads,
             seconds_of_audio=part.program.frames / part.component.frame_rate,
             tick=lambda detail: self.report(f"{step}, {detail}"),
         )  # fmt: skip
+
+    def in_floats(self, planned: Program) -> Floats | None:
+        """What integers have to beat: the same network in the target's floats; None without integers to time."""
+        if not any(planned.plan.is_written(node) for node in planned.plan.nodes):
+            return None
+        precision: Precision = "fp16" if self.target.arithmetic == "float16" else "fp32"
+        return Floats(precision, self.load(replace(planned, plan=PrecisionPlan(default=precision))).run)
 
 
 def leave_agent(staging: Path) -> FileRecord:

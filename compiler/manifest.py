@@ -181,7 +181,8 @@ class Build(Record):
 
 
 class Machine(Record):
-    """The machine that compiled and measured. `model` is its maker's name for it, `memory_gib` its main memory."""
+    """The machine that compiled and measured. `model` is its maker's name for it, `memory_gib` its main memory,
+    `integer_features` the CPU's instructions for products of 8-bit integers."""
 
     model: str = ""
     cpu: str
@@ -190,6 +191,7 @@ class Machine(Record):
     memory_gib: float
     system: str
     python: str
+    integer_features: tuple[str, ...] = ()
 
 
 class ComponentMeasurements(Record):

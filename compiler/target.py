@@ -16,17 +16,22 @@ from voxc.compiler.plan import Policy, Precision
 
 TARGETS_FILE = Path(__file__).resolve().parents[1] / "targets.yaml"
 
+LARGEST_PRODUCT = 255 * 127  # of an unsigned activation and a signed weight
+
 
 class Scheme(BaseModel):
     """How a runtime's integer kernels want their numbers: what activations are stored in, and whether zero must lie in
     the middle. Weights are int8, symmetric, with a scale for each output channel. `outputs` is what the layers among
-    them give: integers, or floats, which then need no rounding where floats go on with them."""
+    them give: integers, or floats, which then need no rounding where floats go on with them. `pair_limit` is the
+    largest sum of two neighbouring products that some of the runtime's kernels hold before they add up in 32 bits;
+    None if all of them hold any."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     activations: Literal["int8", "uint8"]
     symmetric: bool
     outputs: Literal["integers", "floats"] = "integers"
+    pair_limit: int | None = Field(default=None, ge=LARGEST_PRODUCT)
 
 
 class Peaks(BaseModel):

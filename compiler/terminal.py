@@ -20,7 +20,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from voxc.compiler.manifest import ComponentBuild, Conversion, DeviceRun, Figure, Manifest
+from voxc.compiler.manifest import ComponentBuild, Conversion, DeviceRun, Figure, Machine, Manifest
 from voxc.compiler.measure.quality.gates import METRICS, rate
 
 Report = Callable[[str], None]
@@ -143,7 +143,9 @@ def figures_table(manifest: Manifest) -> Table:
 def device_summary(run: DeviceRun) -> list[object]:
     """What `voxc measure` found."""
     machine = run.machine
-    what = ", ".join(part for part in (machine.model, machine.cpu, f"{machine.cores} cores", machine.system) if part)
+    what = ", ".join(
+        part for part in (machine.model, describe_cpu(machine), f"{machine.cores} cores", machine.system) if part
+    )
     said = ", ".join([f"peak memory {told(run.peak_memory)}", *map(" ".join, run.conditions.items())])
     return [
         f"{run.host}: {what}",
@@ -179,7 +181,25 @@ def summary(place: object, manifest: Manifest) -> list[str]:
     conversion = manifest.measurements.conversion
     if conversion is not None:
         lines.append(f"  {conversion.sample} to speaker {conversion.options['speaker']}: {heard(conversion)}")
-    return lines + [f"  FAILED: {failure}" for failure in manifest.failures]
+    return [*lines, *slow_integers(manifest), *(f"  FAILED: {failure}" for failure in manifest.failures)]
+
+
+def slow_integers(manifest: Manifest) -> list[str]:
+    """A note for each component whose integers did not pay on the machine that timed them."""
+    cpu = describe_cpu(manifest.measurements.machine)
+    measured = manifest.measurements.components.items()
+    ratios = {name: component.figures.get("speedup_over_floats") for name, component in measured}
+    return [
+        f"  NOTE: {name}: integers are no faster than floats on {cpu}: {told(ratio)}; --precision fp32 is faster here"
+        for name, ratio in ratios.items()
+        if ratio is not None and ratio.value is not None and ratio.value <= 1
+    ]
+
+
+def describe_cpu(machine: Machine) -> str:
+    """A CPU and its instructions for integers."""
+    features = ", ".join(machine.integer_features)
+    return f"{machine.cpu} ({features})" if features else machine.cpu
 
 
 def heard(conversion: Conversion) -> str:

@@ -104,6 +104,10 @@ class Quantizer:
         else:
             self.through_integers(node, self.steps(self.range_source(node)))
 
+    @property
+    def pair_limit(self) -> int | None:
+        return None if self.target.scheme is None else self.target.scheme.pair_limit
+
     def layer(self, node: fx.Node) -> Operands | None:
         return operands(node, lambda each: self.editor.weight(each) is not None)
 
@@ -114,7 +118,7 @@ class Quantizer:
         kernel, bias = self.editor.weight(weight), self.constant_bias(arguments, layer)
         assert kernel is not None
         step = steps_of(activation).scale
-        scales = weight_scales(kernel, layer.axis, self.editor.weight(bias), step)
+        scales = weight_scales(kernel, layer.axis, layer.inputs, self.editor.weight(bias), step, self.pair_limit)
         node.replace_input_with(arguments[layer.activation], activation)
         self.exchange(node, weight, scales, layer.axis, torch.int8)
         if bias is not None:
@@ -135,7 +139,8 @@ class Quantizer:
         weight = self.editor.weight(arguments[layer.weight])
         assert weight is not None
         if precision == "w8":
-            self.exchange(node, arguments[layer.weight], weight_scales(weight, layer.axis), layer.axis, torch.int8)
+            scales = weight_scales(weight, layer.axis, layer.inputs)
+            self.exchange(node, arguments[layer.weight], scales, layer.axis, torch.int8)
         else:
             self.halve(node, arguments[layer.weight], weight)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,21 +20,23 @@ voxc = torch.ops.voxc
 
 @dataclass(frozen=True)
 class Operands:
-    """Which arguments of a call are its activation, weight and bias, and the weight's axis of output channels."""
+    """Which arguments of a call are its activation, weight and bias, and the weight's axes of output channels (`axis`)
+    and of input channels (`inputs`)."""
 
     activation: int
     weight: int
     bias: int | None
     axis: int
+    inputs: int
 
 
 OPERANDS: dict[Any, Operands] = {
-    aten.convolution.default: Operands(0, 1, 2, axis=0),  # 1 where it is transposed
-    voxc.conv_channels_last.default: Operands(0, 1, 2, axis=0),
-    aten.addmm.default: Operands(1, 2, 0, axis=1),
-    aten.linear.default: Operands(0, 1, 2, axis=0),
-    aten.mm.default: Operands(0, 1, None, axis=1),
-    aten.bmm.default: Operands(0, 1, None, axis=2),
+    aten.convolution.default: Operands(0, 1, 2, axis=0, inputs=1),  # the other way round where it is transposed
+    voxc.conv_channels_last.default: Operands(0, 1, 2, axis=0, inputs=-1),
+    aten.addmm.default: Operands(1, 2, 0, axis=1, inputs=0),
+    aten.linear.default: Operands(0, 1, 2, axis=0, inputs=1),
+    aten.mm.default: Operands(0, 1, None, axis=1, inputs=0),
+    aten.bmm.default: Operands(0, 1, None, axis=2, inputs=1),
 }
 
 #: They move values about and may add zeros: integers stay what they are.
@@ -98,7 +100,7 @@ def operands(node: fx.Node, is_weight: IsWeight) -> Operands | None:
     if not is_weight(arguments[found.weight]) or is_weight(arguments[found.activation]):
         return None
     transposed = node.target is aten.convolution.default and arguments[6]
-    return Operands(found.activation, found.weight, found.bias, axis=1) if transposed else found
+    return replace(found, axis=1, inputs=0) if transposed else found
 
 
 def is_pointwise(weight: fx.Node, node: fx.Node) -> bool:

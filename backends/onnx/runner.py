@@ -15,11 +15,17 @@ WARNINGS_OFF = 3
 
 
 class OnnxRuntimeRunner(Runner):
-    """One inference session with `threads` threads for each operator and none across operators. The graph is run as it
-    stands if it is not to be `optimized`."""
+    """One inference session with `threads` threads for each operator and none across operators.
 
-    def __init__(self, file: Path, threads: int, optimized: bool = True) -> None:
+    The graph is run as it stands if it is not to be `optimized`. With `exact`, pairs of QuantizeLinear and
+    DequantizeLinear are computed as ONNX defines them, in floats: on some CPUs the integer kernels that such pairs are
+    fused to add up in 16 bits and saturate.
+    """
+
+    def __init__(self, file: Path, threads: int, *, optimized: bool = True, exact: bool = False) -> None:
         options = onnxruntime.SessionOptions()
+        if exact:
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
         if not optimized:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.intra_op_num_threads = threads

@@ -100,7 +100,7 @@ class TensorRTBackend(Backend):
         from voxc.backends.tensorrt.packed import whole
 
         with whole(file) as whole_file:
-            return OnnxRuntimeRunner(whole_file, threads)
+            return OnnxRuntimeRunner(whole_file, threads, exact=True)  # as the GPU's integers are
 
     def rehearse(self, file: Path, threads: int) -> Rehearsal | None:
         if has_tensorrt():

@@ -1265,6 +1265,7 @@ def describe_machine() -> Dict[str, Any]:
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / float(1 << 30), 1),
         "system": system_name(),
         "python": platform.python_version(),
+        "integer_features": integer_features(),
     }
 
 
@@ -1286,6 +1287,25 @@ def cpu_name() -> str:
         if line.startswith(("model name", "Model")):
             return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
+
+
+#: What Linux and macOS call the instructions for products of 8-bit integers, and what the field does.
+INTEGER_FLAGS = {
+    "avx2": "AVX2", "avx512bw": "AVX-512", "avx_vnni": "AVX-VNNI", "avx512_vnni": "AVX512-VNNI",
+    "avx_vnni_int8": "AVX-VNNI-INT8", "amx_int8": "AMX-INT8", "asimddp": "dot product", "i8mm": "I8MM",
+}  # fmt: skip
+MAC_INTEGER_FLAGS = {
+    "hw.optional.avx2_0": "AVX2", "hw.optional.avx512bw": "AVX-512", "hw.optional.avx512vnni": "AVX512-VNNI",
+    "hw.optional.arm.FEAT_DotProd": "dot product", "hw.optional.arm.FEAT_I8MM": "I8MM",
+}  # fmt: skip
+
+
+def integer_features() -> List[str]:
+    """The CPU's instructions for products of 8-bit integers."""
+    if sys.platform == "darwin":
+        return [name for flag, name in MAC_INTEGER_FLAGS.items() if said(["sysctl", "-n", flag]) == "1"]
+    flags = set(read("/proc/cpuinfo").split())
+    return [name for flag, name in INTEGER_FLAGS.items() if flag in flags]
 
 
 def system_name() -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,11 +13,21 @@ import torch
 from voxc.compiler.manifest import Evidence, Figure
 from voxc.compiler.measure import fidelity
 from voxc.compiler.measure.latency import WARM_UP_RUNS, Latency, interleave
+from voxc.compiler.plan import Precision
 from voxc.compiler.program import Component
 from voxc.compiler.tensor import Array
 from voxc.compiler.threads import torch_threads
 
 Run = Callable[[Mapping[str, Array]], Mapping[str, Array]]
+
+
+@dataclass(frozen=True)
+class Floats:
+    """A component without integers: what it computes in instead, and how to run it."""
+
+    precision: Precision
+    run: Run
+
 
 LATENCY_FIGURES = ("latency_median", "latency_p90", "latency_p99", "latency_min")
 
@@ -46,21 +58,26 @@ def latency_figures(
     component: Component,
     run: Run,
     inputs: Mapping[str, Array],
+    floats: Floats | None = None,
     *,
     runtime: str,
     threads: int,
     seconds_of_audio: float,
     tick: Callable[[str], None],
 ) -> dict[str, Figure]:
-    """Latency of `run`, and of eager PyTorch timed between its runs, on the same inputs and threads."""
+    """Latency of `run`, in turn with eager PyTorch and, if `run` computes in integers, with the same network in floats;
+    all on the same inputs and threads."""
     arguments = [torch.from_numpy(inputs[spec.name]) for spec in component.inputs]
 
     def eager() -> object:
         with torch.inference_mode():
             return component.module(*arguments)
 
+    contenders: dict[str, Callable[[], object]] = {"artifact": lambda: run(inputs), "eager": eager}
+    if floats is not None:
+        contenders["floats"] = functools.partial(floats.run, inputs)
     with torch_threads(threads):
-        taken = interleave({"artifact": lambda: run(inputs), "eager": eager}, tick=tick)
+        taken = interleave(contenders, tick=tick)
     artifact, baseline = taken["artifact"], taken["eager"]
     how = f"{runtime}, {told(artifact, threads)}, in turn with eager PyTorch"
     eager_how = f"PyTorch {torch.__version__} eager float32, {told(baseline, threads)}, in turn with the artifact"
@@ -74,7 +91,18 @@ def latency_figures(
         "real_time_factor": figure(
             artifact.median / seconds_of_audio, "x", rate_how
         ),
+        **(floats_figures(floats.precision, artifact, taken["floats"], how) if floats else {}),
     }  # fmt: skip
+
+
+def floats_figures(precision: Precision, artifact: Latency, floats: Latency, how: str) -> dict[str, Figure]:
+    """Whether integers pay on this machine, which depends on its CPU."""
+    ratio = floats.median / artifact.median
+    advice = f": no faster than floats on this machine; --precision {precision} is" if ratio <= 1 else ""
+    return {
+        "floats_latency_median": figure(floats.median * 1e3, "ms", f"the same network in {precision}, {how}"),
+        "speedup_over_floats": figure(ratio, "x", f"floats_latency_median / latency_median{advice}"),
+    }
 
 
 def missing_latency(reason: str) -> dict[str, Figure]:

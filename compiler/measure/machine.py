@@ -14,6 +14,16 @@ from pathlib import Path
 from voxc.compiler.manifest import Machine
 
 DEVICE_TREE_MODEL = Path("/proc/device-tree/model")  # of boards; PCs have none
+CPU_INFO = Path("/proc/cpuinfo")
+#: What Linux and macOS call the instructions for products of 8-bit integers, and what the field does.
+INTEGER_FLAGS = {
+    "avx2": "AVX2", "avx512bw": "AVX-512", "avx_vnni": "AVX-VNNI", "avx512_vnni": "AVX512-VNNI",
+    "avx_vnni_int8": "AVX-VNNI-INT8", "amx_int8": "AMX-INT8", "asimddp": "dot product", "i8mm": "I8MM",
+}  # fmt: skip
+MAC_INTEGER_FLAGS = {
+    "hw.optional.avx2_0": "AVX2", "hw.optional.avx512bw": "AVX-512", "hw.optional.avx512vnni": "AVX512-VNNI",
+    "hw.optional.arm.FEAT_DotProd": "dot product", "hw.optional.arm.FEAT_I8MM": "I8MM",
+}  # fmt: skip
 TOOLS = ("voxc", "torch", "numpy")
 
 
@@ -26,6 +36,7 @@ def this_machine() -> Machine:
         memory_gib=round(memory_bytes() / (1 << 30), 1),
         system=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
+        integer_features=integer_features(),
     )
 
 
@@ -35,12 +46,21 @@ def usable_cores() -> int:
 
 
 def cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+    if CPU_INFO.exists():
+        for line in CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith(("model name", "Model")):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
+
+
+def integer_features() -> tuple[str, ...]:
+    """The CPU's instructions for products of 8-bit integers, which decide how fast they are."""
+    if sys.platform == "darwin":
+        command = ("sysctl", *MAC_INTEGER_FLAGS)
+        lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+        return tuple(name for flag, name in MAC_INTEGER_FLAGS.items() if f"{flag}: 1" in lines)
+    flags = set(CPU_INFO.read_text(encoding="utf-8", errors="replace").split()) if CPU_INFO.exists() else set()
+    return tuple(name for flag, name in INTEGER_FLAGS.items() if flag in flags)
 
 
 def machine_model() -> str:

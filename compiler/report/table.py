@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from voxc.compiler.bundle import Bundle
 from voxc.compiler.errors import RecipeError
@@ -99,7 +99,7 @@ def row(label: str, bundle: Bundle) -> tuple[Cell, ...]:
     size = sum(file.bytes for component in build.components for file in component.files)
     formats = dict.fromkeys(component.format for component in build.components)
     figures = (
-        Cell.of(synthesizer.get("speedup")),
+        latency_ratio(synthesizer),
         real_time_factor(bundle, Cell.of(without_unit(steps.get("real_time_factor")), reason=missing)),
         Cell.of(fidelity.get("snr"), "snr", missing),
         Cell.of(task.get("secs"), "secs", missing),
@@ -114,6 +114,16 @@ def row(label: str, bundle: Bundle) -> tuple[Cell, ...]:
         *figures,
         Cell(", ".join(evidence) or "-", MEANINGS["evidence"]),
     )
+
+
+def latency_ratio(figures: Mapping[str, Figure]) -> Cell:
+    """How many times faster than PyTorch; where integers do not pay, beside the ratio of floats, which is higher."""
+    cell = Cell.of(figures.get("speedup"))
+    over_floats = figures.get("speedup_over_floats")
+    if over_floats is None or over_floats.value is None or over_floats.value > 1:
+        return cell
+    ratio = (figures["speedup"].value or 0.0) / over_floats.value
+    return replace(cell, text=f"{cell.text}, floats {told(ratio)} x", how=f"{cell.how}; {over_floats.how}")
 
 
 def without_unit(figure: Figure | None) -> Figure | None:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from voxc.compiler.terminal import plain, progress, show, table
+from voxc.compiler.manifest import Figure, Manifest, read_manifest
+from voxc.compiler.terminal import plain, progress, show, summary, table
 
 
 def test_text_from_files_neither_styles_nor_steers(capsys: pytest.CaptureFixture[str]) -> None:
@@ -26,3 +29,24 @@ def test_plain_progress_has_a_line_for_each_step(capsys: pytest.CaptureFixture[s
     printed = capsys.readouterr()
     assert [line.partition("] ")[2] for line in printed.err.splitlines()] == ["loading", "measuring"]
     assert not printed.out
+
+
+def with_ratio(manifest: Manifest, ratio: float) -> Manifest:
+    """A manifest whose integers were timed beside floats, on a CPU without VNNI."""
+    figure = Figure(value=ratio, unit="x", evidence="host", how="test")
+    measured = manifest.measurements.components["synthesizer"]
+    component = measured.model_copy(update={"figures": {**measured.figures, "speedup_over_floats": figure}})
+    machine = manifest.measurements.machine.model_copy(update={"cpu": "Some CPU", "integer_features": ("AVX2",)})
+    measurements = manifest.measurements.model_copy(
+        update={"components": {"synthesizer": component}, "machine": machine}
+    )
+    return manifest.model_copy(update={"measurements": measurements})
+
+
+def test_integers_that_do_not_pay_here_are_a_note(compiled: Path) -> None:
+    manifest = read_manifest(compiled)
+    notes = [line for line in summary(compiled, with_ratio(manifest, 0.86)) if "NOTE" in line]
+    assert notes == [
+        "  NOTE: synthesizer: integers are no faster than floats on Some CPU (AVX2): 0.86 x; --precision fp32 is faster here"
+    ]
+    assert not [line for line in summary(compiled, with_ratio(manifest, 1.2)) if "NOTE" in line]

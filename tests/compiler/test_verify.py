@@ -120,3 +120,23 @@ def test_a_missing_runtime_is_a_failed_check_where_there_is_a_fallback(
     assert checks["synthesizer fallback"].passed
     with pytest.raises(MissingRuntimeError):
         verify_bundle(compiled)
+
+
+def with_integers(copy: Path, snr: float, evidence: str = "host") -> None:
+    """Makes the manifest say that the component has integers, and how near they came where it was compiled."""
+    document = json.loads((copy / MANIFEST_NAME).read_text())
+    document["build"]["components"][0]["precisions"] = {"dec": {"int8": 2}}
+    figures = document["measurements"]["components"]["synthesizer"]["figures"]
+    figures["snr"] |= {"value": snr, "evidence": evidence}
+    (copy / MANIFEST_NAME).write_text(json.dumps(document))
+
+
+def test_integers_come_as_near_as_where_they_were_compiled(copy: Path) -> None:
+    (rerun,) = (check for check in verify_bundle(copy) if check.what == "synthesizer rerun")
+    snr = float(rerun.seen.split()[1])
+    with_integers(copy, snr + 0.5)
+    assert "synthesizer rerun" not in failed(verify_bundle(copy))
+    with_integers(copy, snr + 1.5)
+    assert "synthesizer rerun" in failed(verify_bundle(copy))
+    with_integers(copy, snr + 1.5, evidence="reference")
+    assert "synthesizer rerun" not in failed(verify_bundle(copy)), "another kind of runtime measured it"

@@ -17,7 +17,7 @@ from tests.passes.test_insert_quantization import ranges_of
 from voxc.backends.onnx.emitter import emit
 from voxc.compiler.plan import Precision
 from voxc.compiler.program import Component, Program, export
-from voxc.compiler.target import Scheme, Target
+from voxc.compiler.target import Target
 from voxc.passes.clean_up import CleanUp
 from voxc.passes.insert_quantization import InsertQuantization
 from voxc.passes.precision_rules import candidates, complete
@@ -113,7 +113,8 @@ def test_weights_are_integers_in_the_file(target: Target, tmp_path: Path) -> Non
 def test_numbers_are_those_of_pytorch(
     target: Target, tmp_path: Path, precision: Precision, kind: str, symmetric: bool
 ) -> None:
-    scheme = Scheme.model_validate({"activations": kind, "symmetric": symmetric})
+    assert target.scheme is not None
+    scheme = target.scheme.model_copy(update={"activations": kind, "symmetric": symmetric})
     program = quantized(BLOCKS, target.model_copy(update={"scheme": scheme}), precision)
     (file,) = emit(program, 20, tmp_path / "y.onnx")
     difference = (run(file, BLOCKS) - program.run(tensors_for(BLOCKS))["y"]).abs().max().item()
