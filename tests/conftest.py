@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,22 +9,32 @@ from typer.testing import CliRunner, Result
 
 from tests.voices import write_speaking_voice, write_voice
 from voxc.compiler.cli import app
+from voxc.compiler.measure import latency
 from voxc.compiler.program import Component
 from voxc.compiler.target import Target, load_targets
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+GOLDEN = Path(os.environ.get("VOXC_GOLDEN", SHARED / "golden"))
 
-# Tests run side by side. Latency figures of tiny voices are worth nothing; what is tested is that they are there.
+# Tests run side by side.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_runs() -> Iterator[None]:
+    """Latency figures of tiny voices are worth nothing. What is tested is that they are there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(latency, "LEAST_RUNS", 2)
+        patch.setattr(latency, "PAUSE_SECONDS", 0.0)
+        yield
 
 
 @pytest.fixture(scope="session")
 def golden() -> Path:
     """The folder of reference vectors, which lives beside the checkout."""
-    folder = SHARED / "golden"
-    if not folder.is_dir():
-        pytest.skip(f"no golden vectors at {folder}")
-    return folder
+    if not GOLDEN.is_dir():
+        pytest.skip(f"no golden vectors at {GOLDEN}; set VOXC_GOLDEN to their folder")
+    return GOLDEN
 
 
 @pytest.fixture(scope="session")

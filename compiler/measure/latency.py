@@ -35,11 +35,14 @@ class Latency:
 
 def interleave(
     contenders: Mapping[str, Callable[[], object]],
-    least_runs: int = LEAST_RUNS,
-    least_seconds: float = LEAST_SECONDS,
+    least_runs: int | None = None,
+    least_seconds: float | None = None,
     tick: Callable[[str], None] = lambda message: None,
 ) -> dict[str, Latency]:
-    """Times each contender in turn after warm-up, until each has `least_runs` runs or `least_seconds` of running."""
+    """Times each contender in turn after warm-up, until each has `least_runs` runs or `least_seconds` of running; by
+    default LEAST_RUNS and LEAST_SECONDS."""
+    least_runs = LEAST_RUNS if least_runs is None else least_runs
+    least_seconds = LEAST_SECONDS if least_seconds is None else least_seconds
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(WARM_UP_RUNS):
         for run in contenders.values():
