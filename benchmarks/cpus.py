@@ -39,7 +39,7 @@ EMULATED = {
     "Haswell": ("x86_64", "Haswell", "AVX2 without VNNI, emulated"),
     "Cortex-A72": ("aarch64", "cortex-a72", "Raspberry Pi 4, without dot product, emulated"),
     "Cortex-A76": ("aarch64", "cortex-a76", "Raspberry Pi 5, with dot product, emulated"),
-    # QEMU 7.2's SME gives LiteRT's kernels wrong products; with SME off it gives what the others give.
+    # QEMU 7.2 gives LiteRT's kernels for SME wrong products, which QEMU 10.0 does not.
     "Arm I8MM": ("aarch64", "max,sme=off", "Armv8.6 and later: dot product, I8MM and SVE, emulated"),
 }
 

@@ -1,8 +1,8 @@
 /* Makes an x86-64 machine with Linux look like an older one to the program that this library is preloaded into.
 
-   CPUID faulting makes the CPUID instruction raise SIGSEGV. The handler answers with what the CPU says, less the bits of
-   newer instructions, so that libraries choose the kernels that they have for CPUs without them; these run at full speed.
-   Child processes inherit LD_PRELOAD, and are treated alike.
+   CPUID faulting makes the CPUID instruction raise SIGSEGV. The handler answers with what the CPU says, less the bits
+   of newer instructions, so that libraries choose the kernels that they have for CPUs without them; these run at full
+   speed. Child processes inherit LD_PRELOAD, and are treated alike.
 
    LEVEL is what is left: 1 SSE4.2, 2 AVX2, 3 AVX-512 as on Skylake-X; no level has VNNI or AMX. A program that installs
    a SIGSEGV handler of its own (Python's faulthandler, pytest) ends at its next CPUID. */

@@ -48,7 +48,7 @@ def library(level: str) -> Path:
     tried = subprocess.run(
         ["true"], env={**os.environ, "LD_PRELOAD": str(path)}, capture_output=True, text=True, check=False
     )
-    if tried.returncode:
+    if tried.returncode or tried.stderr:  # the dynamic linker only warns of what it cannot preload
         raise OlderCpuError(f"the OS refuses: {tried.stderr.strip()}")
     return path
 
