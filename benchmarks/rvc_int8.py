@@ -8,6 +8,10 @@ environment of their own (`stock_tflite.py` says why).
     python benchmarks/rvc_int8.py [--voice voice.pth] [--threads 2] [--runs 20] [--seconds 2] [--only PATTERN]
         [--stock-python PYTHON | --make-stock-environment] [--ours TARGET[:PRECISION] ...] [--reuse] [--json FILE]
 
+For a CPU without VNNI, as far as this machine can be one (`older_x86.py`; bundles are compiled as on such a CPU, too):
+
+    LD_PRELOAD=$(python benchmarks/older_x86.py avx2) python benchmarks/rvc_int8.py
+
 What is made goes to build/rvc_int8/, by voice and length. Stock files found there are always taken; bundles are
 compiled again unless --reuse is given, for the compiler changes and the stock recipes do not.
 """
