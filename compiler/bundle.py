@@ -12,6 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from voxc.compiler import interrupt
 from voxc.compiler.errors import BundleError, OutputError, TensorError
 from voxc.compiler.manifest import MANIFEST_NAME, FileRecord, Manifest, read_manifest, sha256_of_file
 from voxc.compiler.tensor import Array, read_npz
@@ -73,6 +74,7 @@ def component_tensors(arrays: dict[str, Array], component: str) -> dict[str, Arr
 
 
 @contextlib.contextmanager
+@interrupt.uncut
 def staged(destination: Path) -> Iterator[Path]:
     """A directory beside `destination` that takes its name when the block ends well, and vanishes when it does not.
 
@@ -95,6 +97,7 @@ def staged(destination: Path) -> Iterator[Path]:
     try:
         lock.acquire()
         yield staging
+        interrupt.check()
         lock.release()
         (staging / LOCK_NAME).unlink(missing_ok=True)
         put_in_place(staging, destination)

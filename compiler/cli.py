@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports below, which take long enough to be interrupted
+    from voxc.compiler.main import main
+
+    main()
+
 import functools
 import json
 import sys
@@ -22,8 +27,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-INTERRUPTED = 130
-
 
 def command(*, epilog: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """A command whose errors become one line on stderr and the exit code of the error."""
@@ -36,9 +39,6 @@ def command(*, epilog: str) -> Callable[[Callable[..., None]], Callable[..., Non
             except VoxcError as error:
                 print(f"voxc: error: {error}", file=sys.stderr)
                 raise typer.Exit(error.exit_code) from None
-            except KeyboardInterrupt:
-                print("voxc: interrupted", file=sys.stderr)
-                raise typer.Exit(INTERRUPTED) from None
 
         return app.command(epilog=epilog)(guarded)
 
@@ -467,7 +467,3 @@ def describe(facts: Any) -> str:
 
 def print_json(document: object) -> None:
     print(json.dumps(document, indent=2, ensure_ascii=False))
-
-
-if __name__ == "__main__":
-    app()

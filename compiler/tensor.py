@@ -14,6 +14,7 @@ from numpy.lib import format as npy_format
 from pydantic import BaseModel, ConfigDict, Field
 
 from voxc.compiler.errors import OutputError, TensorError
+from voxc.compiler.whole_file import whole_file
 
 Array = np.ndarray
 
@@ -174,11 +175,8 @@ def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
     Raises:
         OutputError: the place cannot be written.
     """
-    partial = path.with_name(f".{path.name}.voxc-partial")
     try:
-        with partial.open("wb") as stream:
+        with whole_file(path) as partial, partial.open("wb") as stream:
             np.savez(stream, **{name: arrays[name] for name in sorted(arrays)})  # type: ignore[arg-type]
-        partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error

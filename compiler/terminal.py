@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import ParamSpec
 
 from rich.console import Console
 from rich.progress import (
@@ -20,10 +21,12 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from voxc.compiler import interrupt
 from voxc.compiler.manifest import ComponentBuild, Conversion, DeviceRun, Figure, Machine, Manifest
 from voxc.compiler.measure.quality.gates import METRICS, rate
 
 Report = Callable[[str], None]
+P = ParamSpec("P")
 
 
 @contextmanager
@@ -34,12 +37,23 @@ def progress() -> Iterator[Report]:
     """
     if sys.stderr.isatty():
         with live_progress() as report:
-            yield report
+            yield interruptible(report)
     else:
-        yield plain_progress()
+        yield interruptible(plain_progress())
+
+
+def interruptible(report: Callable[P, None]) -> Callable[P, None]:
+    """A report of progress at which an interrupt comes up again that a library has swallowed."""
+
+    def checked(*args: P.args, **kwargs: P.kwargs) -> None:
+        interrupt.check()
+        report(*args, **kwargs)
+
+    return checked
 
 
 @contextmanager
+@interrupt.uncut  # a bar that is not stopped leaves the terminal without a cursor
 def live_progress() -> Iterator[Report]:
     columns = (
         SpinnerColumn(finished_text="[green]✓"),
@@ -82,8 +96,15 @@ def plain_progress() -> Report:
 def audio_progress() -> Iterator[Callable[[str, float, float], None]]:
     """A bar for each step of a conversion, in seconds of audio, on a terminal; nothing elsewhere."""
     if not sys.stderr.isatty():
-        yield lambda step, done, total: None
+        yield interruptible(lambda step, done, total: None)
         return
+    with audio_bars() as tick:
+        yield interruptible(tick)
+
+
+@contextmanager
+@interrupt.uncut
+def audio_bars() -> Iterator[Callable[[str, float, float], None]]:
     columns = (
         TextColumn("{task.description:8}"),
         BarColumn(),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
+from voxc.compiler import interrupt
 from voxc.compiler.bundle import Bundle
 from voxc.compiler.device.agent import ENGINE
 from voxc.compiler.device.report import AgentReport, EngineReport
@@ -84,23 +86,33 @@ def brought(
     path = bundle.directory / FOLDER / slug(host) / f"{main.stem}-{engine.sha256[:12]}{ENGINE}"
     if not path.parent.resolve().is_relative_to(bundle.directory.resolve()):
         raise BundleError(f"{path.parent}: leads out of the bundle")
-    partial = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=".", suffix=".voxc-partial", dir=path.parent)
-        partial = Path(name)
-        with os.fdopen(descriptor, "wb") as stream:
-            device.fetch(f"{FOLDER}/{main.with_suffix(ENGINE)}", stream, engine.bytes, tell)
-        if sha256_of_file(partial) != engine.sha256:
-            raise DeviceError(f"the engine of {component.name} came with another SHA-256 than the agent told of")
-        partial.replace(path)
+        with partial_engine(path.parent) as partial:
+            with partial.open("wb") as stream:
+                device.fetch(f"{FOLDER}/{main.with_suffix(ENGINE)}", stream, engine.bytes, tell)
+            if sha256_of_file(partial) != engine.sha256:
+                raise DeviceError(f"the engine of {component.name} came with another SHA-256 than the agent told of")
+            partial.replace(path)
         return FileRecord(path=path.relative_to(bundle.directory).as_posix(), bytes=engine.bytes, sha256=engine.sha256)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+@contextmanager
+@interrupt.uncut
+def partial_engine(folder: Path) -> Iterator[Path]:
+    """A file in a host's directory that takes another name in the block; what is not needed at its end is removed."""
+    partial = None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=".", suffix=".voxc-partial", dir=folder)
+        partial = Path(name)
+        os.close(descriptor)
+        yield partial
     finally:
         if partial is not None:
             partial.unlink(missing_ok=True)
-        remove_empty(path.parent)
+        remove_empty(folder)
 
 
 def slug(host: str) -> str:
@@ -108,6 +120,7 @@ def slug(host: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", host)[:64].strip("-") or "device"
 
 
+@interrupt.uncut
 def remove_unlisted(directory: Path, manifest: Manifest, engines: Iterable[EngineBuild]) -> None:
     """Removes those of `engines` that the manifest does not list."""
     listed = {file.path for file in manifest.files()}

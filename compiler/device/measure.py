@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Protocol
 
+from voxc.compiler import interrupt
 from voxc.compiler.bundle import Bundle
 from voxc.compiler.device import agent
 from voxc.compiler.device.address import Address
@@ -19,7 +20,7 @@ from voxc.compiler.device.merge import device_run, failures, merged
 from voxc.compiler.device.process import Deadline, watch
 from voxc.compiler.device.report import AgentReport, read_answer
 from voxc.compiler.device.ssh import connect
-from voxc.compiler.errors import BundleError, DeviceError, MissingRuntimeError, OutputError, RecipeError, VoxcError
+from voxc.compiler.errors import BundleError, DeviceError, MissingRuntimeError, OutputError, RecipeError
 from voxc.compiler.manifest import MANIFEST_NAME, DeviceRun, Manifest, read_manifest, write_manifest
 
 REMOTE_PYTHON = "python3"
@@ -115,11 +116,11 @@ def measure_bundle(directory: Path, options: MeasureOptions, report: Report = la
         bundle.manifest.component(name)
     files = needed_files(bundle, options.components, report)
     answer, engines = ask_agent(bundle, files, options, report)
-    run = device_run(bundle.manifest, answer, datetime.now(UTC).isoformat(timespec="seconds"), engines)
-    failed = tuple(failures(bundle.manifest, answer))
     try:
+        run = device_run(bundle.manifest, answer, datetime.now(UTC).isoformat(timespec="seconds"), engines)
+        failed = tuple(failures(bundle.manifest, answer))
         manifest = bundle.manifest if failed else merge_into(bundle, run)
-    except VoxcError:
+    except BaseException:
         remove_unlisted(directory, bundle.manifest, engines.values())
         raise
     for before in listed_engines(bundle.manifest).values():
@@ -175,6 +176,7 @@ def ask_agent(
             raise DeviceError(f"{device.name}: {error}") from None
 
 
+@interrupt.uncut
 def merge_into(bundle: Bundle, run: DeviceRun) -> Manifest:
     """Writes the run into the manifest as it is by now, whole or not at all.
 

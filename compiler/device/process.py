@@ -12,8 +12,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import IO
+from typing import Any
 
+from voxc.compiler import interrupt
 from voxc.compiler.device.agent import PROGRESS
 from voxc.compiler.errors import DeviceError, MissingRuntimeError
 
@@ -72,7 +73,8 @@ def watch(command: Sequence[str], deadline: Deadline, tell: Callable[[str], None
         DeviceError: it took longer than the deadline.
         MissingRuntimeError: it cannot be started.
     """
-    with tempfile.TemporaryFile() as output, running(command, output) as process:
+    streams = {"stdin": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "errors": "replace"}
+    with tempfile.TemporaryFile() as output, running(command, stdout=output, **streams) as process:
         listener = Listener(process, tell)
         with deadline.ends(process) as over:
             code = process.wait()
@@ -106,12 +108,13 @@ class Listener(threading.Thread):
 
 
 @contextlib.contextmanager
-def running(command: Sequence[str], output: IO[bytes]) -> Iterator[subprocess.Popen[str]]:
+@interrupt.uncut
+def running(command: Sequence[str], **streams: Any) -> Iterator[subprocess.Popen[Any]]:
     """A process in a group of its own, so that Ctrl-C is ours to handle; it is killed if it outlives the block."""
     process = None
     try:
         with interrupts_later():
-            process = start(command, output)
+            process = start(command, **streams)
         yield process
     finally:
         if process is not None:
@@ -119,19 +122,19 @@ def running(command: Sequence[str], output: IO[bytes]) -> Iterator[subprocess.Po
             process.wait()
 
 
-def start(command: Sequence[str], output: IO[bytes]) -> subprocess.Popen[str]:
+@interrupt.uncut
+def start(command: Sequence[str], **streams: Any) -> subprocess.Popen[Any]:
     try:
-        return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.PIPE, text=True, errors="replace",
-            start_new_session=True,
-        )  # fmt: skip
+        return subprocess.Popen(command, start_new_session=True, **streams)
     except OSError as error:
         raise MissingRuntimeError(f"cannot run {command[0]}: {error.strerror}") from error
 
 
 @contextlib.contextmanager
+@interrupt.uncut
 def interrupts_later() -> Iterator[None]:
-    """Ctrl-C within the block is Ctrl-C at its end: a process that is half started has nobody yet who would end it."""
+    """Ctrl-C within the block is Ctrl-C at its end, whoever handles it then: a process that is half started has nobody
+    yet who would end it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -142,7 +145,7 @@ def interrupts_later() -> Iterator[None]:
     finally:
         signal.signal(signal.SIGINT, before)
     if caught:
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
 
 def kill(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:

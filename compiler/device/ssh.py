@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from voxc.compiler import interrupt
 from voxc.compiler.device.address import Address
 from voxc.compiler.device.engines import receive, wrong_size
-from voxc.compiler.device.process import Deadline, kill, printable
+from voxc.compiler.device.process import Deadline, kill, printable, running, start
 from voxc.compiler.errors import DeviceError, MissingRuntimeError
 
 READY = "voxc-device "
@@ -90,19 +91,13 @@ class SshDevice:
         """Copies files to paths below the directory."""
         command = self.remote('tar -xof - -C "$0"', self.directory)
         with tempfile.TemporaryFile() as said:
-            process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True
-            )
-            assert process.stdin is not None
-            try:
-                with self.deadline.ends(process) as over:
-                    # When the other end is gone, its exit status tells more than the broken pipe.
-                    with contextlib.suppress(BrokenPipeError), process.stdin as stream:
-                        write_archive(stream, files, tell)
-                    code = process.wait()
-            finally:
-                kill(process)
-                process.wait()
+            streams = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": said}
+            with running(command, **streams) as process, self.deadline.ends(process) as over:
+                assert process.stdin is not None
+                # When the other end is gone, its exit status tells more than the broken pipe.
+                with contextlib.suppress(BrokenPipeError), process.stdin as stream:
+                    write_archive(stream, files, tell)
+                code = process.wait()
             if over.is_set():
                 raise DeviceError(f"took longer than {self.deadline.seconds:g} s (--limit) to take the bundle")
             if code:
@@ -116,19 +111,14 @@ class SshDevice:
         """
         command = self.remote('exec cat "$0/$1"', self.directory, name)
         with tempfile.TemporaryFile() as said:
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, start_new_session=True
-            )
-            assert process.stdout is not None
-            try:
-                with self.deadline.ends(process) as over, process.stdout as source:
+            streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": said}
+            with running(command, **streams) as process, self.deadline.ends(process) as over:
+                assert process.stdout is not None
+                with process.stdout as source:
                     came = receive(source, stream, size, tell)
                     if came > size:
                         kill(process)
                     code = process.wait()
-            finally:
-                kill(process)
-                process.wait()
             if over.is_set():
                 raise DeviceError(f"took longer than {self.deadline.seconds:g} s (--limit) to send an engine")
             if code and came <= size:
@@ -170,9 +160,9 @@ def connect(address: Address, config: Path | None, deadline: Deadline) -> Iterat
             "-o",
             "ControlPersist=no",
         ]
-        keeper = subprocess.Popen(
+        keeper = start(
             [*ssh, "-o", "ControlMaster=yes", *address.arguments, through_sh(KEEP, READY)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True, start_new_session=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True,
         )  # fmt: skip
         try:
             directory = wait_for_directory(keeper, address, said, deadline)
@@ -195,6 +185,7 @@ def wait_for_directory(keeper: subprocess.Popen[str], address: Address, said: IO
     raise DeviceError(f"{address}: {reason(said, address)}")
 
 
+@interrupt.uncut
 def release(keeper: subprocess.Popen[str]) -> None:
     """Ends the keeper's input, and waits until it has cleaned up."""
     assert keeper.stdin is not None

@@ -26,6 +26,7 @@ from voxc.compiler.report.table import (
     row,
     shares,
 )
+from voxc.compiler.whole_file import whole_file
 
 TEMPLATE = "report.html.j2"
 SUFFIXES = (".html", ".htm")
@@ -171,11 +172,8 @@ def follow(sound: Sound, role: str, source: Sound | None, conversion: Conversion
 
 
 def write_whole(output: Path, text: str) -> None:
-    partial = output.with_name(f".{output.name}.voxc-partial")
     try:
-        partial.write_text(text, encoding="utf-8", errors="replace")
-        partial.replace(output)
+        with whole_file(output) as partial:
+            partial.write_text(text, encoding="utf-8", errors="replace")
     except OSError as error:
         raise OutputError(f"{output}: cannot be written ({error.strerror or error})") from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ import soxr
 
 from voxc.compiler.errors import AudioError, OutputError
 from voxc.compiler.tensor import Array
+from voxc.compiler.whole_file import whole_file
 
 CONTENT_RATE = 16_000  # Hz, what content encoders and F0 estimators hear
 BLOCK = 1 << 16  # samples
@@ -169,13 +170,12 @@ def write_sound(output: Path, blocks: Iterable[Array], rate: int, samples: int) 
     form, coding = WRITTEN[output.suffix.lower()]
     if form == "WAV" and 2 * samples > WAV_LIMIT:
         form = "RF64"
-    partial = output.with_name(f".{output.name}.voxc-partial")
     try:
-        with soundfile.SoundFile(str(partial), "w", rate, 1, coding, format=form) as file:
+        with (
+            whole_file(output) as partial,
+            soundfile.SoundFile(str(partial), "w", rate, 1, coding, format=form) as file,
+        ):
             for block in blocks:
                 file.write(block)
-        partial.replace(output)
     except (OSError, soundfile.SoundFileError) as error:
         raise OutputError(f"{output}: cannot be written, is the disk full? ({error})") from error
-    finally:
-        partial.unlink(missing_ok=True)

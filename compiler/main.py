@@ -1,0 +1,19 @@
+"""The program `voxc`: sees to Ctrl-C before it imports anything that takes its time."""
+
+from __future__ import annotations
+
+import signal
+
+
+def main() -> None:
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # there is nothing to clean up yet
+    from voxc.compiler import interrupt
+
+    interrupt.run(command_line)
+
+
+def command_line() -> None:
+    from voxc.compiler.cli import app
+
+    app()
