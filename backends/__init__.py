@@ -8,7 +8,7 @@ from voxc.backends.mlx.backend import MlxBackend
 from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
 from voxc.backends.tensorrt.backend import TensorRTBackend
 from voxc.backends.tflite.backend import TfliteBackend
-from voxc.compiler.errors import TargetError
+from voxc.compiler.core.errors import TargetError
 
 BACKENDS: dict[str, Backend] = {
     backend.name: backend

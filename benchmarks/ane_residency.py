@@ -38,7 +38,7 @@ def main() -> None:
         voice += [] if given.voice_only else ["--content", str(write_content(folder / "content"))]
         voice += ["--frames", str(given.frames)] if given.frames else []
         bundle = folder / "bundle"
-        command = [sys.executable, "-m", "voxc.compiler.cli", "compile", *voice, "--target", "apple-ane", "--no-sample"]
+        command = [sys.executable, "-m", "voxc.compiler", "compile", *voice, "--target", "apple-ane", "--no-sample"]
         done = subprocess.run([*command, "-o", str(bundle)], check=False)
         if done.returncode > 1:
             raise SystemExit(done.returncode)

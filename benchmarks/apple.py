@@ -55,7 +55,7 @@ def main() -> None:
 
 def voxc_compile(voice: list[str], target: str, precision: str | None, place: Path, *options: str) -> Manifest:
     """A bundle made by the command line in a process of its own; one that misses a gate is a bundle too."""
-    command = [sys.executable, "-m", "voxc.compiler.cli", "compile", *voice, "--target", target, "-o", str(place)]
+    command = [sys.executable, "-m", "voxc.compiler", "compile", *voice, "--target", target, "-o", str(place)]
     command += ["--precision", precision] if precision else []
     done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
     if done.returncode > 1:

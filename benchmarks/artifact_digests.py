@@ -21,13 +21,13 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from voxc.compiler.core.errors import VoxcError
+from voxc.compiler.core.recipe import PrecisionRecipe
+from voxc.compiler.core.target import find_target, load_targets
 from voxc.compiler.driver import compile_voice
-from voxc.compiler.errors import VoxcError
 from voxc.compiler.manifest import Manifest
 from voxc.compiler.precision.plans import PLAN_NAME
-from voxc.compiler.precision.recipe import PrecisionRecipe
 from voxc.compiler.request import Request
-from voxc.compiler.target import find_target, load_targets
 
 GOLDEN = Path(os.environ.get("VOXC_GOLDEN", Path(__file__).resolve().parents[2] / "shared" / "golden"))
 

@@ -22,11 +22,13 @@ from voxc.compiler.calibration.observers import OBSERVERS
 from voxc.compiler.calibration.ranges import calibrate, integer_tensors
 from voxc.compiler.calibration.recordings import collect_samples
 from voxc.compiler.calibration.source import representative_samples
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.machine import cpu_name, peak_memory_mib, usable_cores
+from voxc.compiler.core.model import VoiceModel
+from voxc.compiler.core.program import Program, export
+from voxc.compiler.core.target import Target, load_targets
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.families import load_voice
-from voxc.compiler.measure.machine import cpu_name, peak_memory_mib, usable_cores
-from voxc.compiler.program import Component, Program, VoiceModel, export
-from voxc.compiler.target import Target, load_targets
-from voxc.compiler.tensor import Array
 from voxc.compiler.voice_files import demo_sample, find_voice
 from voxc.passes.annotate_precision import AnnotatePrecision
 from voxc.passes.pipeline import pipeline

@@ -24,14 +24,17 @@ from retrieval import speech
 from transformers import HubertModel
 
 from voxc.compiler.bundle import Bundle
+from voxc.compiler.core.fidelity import snr_db
+from voxc.compiler.core.machine import cpu_name, tool_versions, usable_cores
+from voxc.compiler.core.model import VoiceModel
+from voxc.compiler.core.target import load_targets
+from voxc.compiler.core.tensor import Array
+from voxc.compiler.core.threads import torch_threads
 from voxc.compiler.driver import compile_voice
 from voxc.compiler.families import load_voice
 from voxc.compiler.measure.conversion import Sound
-from voxc.compiler.measure.fidelity import snr_db
 from voxc.compiler.measure.latency import PAUSE_SECONDS
-from voxc.compiler.measure.machine import cpu_name, tool_versions, usable_cores
 from voxc.compiler.measure.quality.clips import Clip
-from voxc.compiler.program import VoiceModel
 from voxc.compiler.request import Request
 from voxc.compiler.runtime.clock import Clock
 from voxc.compiler.runtime.convert import convert_audio
@@ -40,9 +43,6 @@ from voxc.compiler.runtime.noise import NoiseInput
 from voxc.compiler.runtime.options import ConvertOptions
 from voxc.compiler.runtime.pipeline import Pipeline
 from voxc.compiler.runtime.voice import load_pipeline
-from voxc.compiler.target import load_targets
-from voxc.compiler.tensor import Array
-from voxc.compiler.threads import torch_threads
 from voxc.compiler.voice_files import VoiceFiles
 
 WARM_UP = 1

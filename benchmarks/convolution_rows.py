@@ -18,13 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from voxc.backends import find_backend
-from voxc.backends.base import Runner
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.machine import cpu_name, usable_cores
+from voxc.compiler.core.program import export
+from voxc.compiler.core.runner import Runner
+from voxc.compiler.core.target import Target, load_targets
+from voxc.compiler.core.tensor import TensorSpec
 from voxc.compiler.families.rvc.generator import ResBlock1
 from voxc.compiler.measure.latency import interleave
-from voxc.compiler.measure.machine import cpu_name, usable_cores
-from voxc.compiler.program import Component, export
-from voxc.compiler.target import Target, load_targets
-from voxc.compiler.tensor import TensorSpec
 from voxc.passes.fold_time_into_rows import FoldTimeIntoRows, Stage
 from voxc.passes.fold_weight_norm import FoldWeightNorm
 

@@ -21,9 +21,9 @@ from stock_recipes import last_line
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.backends.tflite.runner import quiet_runtime
 from voxc.compiler.bundle import Bundle
+from voxc.compiler.core.fidelity import snr_db
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.device import agent
-from voxc.compiler.measure.fidelity import snr_db
-from voxc.compiler.tensor import Array
 
 BUILD = Path(__file__).resolve().parents[1] / "build"
 ARM = BUILD / "arm"

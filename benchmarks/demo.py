@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 
 from voxc.compiler.bundle import Bundle
+from voxc.compiler.core.errors import VoxcError
+from voxc.compiler.core.target import load_targets
 from voxc.compiler.driver import compile_voice
-from voxc.compiler.errors import VoxcError
 from voxc.compiler.report.page import write_report
 from voxc.compiler.report.table import COLUMNS, labels, row
 from voxc.compiler.request import Request
 from voxc.compiler.survey import survey_target
-from voxc.compiler.target import load_targets
 from voxc.compiler.terminal import progress, show, table
 from voxc.compiler.verify import verify_bundle
 from voxc.compiler.voice_files import demo_directory

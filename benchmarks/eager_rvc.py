@@ -17,11 +17,11 @@ from scipy import signal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from voxc.compiler.core.noise import ReplayNoise
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.families.rvc.synthesizer import Synthesizer
 from voxc.compiler.families.rvc.voice import F0_RANGE, coarse_pitch
-from voxc.compiler.noise import ReplayNoise
 from voxc.compiler.runtime.clock import Clock
-from voxc.compiler.tensor import Array
 
 RATE, FRAME = 16000, 160
 # Seconds, on a machine without a large GPU: the reflection at each end, how far around a cut to look for quiet, how

@@ -23,16 +23,17 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from voxc.backends import find_backend
-from voxc.backends.base import Runner
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.machine import cpu_name, tool_versions
+from voxc.compiler.core.program import Program, export
+from voxc.compiler.core.runner import Runner
+from voxc.compiler.core.target import Peaks, load_targets
+from voxc.compiler.core.tensor import Array, TensorSpec
+from voxc.compiler.core.threads import torch_threads
+from voxc.compiler.core.work import works
 from voxc.compiler.families import load_voice
 from voxc.compiler.measure.estimate import Estimate, estimate
 from voxc.compiler.measure.latency import interleave
-from voxc.compiler.measure.machine import cpu_name, tool_versions
-from voxc.compiler.measure.work import works
-from voxc.compiler.program import Component, Program, export
-from voxc.compiler.target import Peaks, load_targets
-from voxc.compiler.tensor import Array, TensorSpec
-from voxc.compiler.threads import torch_threads
 from voxc.compiler.voice_files import VoiceFiles, find_voice
 from voxc.passes.pipeline import pipeline
 

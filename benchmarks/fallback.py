@@ -17,13 +17,13 @@ from rich.console import Console
 from rich.table import Table
 
 from voxc.compiler.bundle import Bundle
+from voxc.compiler.core.target import load_targets
 from voxc.compiler.driver import compile_voice
 from voxc.compiler.families import load_voice
 from voxc.compiler.measure.latency import interleave
 from voxc.compiler.request import Request
 from voxc.compiler.runtime.component import load_component
 from voxc.compiler.runtime.fallback import load_fallback
-from voxc.compiler.target import load_targets
 from voxc.compiler.voice_files import DEFAULT_INDEX_BUDGET, find_voice
 
 MOST_SECONDS = 60.0

@@ -13,11 +13,11 @@ import argparse
 import tempfile
 from pathlib import Path
 
+from voxc.compiler.core.recipe import PrecisionRecipe
+from voxc.compiler.core.target import load_targets
 from voxc.compiler.driver import compile_voice
 from voxc.compiler.manifest import Conversion
-from voxc.compiler.precision.recipe import PrecisionRecipe
 from voxc.compiler.request import Request
-from voxc.compiler.target import load_targets
 from voxc.compiler.voice_files import demo_directory
 
 TASK = (("SECS", "secs"), ("F0 correlation", "f0_correlation"))

@@ -20,11 +20,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from voxc.compiler.core.figure import Figure
+from voxc.compiler.core.recipe import PrecisionRecipe
+from voxc.compiler.core.target import load_targets
 from voxc.compiler.driver import compile_voice
-from voxc.compiler.manifest import Figure, Manifest
-from voxc.compiler.precision.recipe import PrecisionRecipe
+from voxc.compiler.manifest import Manifest
 from voxc.compiler.request import Request
-from voxc.compiler.target import load_targets
 from voxc.compiler.voice_files import demo_directory
 
 NONE = Figure(value=None, unit="", evidence=None, how="nothing in int8")

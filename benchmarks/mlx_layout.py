@@ -15,9 +15,9 @@ from full_size import write_content, write_voice
 
 from voxc.backends.mlx import emitter
 from voxc.backends.mlx.reader import layout_changes, read
+from voxc.compiler.core.program import export
+from voxc.compiler.core.target import load_targets
 from voxc.compiler.families import load_voice
-from voxc.compiler.program import export
-from voxc.compiler.target import load_targets
 from voxc.compiler.voice_files import VoiceFiles
 from voxc.passes.annotate_precision import AnnotatePrecision
 from voxc.passes.pipeline import pipeline

@@ -46,8 +46,8 @@ from full_size import write_voice
 from stock_recipes import last_line
 
 from voxc.compiler.bundle import Bundle
-from voxc.compiler.errors import VoxcError
-from voxc.compiler.measure.machine import tool_versions
+from voxc.compiler.core.errors import VoxcError
+from voxc.compiler.core.machine import tool_versions
 
 FOLDER = BUILD / "other_cpus"
 TARGETS = ("onnxruntime-cpu", "raspberry-pi", "tflite-int8")
@@ -146,7 +146,7 @@ def compiled(voice: str, target: str, precision: str, place: Path) -> str | None
         model = str(checkpoint if checkpoint.exists() else write_voice(checkpoint, voice))
     if place.exists():
         shutil.rmtree(place)
-    command = [sys.executable, "-m", "voxc.compiler.cli", "compile", model, "--target", target, "--output", str(place)]
+    command = [sys.executable, "-m", "voxc.compiler", "compile", model, "--target", target, "--output", str(place)]
     command += ["--precision", precision, "--frames", str(FRAMES[voice]), "--threads", "1", "--no-sample"]
     done = subprocess.run([*command, *PRECISIONS[precision]], capture_output=True, text=True, check=False)
     # A bundle below its bound is written, and fails the command.

@@ -122,9 +122,9 @@ def time_search(vectors, queries, threads):
 
 def artifact(vectors, frames, threads):
     from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
-    from voxc.compiler.program import export
+    from voxc.compiler.core.program import export
+    from voxc.compiler.core.target import load_targets
     from voxc.compiler.retrieval.component import retrieval_component
-    from voxc.compiler.target import load_targets
     from voxc.passes.pipeline import pipeline
 
     target = load_targets()["onnxruntime-cpu"]

@@ -36,16 +36,16 @@ from full_size import write_voice
 from stock_recipes import RECIPES, Run, Stock, StockError, last_line, make_environment
 
 from voxc.compiler.bundle import Bundle
-from voxc.compiler.errors import VoxcError
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.errors import VoxcError
+from voxc.compiler.core.fidelity import snr_db
+from voxc.compiler.core.machine import cpu_name, integer_features, tool_versions
+from voxc.compiler.core.target import load_targets
+from voxc.compiler.core.tensor import Array
+from voxc.compiler.core.threads import torch_threads
 from voxc.compiler.families import load_voice
-from voxc.compiler.measure.fidelity import snr_db
 from voxc.compiler.measure.latency import Latency, interleave
-from voxc.compiler.measure.machine import cpu_name, integer_features, tool_versions
-from voxc.compiler.program import Component
 from voxc.compiler.runtime.component import load_component
-from voxc.compiler.target import load_targets
-from voxc.compiler.tensor import Array
-from voxc.compiler.threads import torch_threads
 from voxc.compiler.voice_files import VoiceFiles
 
 BUILD = Path(__file__).resolve().parents[1] / "build"
@@ -184,7 +184,7 @@ def ours(
         command = ["compile", voice, "--target", target, "-o", place, "--frames", frames, "--threads", options.threads]
         command += ["--precision", precision] if precision else []
         done = subprocess.run(
-            [sys.executable, "-m", "voxc.compiler.cli", *map(str, command)], capture_output=True, text=True, check=False
+            [sys.executable, "-m", "voxc.compiler", *map(str, command)], capture_output=True, text=True, check=False
         )
         if not place.exists():  # a bundle below its bound is written, and fails the command
             raise StockError(last_line(done.stderr))

@@ -24,13 +24,13 @@ from full_size import write_voice
 
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.compiler.bundle import Bundle
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.machine import cpu_name, tool_versions, usable_cores
+from voxc.compiler.core.tensor import Array
+from voxc.compiler.core.threads import torch_threads
 from voxc.compiler.families import load_voice
 from voxc.compiler.measure.latency import interleave
-from voxc.compiler.measure.machine import cpu_name, tool_versions, usable_cores
-from voxc.compiler.program import Component
 from voxc.compiler.runtime.component import load_component
-from voxc.compiler.tensor import Array
-from voxc.compiler.threads import torch_threads
 from voxc.compiler.voice_files import VoiceFiles
 
 
@@ -52,7 +52,7 @@ def cold_compile(voice: Path, place: Path, options: argparse.Namespace) -> tuple
     command = ["compile", voice, "--target", "onnxruntime-cpu", "-o", place, "--frames", options.frames]
     command += ["--dynamic"] * options.dynamic
     started = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "voxc.compiler.cli", *map(str, command)], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-m", "voxc.compiler", *map(str, command)], check=True, capture_output=True)
     seconds = time.perf_counter() - started
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10  # bytes there, KiB elsewhere
     return Bundle.open(place), seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit

@@ -22,9 +22,10 @@ import numpy as np
 import torch
 
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
-from voxc.compiler.program import Component, Program, export
-from voxc.compiler.target import Target
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.program import Program, export
+from voxc.compiler.core.target import Target
+from voxc.compiler.core.tensor import Array
 from voxc.passes.fold_weight_norm import FoldWeightNorm
 from voxc.passes.hoist_noise import HoistNoise
 

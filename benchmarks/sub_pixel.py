@@ -17,15 +17,15 @@ import torch
 from full_size import write_voice
 
 from voxc.compiler.bundle import Bundle
+from voxc.compiler.core.recipe import PrecisionRecipe
+from voxc.compiler.core.target import load_targets
+from voxc.compiler.core.tensor import Array
+from voxc.compiler.core.threads import torch_threads
 from voxc.compiler.driver import compile_voice
 from voxc.compiler.families import load_voice
 from voxc.compiler.measure.latency import interleave
-from voxc.compiler.precision.recipe import PrecisionRecipe
 from voxc.compiler.request import Request
 from voxc.compiler.runtime.component import load_component
-from voxc.compiler.target import load_targets
-from voxc.compiler.tensor import Array
-from voxc.compiler.threads import torch_threads
 from voxc.compiler.voice_files import VoiceFiles
 
 FORMS = (("tflite-float32", PrecisionRecipe(policy="fp32")), ("tflite-int8", PrecisionRecipe(policy="int8")))

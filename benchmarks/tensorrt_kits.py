@@ -27,8 +27,8 @@ from voxc.backends.tensorrt.backend import version_of
 from voxc.backends.tensorrt.legality import Reading, complaints
 from voxc.backends.tensorrt.precisions import precisions_file, read_precisions
 from voxc.backends.tensorrt.table import tables_for
+from voxc.compiler.core.target import Target, load_targets
 from voxc.compiler.manifest import Manifest, read_manifest
-from voxc.compiler.target import Target, load_targets
 
 MOST_ERROR = 1e-3
 
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def compiled(voice: list[str], target: str, place: Path) -> Manifest:
-    command = [sys.executable, "-m", "voxc.compiler.cli", "compile", *voice, "--target", target, "--no-sample"]
+    command = [sys.executable, "-m", "voxc.compiler", "compile", *voice, "--target", target, "--no-sample"]
     done = subprocess.run([*command, "-o", str(place)], capture_output=True, text=True, check=False)
     if done.returncode > 1:
         raise SystemExit(done.stderr)

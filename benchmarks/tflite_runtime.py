@@ -25,10 +25,11 @@ from voxc.backends.tflite.backend import TfliteBackend
 from voxc.backends.tflite.reader import runtime_of
 from voxc.backends.tflite.runner import TfliteRunner
 from voxc.compiler.calibration.ranges import calibrate
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.program import Program, export
+from voxc.compiler.core.target import Target, load_targets
+from voxc.compiler.core.tensor import write_npz
 from voxc.compiler.families import load_voice
-from voxc.compiler.program import Component, Program, export
-from voxc.compiler.target import Target, load_targets
-from voxc.compiler.tensor import write_npz
 from voxc.compiler.voice_files import find_voice
 from voxc.passes.annotate_precision import AnnotatePrecision
 from voxc.passes.insert_quantization import InsertQuantization

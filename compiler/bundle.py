@@ -12,10 +12,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from voxc.compiler import interrupt
-from voxc.compiler.errors import BundleError, OutputError, TensorError
+from voxc.compiler.core import interrupt
+from voxc.compiler.core.errors import BundleError, OutputError, TensorError
+from voxc.compiler.core.tensor import Array, read_npz
 from voxc.compiler.manifest import MANIFEST_NAME, FileRecord, Manifest, read_manifest, sha256_of_file
-from voxc.compiler.tensor import Array, read_npz
 
 REFERENCE_NAME = "reference.npz"
 PARTIAL_MARK = ".voxc-partial-"

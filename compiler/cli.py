@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-if __name__ == "__main__":  # before the imports below, which take long enough to be interrupted
-    from voxc.compiler.main import main
-
-    main()
-
 import functools
 import json
 import sys
@@ -17,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from voxc.compiler import cli_options as options
-from voxc.compiler.errors import QualityError, VoxcError
+from voxc.compiler.core.errors import QualityError, VoxcError
 
 app = typer.Typer(
     name="voxc",
@@ -93,15 +88,15 @@ def compile(
     json: options.Json = False,
 ) -> None:
     """Compile a voice into one measured bundle for each target."""
-    from voxc.compiler.target import find_target, load_targets
+    from voxc.compiler.core.target import find_target, load_targets
     from voxc.compiler.terminal import progress, show, summary
 
     known = load_targets()
     targets = tuple(find_target(name, known) for name in dict.fromkeys(target))
     with progress() as report:
         report("starting")
+        from voxc.compiler.core.recipe import PrecisionRecipe, read_recipe
         from voxc.compiler.driver import compile_voice
-        from voxc.compiler.precision.recipe import PrecisionRecipe, read_recipe
         from voxc.compiler.request import Request, parse_frames
 
         length, lengths = parse_frames(frames)
@@ -142,8 +137,8 @@ def report(
 @command(epilog="Example: voxc targets --json")
 def targets(json: options.Json = False) -> None:
     """List the targets, and what this machine can do for each."""
+    from voxc.compiler.core.target import load_targets
     from voxc.compiler.survey import Ability, survey_target
-    from voxc.compiler.target import load_targets
     from voxc.compiler.terminal import show, table
 
     surveys = [survey_target(target) for target in load_targets().values()]
@@ -171,7 +166,7 @@ def doctor(json: options.Json = False) -> None:
     """Show this machine, the runtimes that voxc found, and what to install for the rest."""
     from dataclasses import asdict
 
-    from voxc.compiler.measure.machine import this_machine
+    from voxc.compiler.core.machine import this_machine
     from voxc.compiler.survey import survey_packages
     from voxc.compiler.terminal import describe_cpu, show, table
 
@@ -189,7 +184,7 @@ def doctor(json: options.Json = False) -> None:
         )  # fmt: skip
     missing = [found.package for found in findings if found.version is None]
     if missing:
-        from voxc.compiler.errors import MissingRuntimeError
+        from voxc.compiler.core.errors import MissingRuntimeError
 
         raise MissingRuntimeError(f"missing: {', '.join(missing)}")
 

@@ -9,7 +9,7 @@ import typer
 
 
 def complete_target(incomplete: str) -> list[str]:
-    from voxc.compiler.target import load_targets
+    from voxc.compiler.core.target import load_targets
 
     return [name for name in load_targets() if name.startswith(incomplete)]
 

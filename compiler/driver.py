@@ -13,19 +13,28 @@ from pathlib import Path
 import torch
 
 from voxc.backends import find_backend
-from voxc.backends.base import Artifact, Backend, Fit, Runner, Runtime
+from voxc.backends.base import Backend
 from voxc.compiler.bundle import refuse_to_overwrite, staged
 from voxc.compiler.calibration.source import Calibration
+from voxc.compiler.core.errors import CompileError, PassError, RecipeError
+from voxc.compiler.core.fidelity import max_abs_error
+from voxc.compiler.core.figure import Figure, figure
+from voxc.compiler.core.gates import Gate, failures
+from voxc.compiler.core.machine import machine_model, peak_memory_mib, this_machine, tool_versions, usable_cores
+from voxc.compiler.core.model import VoiceModel
+from voxc.compiler.core.plan import Precision, PrecisionPlan
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.runner import Artifact, Fit, Runner, Runtime
+from voxc.compiler.core.target import Target
+from voxc.compiler.core.work import integer_figures
 from voxc.compiler.describe import describe_component, describe_source, describe_voice
 from voxc.compiler.device import agent
-from voxc.compiler.errors import CompileError, PassError, RecipeError
 from voxc.compiler.fallback.build import build_fallback
 from voxc.compiler.families import load_voice
 from voxc.compiler.manifest import (
     Build,
     ComponentMeasurements,
     Conversion,
-    Figure,
     FileRecord,
     Manifest,
     Measurements,
@@ -37,19 +46,12 @@ from voxc.compiler.manifest import (
 from voxc.compiler.measure.bounds import least_snr, missed
 from voxc.compiler.measure.conversion import Trial
 from voxc.compiler.measure.estimate import estimate_figures
-from voxc.compiler.measure.fidelity import max_abs_error
-from voxc.compiler.measure.figures import Floats, fidelity_figures, figure, latency_figures, missing_latency
-from voxc.compiler.measure.machine import machine_model, peak_memory_mib, this_machine, tool_versions, usable_cores
-from voxc.compiler.measure.quality.gates import Gate, failures
-from voxc.compiler.measure.work import integer_figures
+from voxc.compiler.measure.figures import Floats, fidelity_figures, latency_figures, missing_latency
 from voxc.compiler.part import Compiled, Part, write_references
-from voxc.compiler.plan import Precision, PrecisionPlan
 from voxc.compiler.precision.decide import Decider
 from voxc.compiler.precision.plans import Plans, write_plans
-from voxc.compiler.program import Program, VoiceModel
 from voxc.compiler.request import CONVERTING_SEGMENT_SECONDS, DEFAULT_SEGMENT_SECONDS, Request
 from voxc.compiler.runtime.voice import pipeline_of
-from voxc.compiler.target import Target
 from voxc.compiler.voice_files import VoiceFiles, demo_sample, find_voice
 from voxc.passes.hoist_noise import HoistNoise
 from voxc.passes.pipeline import pipeline
@@ -64,7 +66,7 @@ def compile_voice(request: Request, report: Report = lambda message: None) -> li
     A bundle that misses its numerical bound is written and marked as failed; the caller decides what that means.
 
     Raises:
-        VoxcError: see `compiler/errors.py`; then no bundle of the failing target is left.
+        VoxcError: see `compiler/core/errors.py`; then no bundle of the failing target is left.
     """
     started = time.perf_counter()
     request.check()

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from voxc.backends import find_backend
-from voxc.backends.base import Placement
 from voxc.compiler.bundle import Bundle
-from voxc.compiler.errors import BundleError
+from voxc.compiler.core.errors import BundleError
+from voxc.compiler.core.runner import Placement
 from voxc.compiler.manifest import ComponentBuild, DeviceRun
 
 PREDICTION = "prediction"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from voxc.backends.base import Placement
+from voxc.compiler.core.runner import Placement
 from voxc.compiler.explain import Explanation, generations, shares
 from voxc.compiler.terminal import table
 

@@ -8,7 +8,7 @@ import signal
 def main() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # there is nothing to clean up yet
-    from voxc.compiler import interrupt
+    from voxc.compiler.core import interrupt
 
     interrupt.run(command_line)
 

@@ -7,32 +7,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 import jsonschema
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, Field, JsonValue
 
-from voxc.compiler.errors import BundleError
-from voxc.compiler.target import Target
-from voxc.compiler.tensor import TensorSpec
+from voxc.compiler.core.errors import BundleError
+from voxc.compiler.core.figure import Figure, Record
+from voxc.compiler.core.machine import Machine
+from voxc.compiler.core.target import Target
+from voxc.compiler.core.tensor import TensorSpec
 
 SCHEMA_FILE = Path(__file__).with_name("manifest.schema.json")
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 1 << 24
-
-#: How a number was obtained, from best to least:
-#: `device` the real artifact on the real target; `host` the real artifact in its real runtime on the machine that
-#: compiled it or on another that is not the target; `reference` the artifact's graph evaluated by voxc's interpreter;
-#: `estimate` a model of the device.
-Evidence = Literal["device", "host", "reference", "estimate"]
-
-
-class Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def inside_bundle(path: str) -> str:
@@ -56,23 +47,6 @@ class FileRecord(Record):
     @classmethod
     def of(cls, root: Path, path: Path) -> FileRecord:
         return cls(path=path.relative_to(root).as_posix(), bytes=path.stat().st_size, sha256=sha256_of_file(path))
-
-
-class Figure(Record):
-    """One number, its unit, how it was obtained; or no number, and why."""
-
-    value: float | None
-    unit: str
-    evidence: Evidence | None
-    how: str
-
-    @model_validator(mode="after")
-    def a_number_has_evidence(self) -> Self:
-        if (self.value is None) != (self.evidence is None):
-            raise ValueError("a number needs evidence, and a missing one has none")
-        if self.value is not None and not math.isfinite(self.value):
-            raise ValueError("a number must be finite; a figure without one says why in `how`")
-        return self
 
 
 class SourceFile(Record):
@@ -178,20 +152,6 @@ class Build(Record):
     def digest(self) -> str:
         """SHA-256 of this section's canonical JSON."""
         return hashlib.sha256(canonical_json(self.model_dump(mode="json")).encode()).hexdigest()
-
-
-class Machine(Record):
-    """The machine that compiled and measured. `model` is its maker's name for it, `memory_gib` its main memory,
-    `integer_features` the CPU's instructions for products of 8-bit integers."""
-
-    model: str = ""
-    cpu: str
-    architecture: str
-    cores: int
-    memory_gib: float
-    system: str
-    python: str
-    integer_features: tuple[str, ...] = ()
 
 
 class ComponentMeasurements(Record):

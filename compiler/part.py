@@ -8,13 +8,15 @@ from pathlib import Path
 
 import torch
 
-from voxc.backends.base import Runner, Runtime
 from voxc.compiler.bundle import REFERENCE_NAME
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.model import VoiceModel
+from voxc.compiler.core.plan import PrecisionPlan
+from voxc.compiler.core.program import Program, export
+from voxc.compiler.core.runner import Runner, Runtime
+from voxc.compiler.core.tensor import Array, write_npz
 from voxc.compiler.manifest import ComponentBuild, ComponentMeasurements, FileRecord
-from voxc.compiler.plan import PrecisionPlan
-from voxc.compiler.program import Component, Program, VoiceModel, export
 from voxc.compiler.request import Request
-from voxc.compiler.tensor import Array, write_npz
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from voxc.compiler.errors import RecipeError
-from voxc.compiler.measure.quality.gates import Gate
-from voxc.compiler.precision.recipe import PrecisionRecipe, nothing_emulated
-from voxc.compiler.program import VoiceModel
-from voxc.compiler.target import Target
-from voxc.compiler.tensor import MAX_FRAMES
+from voxc.compiler.core.errors import RecipeError
+from voxc.compiler.core.gates import Gate
+from voxc.compiler.core.model import VoiceModel
+from voxc.compiler.core.recipe import PrecisionRecipe, nothing_emulated
+from voxc.compiler.core.target import Target
+from voxc.compiler.core.tensor import MAX_FRAMES
 from voxc.compiler.voice_files import DEFAULT_INDEX_BUDGET
 
 DEFAULT_SEGMENT_SECONDS = 2.0

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from voxc.backends import BACKENDS, find_backend
-from voxc.backends.base import Requirement
-from voxc.compiler.measure.machine import machine_model
+from voxc.compiler.core.machine import machine_model
+from voxc.compiler.core.runner import Requirement
+from voxc.compiler.core.target import Target
 from voxc.compiler.measure.quality.needs import QUALITY_NEEDS
 from voxc.compiler.report.needs import REPORT_NEEDS
-from voxc.compiler.target import Target
 
 
 @dataclass(frozen=True)

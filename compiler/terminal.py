@@ -21,9 +21,11 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from voxc.compiler import interrupt
-from voxc.compiler.manifest import ComponentBuild, Conversion, DeviceRun, Figure, Machine, Manifest
-from voxc.compiler.measure.quality.gates import METRICS, rate
+from voxc.compiler.core import interrupt
+from voxc.compiler.core.figure import Figure
+from voxc.compiler.core.gates import METRICS, rate
+from voxc.compiler.core.machine import Machine
+from voxc.compiler.manifest import ComponentBuild, Conversion, DeviceRun, Manifest
 
 Report = Callable[[str], None]
 P = ParamSpec("P")

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from voxc.backends.base import Runner
 from voxc.compiler.bundle import Bundle
-from voxc.compiler.errors import BundleError, MissingRuntimeError, TensorError
+from voxc.compiler.core.errors import BundleError, MissingRuntimeError, TensorError
+from voxc.compiler.core.fidelity import LEAST_FLOAT32_SNR_DB, max_abs_error, snr_db
+from voxc.compiler.core.runner import Runner
 from voxc.compiler.manifest import ComponentBuild
-from voxc.compiler.measure.bounds import LEAST_FLOAT32_SNR_DB
-from voxc.compiler.measure.fidelity import max_abs_error, snr_db
 from voxc.compiler.runtime.component import load_component, run_component, runtime_of, threads_for
 from voxc.compiler.runtime.fallback import load_fallback
 

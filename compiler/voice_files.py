@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from voxc.compiler.content.directory import WEIGHTS_NAME
-from voxc.compiler.errors import CheckpointError
+from voxc.compiler.core.errors import CheckpointError
 
 DEMO = Path("demo")
 CHECKPOINT_SUFFIXES = (".pth", ".pt")

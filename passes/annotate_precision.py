@@ -16,12 +16,13 @@ from typing import ClassVar
 
 from torch import fx
 
-from voxc.compiler.errors import PassError, RecipeError
-from voxc.compiler.plan import Policy, Precision, PrecisionPlan
-from voxc.compiler.program import Program, call_arguments, module_path
-from voxc.compiler.target import Target
+from voxc.compiler.core.errors import PassError, RecipeError
+from voxc.compiler.core.nodes import call_arguments, is_weight, module_path
+from voxc.compiler.core.plan import Policy, Precision, PrecisionPlan
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.target import Target
 from voxc.passes.base import Pass, PassResult
-from voxc.passes.precision_rules import attention, choices, complete, has_weight, is_weight, islands, protected
+from voxc.passes.precision_rules import attention, choices, complete, has_weight, islands, protected
 from voxc.passes.quantizable import Operands, follows, has_kernel, is_pointwise, operands
 
 #: What a search decides starts as.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx
 
-from voxc.compiler.program import call_arguments
+from voxc.compiler.core.nodes import call_arguments
 from voxc.passes.graph_editor import GraphEditor
 
 aten = torch.ops.aten

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import torch
 from torch import fx
 
-from voxc.compiler.program import call_arguments
+from voxc.compiler.core.nodes import call_arguments
 from voxc.passes.axis_order import (
     Held,
     Order,

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from voxc.compiler.program import call_arguments
+from voxc.compiler.core.nodes import call_arguments
 from voxc.passes.axis_order import Held, Holdings, Order, normal, own_order, shape_of, with_axis
 from voxc.passes.graph_editor import GraphEditor
 

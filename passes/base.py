@@ -12,10 +12,10 @@ import torch
 from torch import fx
 from torch._export.verifier import SpecViolationError
 
-from voxc.compiler.errors import PassError
-from voxc.compiler.program import PassRecord, Program
-from voxc.compiler.target import Target
-from voxc.compiler.tensor import TensorSpec
+from voxc.compiler.core.errors import PassError
+from voxc.compiler.core.program import PassRecord, Program
+from voxc.compiler.core.target import Target
+from voxc.compiler.core.tensor import TensorSpec
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,10 @@ from typing import ClassVar
 import torch
 from torch import fx
 
-from voxc.compiler import ops as _operators  # noqa: F401, registers voxc::conv_channels_last
-from voxc.compiler.program import Program, call_arguments
-from voxc.compiler.target import Target
+from voxc.compiler.core import ops as _operators  # noqa: F401, registers voxc::conv_channels_last
+from voxc.compiler.core.nodes import call_arguments
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.target import Target
 from voxc.passes.axis_order import Held, Order, normal, shape_of
 from voxc.passes.axis_rules import AXIS_RULES, meet
 from voxc.passes.axis_sweep import Rule, Sweep

@@ -28,9 +28,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, fx
 
-from voxc.compiler import ops as _operators  # noqa: F401, registers voxc::matmul_channels
-from voxc.compiler.program import Program, module_path
-from voxc.compiler.target import Target
+from voxc.compiler.core import ops as _operators  # noqa: F401, registers voxc::matmul_channels
+from voxc.compiler.core.nodes import module_path
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.target import Target
 from voxc.passes.attention_match import Attention, Offsets, Refused, match
 from voxc.passes.base import Pass, PassResult
 from voxc.passes.graph_editor import GraphEditor

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, fx
 
-from voxc.compiler.program import call_arguments
+from voxc.compiler.core.nodes import call_arguments
 from voxc.passes.graph_editor import GraphEditor
 
 #: The axis of [B, C, 1, L] that [B, C, L] lacks.

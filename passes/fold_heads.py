@@ -20,9 +20,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, fx
 
-from voxc.compiler import ops as _operators  # noqa: F401, registers voxc::conv_channels_last
-from voxc.compiler.program import Program, call_arguments, module_path
-from voxc.compiler.target import Target
+from voxc.compiler.core import ops as _operators  # noqa: F401, registers voxc::conv_channels_last
+from voxc.compiler.core.nodes import call_arguments, module_path
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.target import Target
 from voxc.passes.base import Pass, PassResult
 from voxc.passes.graph_editor import GraphEditor
 

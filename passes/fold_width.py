@@ -20,8 +20,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, fx
 
-from voxc.compiler.program import Program, call_arguments, module_path
-from voxc.compiler.target import Target
+from voxc.compiler.core.nodes import call_arguments, module_path
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.target import Target
 from voxc.passes.base import Pass, PassResult
 from voxc.passes.graph_editor import GraphEditor
 

@@ -19,8 +19,8 @@ from torch.export.graph_signature import ExportGraphSignature, InputKind, InputS
 from torch.fx.experimental.symbolic_shapes import statically_known_true
 from torch.utils import _pytree as pytree
 
-from voxc.compiler.program import Program
-from voxc.compiler.tensor import TensorSpec
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.tensor import TensorSpec
 
 # Node metadata that tells where in the user's model a node comes from.
 ORIGIN = ("nn_module_stack", "stack_trace", "source_fn_stack", "torch_fn")

@@ -12,10 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from voxc.compiler.errors import PassError
-from voxc.compiler.noise import GAUSSIAN_DRAWS, OTHER_DRAWS
-from voxc.compiler.program import Program, module_path
-from voxc.compiler.target import Target
+from voxc.compiler.core.errors import PassError
+from voxc.compiler.core.nodes import module_path
+from voxc.compiler.core.noise import GAUSSIAN_DRAWS, OTHER_DRAWS
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.target import Target
 from voxc.passes.base import Pass, PassResult
 from voxc.passes.graph_editor import GraphEditor
 

@@ -26,13 +26,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, fx
 
-from voxc.compiler.errors import PassError, UnsupportedError
-from voxc.compiler.program import Program, call_arguments, module_path
-from voxc.compiler.target import Target
+from voxc.compiler.core.errors import PassError, UnsupportedError
+from voxc.compiler.core.nodes import call_arguments, is_float, module_path
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.target import Target
 from voxc.passes.base import Pass, PassResult
 from voxc.passes.graph_editor import GraphEditor
 from voxc.passes.integer_steps import BIAS_LIMIT, WEIGHT_LIMIT, Steps, along, single, weight_scales
-from voxc.passes.quantizable import Operands, aten, factor, is_float, moves, operands, uses, voxc
+from voxc.passes.quantizable import Operands, aten, factor, moves, operands, uses, voxc
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from voxc.compiler.ops import LIMITS
-from voxc.compiler.plan import Range
-from voxc.compiler.target import Scheme
+from voxc.compiler.core.ops import LIMITS
+from voxc.compiler.core.plan import Range
+from voxc.compiler.core.target import Scheme
 
 WEIGHT_LIMIT = 127
 # A bias is at most this many steps, so that what is added to it still fits in 32 bits.

@@ -17,10 +17,10 @@ from typing import ClassVar
 
 from torch import fx
 
-from voxc.compiler.errors import PassError
-from voxc.compiler.plan import Range
-from voxc.compiler.program import Program
-from voxc.compiler.target import Target
+from voxc.compiler.core.errors import PassError
+from voxc.compiler.core.plan import Range
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.target import Target
 from voxc.passes.base import Pass, PassResult
 from voxc.passes.insert_quantization import given_to
 from voxc.passes.precision_rules import complete, has_weight

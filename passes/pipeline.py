@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from voxc.compiler.target import Target
+from voxc.compiler.core.target import Target
 from voxc.passes.ane_layout import AneLayout
 from voxc.passes.base import Pass
 from voxc.passes.channels_last import ChannelsLast

@@ -14,8 +14,8 @@ from typing import ClassVar
 
 import torch
 
-from voxc.compiler.program import Program
-from voxc.compiler.target import Target
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.target import Target
 from voxc.passes.ane_layout import convolve, is_line
 from voxc.passes.axis_rules import AXIS_RULES, meet
 from voxc.passes.axis_sweep import Rule, Sweep

@@ -9,9 +9,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 import torch
 from torch import fx
 
-from voxc.compiler.plan import Precision
-from voxc.compiler.program import Program, call_arguments
-from voxc.passes.quantizable import aten, follows, has_kernel, is_add, is_float, moves, operands, sources, uses
+from voxc.compiler.core.nodes import call_arguments, is_float, is_weight
+from voxc.compiler.core.plan import Precision
+from voxc.compiler.core.program import Program
+from voxc.passes.quantizable import aten, follows, has_kernel, is_add, moves, operands, sources, uses
 
 #: What they are given must be exact to a small part of a cycle, or of a whole number, however large it is.
 PHASE = {
@@ -39,10 +40,6 @@ PROJECTIONS = frozenset(
 def has_weight(program: Program, node: fx.Node) -> bool:
     """Whether a node is a convolution or a matrix product with a constant weight."""
     return operands(node, lambda each: is_weight(program, each)) is not None
-
-
-def is_weight(program: Program, node: object) -> bool:
-    return isinstance(node, fx.Node) and node.op == "placeholder" and program.weight_key(node) is not None
 
 
 def phases(program: Program) -> dict[str, str]:

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import fx
 
-from voxc.compiler import ops  # noqa: F401, registers voxc's operators
-from voxc.compiler.program import call_arguments
+from voxc.compiler.core import ops  # noqa: F401, registers voxc's operators
+from voxc.compiler.core.nodes import call_arguments, is_float
 
 aten = torch.ops.aten
 voxc = torch.ops.voxc
@@ -85,10 +85,6 @@ def is_add(node: fx.Node) -> bool:
 def follows(node: fx.Node) -> bool:
     """Whether a node has no say of its own: it computes on integers where both of its neighbours do."""
     return node.op == "call_function" and (node.target in ACTIVATIONS or factor(node) is not None) and is_float(node)
-
-
-def is_float(node: fx.Node) -> bool:
-    return getattr(node.meta.get("val"), "dtype", None) is torch.float32
 
 
 def operands(node: fx.Node, is_weight: IsWeight) -> Operands | None:

@@ -16,9 +16,10 @@ from typing import Any
 import torch
 from torch import fx
 
-from voxc.compiler.noise import GAUSSIAN_DRAWS, OTHER_DRAWS
-from voxc.compiler.program import Program, call_arguments
-from voxc.compiler.target import Target
+from voxc.compiler.core.nodes import call_arguments
+from voxc.compiler.core.noise import GAUSSIAN_DRAWS, OTHER_DRAWS
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.target import Target
 from voxc.passes.base import Pass, PassResult
 from voxc.passes.graph_editor import GraphEditor
 

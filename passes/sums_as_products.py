@@ -19,9 +19,10 @@ import torch
 from torch import fx
 from torch.fx.experimental.symbolic_shapes import statically_known_true
 
-from voxc.compiler.program import Program, call_arguments, module_path
-from voxc.compiler.target import Target
-from voxc.compiler.tensor import MAX_FRAMES
+from voxc.compiler.core.nodes import call_arguments, module_path
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.target import Target
+from voxc.compiler.core.tensor import MAX_FRAMES
 from voxc.passes.base import Pass, PassResult
 from voxc.passes.graph_editor import GraphEditor
 

@@ -12,7 +12,7 @@ import torch
 from torch import fx
 from torch.fx.experimental.symbolic_shapes import statically_known_true
 
-from voxc.compiler.program import call_arguments
+from voxc.compiler.core.nodes import call_arguments
 
 aten = torch.ops.aten
 

@@ -9,9 +9,9 @@ from typer.testing import CliRunner, Result
 
 from tests.voices import write_speaking_voice, write_voice
 from voxc.compiler.cli import app
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.target import Target, load_targets
 from voxc.compiler.measure import latency
-from voxc.compiler.program import Component
-from voxc.compiler.target import Target, load_targets
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 GOLDEN = Path(os.environ.get("VOXC_GOLDEN", SHARED / "golden"))

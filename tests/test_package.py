@@ -8,8 +8,6 @@ import tomllib
 import zipfile
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("backends", "compiler", "passes")
 
@@ -33,16 +31,6 @@ def test_every_folder_of_sources_is_a_package() -> None:
             assert (file.parent / "__init__.py").exists(), file
 
 
-@pytest.mark.parametrize("folder", ["passes", "backends"])
-def test_who_may_import_whom(folder: str) -> None:
-    """Passes and backends know the nouns and themselves, and nothing of each other, of families or of the driver."""
-    other = {"passes": "backends", "backends": "passes"}[folder]
-    for file in (ROOT / folder).rglob("*.py"):
-        text = file.read_text()
-        for forbidden in (f"voxc.{other}", "voxc.compiler.families", "voxc.compiler.driver"):
-            assert forbidden not in text, f"{file} imports {forbidden}"
-
-
 def test_a_wheel_is_complete(tmp_path: Path) -> None:
     """An installed wheel finds its targets, its schema and its voice, and puts one name into site-packages."""
     source = tmp_path / "source"  # a copy, for setuptools leaves a build folder behind
@@ -61,7 +49,8 @@ def test_a_wheel_is_complete(tmp_path: Path) -> None:
         archive.extractall(tmp_path / "site")
     script = (
         "import sys; sys.meta_path = [f for f in sys.meta_path if 'editable' not in repr(f)]\n"
-        "from voxc.compiler import target, manifest; print(*target.load_targets(), manifest.SCHEMA_FILE.is_file())\n"
+        "from voxc.compiler import manifest; from voxc.compiler.core import target\n"
+        "print(*target.load_targets(), manifest.SCHEMA_FILE.is_file())\n"
         "print(target.__file__)\n"
         "from voxc.compiler.voice_files import *; print(*sorted(vars(find_voice(DEMO)).values(), key=str), sep='\\n')"
     )

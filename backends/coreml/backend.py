@@ -11,10 +11,11 @@ from typing import ClassVar
 import torch
 from torch import fx
 
-from voxc.backends.base import Artifact, Backend, Placement, Requirement, Runner, Runtime
+from voxc.backends.base import Backend
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.runner import Artifact, Placement, Requirement, Runner, Runtime
+from voxc.compiler.core.target import Target
 from voxc.compiler.manifest import TargetRecord
-from voxc.compiler.program import Program
-from voxc.compiler.target import Target
 
 #: Apple's systems that came with the same Core ML.
 SYSTEMS = {"iOS16": "macOS 13", "iOS17": "macOS 14", "iOS18": "macOS 15", "iOS26": "macOS 26"}

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from voxc.compiler.errors import BundleError
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.errors import BundleError
+from voxc.compiler.core.tensor import Array
 
 VERSION = 2
 SENTINEL = 0xDEADBEEF

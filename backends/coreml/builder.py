@@ -16,10 +16,11 @@ from voxc.backends.coreml.constants import NUMPY, Constants
 from voxc.backends.coreml.lowering import Lowering
 from voxc.backends.coreml.sdk import Var, mb, types
 from voxc.backends.coreml.weight import Weight
-from voxc.compiler import ops  # noqa: F401, registers voxc's operators
-from voxc.compiler.errors import UnsupportedError
-from voxc.compiler.program import Program, call_arguments, module_path
-from voxc.compiler.tensor import Array
+from voxc.compiler.core import ops  # noqa: F401, registers voxc's operators
+from voxc.compiler.core.errors import UnsupportedError
+from voxc.compiler.core.nodes import call_arguments, module_path
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.tensor import Array
 
 #: MIL's names of types, by PyTorch's. Real numbers are what the plan says; Core ML has no 64-bit integers.
 TYPES = {torch.int64: "int32", torch.int32: "int32", torch.int8: "int8", torch.uint8: "uint8", torch.bool: "bool"}

@@ -14,8 +14,8 @@ from voxc.backends.coreml.ops import LOWERINGS
 from voxc.backends.coreml.sdk import Function, mb
 from voxc.backends.coreml.weight import Weight
 from voxc.backends.coreml.writer import write_package
-from voxc.compiler.program import Program
-from voxc.compiler.target import Target
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.target import Target
 
 #: The first systems with several functions in a package, which is how it holds several lengths with its weights once.
 FIRST_WITH_FUNCTIONS = "iOS18"

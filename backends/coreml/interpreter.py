@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from voxc.backends.base import Runner
 from voxc.backends.coreml.interpret.call import HELD, Value
 from voxc.backends.coreml.interpret.routine import Preparer, Routine, rounded
 from voxc.backends.coreml.mil import Feature, Function, Named
 from voxc.backends.coreml.package import read_program
-from voxc.compiler.errors import BundleError, TensorError, UnsupportedError
-from voxc.compiler.tensor import Array
-from voxc.compiler.threads import torch_threads
+from voxc.compiler.core.errors import BundleError, TensorError, UnsupportedError
+from voxc.compiler.core.runner import Runner
+from voxc.compiler.core.tensor import Array
+from voxc.compiler.core.threads import torch_threads
 
 
 class Interpreter(Runner):

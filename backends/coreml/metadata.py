@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
-from voxc.compiler.program import Program
-from voxc.compiler.target import Target
-from voxc.compiler.tensor import TensorSpec
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.target import Target
+from voxc.compiler.core.tensor import TensorSpec
 
 #: Keys of the user's own metadata, as other tools write theirs.
 COMPUTE_UNITS, FRAMES, DEPLOYMENT = "voxc.compute_units", "voxc.frames", "voxc.deployment"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.tensor import Array
 
 #: A dimension that is known only when the program runs.
 UNKNOWN = None

@@ -12,7 +12,7 @@ from typing import Any
 
 from voxc.backends.coreml.mil import Feature, Function, MilProgram
 from voxc.backends.coreml.proto import ProgramReader
-from voxc.compiler.errors import BundleError
+from voxc.compiler.core.errors import BundleError
 
 MANIFEST = "Manifest.json"
 DATA = "Data"

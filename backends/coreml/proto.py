@@ -13,8 +13,8 @@ import numpy as np
 
 from voxc.backends.coreml.blobs import PACKED, BlobFile, bytes_of, decode
 from voxc.backends.coreml.mil import UNKNOWN, Argument, Block, Constant, Function, Named, Operation, TensorType
-from voxc.compiler.errors import BundleError
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.errors import BundleError
+from voxc.compiler.core.tensor import Array
 
 DTYPES = {
     1: "bool", 2: "string", 10: "float16", 11: "float32", 12: "float64", 13: "bfloat16", 21: "int8", 22: "int16",

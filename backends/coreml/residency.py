@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from voxc.backends.base import Placement
 from voxc.backends.coreml.mil import Constant, Function, Operation, TensorType
 from voxc.backends.coreml.package import read_program
 from voxc.backends.coreml.residency_rules import Generation, Reason, Rules, load_rules
-from voxc.compiler.errors import BundleError, UnsupportedError
+from voxc.compiler.core.errors import BundleError, UnsupportedError
+from voxc.compiler.core.runner import Placement
 
 ENGINE = "ANE"
 #: Where Core ML runs what the engine does not take, by the units that it may use.

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from coremltools import models
 
-from voxc.backends.base import Runner
 from voxc.backends.coreml.metadata import COMPUTE_UNITS
 from voxc.backends.coreml.mil import Function
 from voxc.backends.coreml.package import read_program
 from voxc.backends.coreml.sdk import ct, quiet
-from voxc.compiler.errors import BundleError, TensorError
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.errors import BundleError, TensorError
+from voxc.compiler.core.runner import Runner
+from voxc.compiler.core.tensor import Array
 
 
 class CoreMLRunner(Runner):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.tensor import Array
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from torch import Tensor, fx
 
 from voxc.backends.mlx.statements import INDEX, Call, Dtype, Statement, Value
 from voxc.backends.mlx.weights import Packed, Weight, WeightStore
-from voxc.compiler import ops  # noqa: F401, registers voxc's operators
-from voxc.compiler.errors import UnsupportedError
-from voxc.compiler.plan import PrecisionPlan
-from voxc.compiler.program import module_path
+from voxc.compiler.core import ops  # noqa: F401, registers voxc's operators
+from voxc.compiler.core.errors import UnsupportedError
+from voxc.compiler.core.nodes import module_path
+from voxc.compiler.core.plan import PrecisionPlan
 
 FLOATS = ("float16", "float32")
 #: Bits of the weights of a node, by its precision.

@@ -18,7 +18,8 @@ from voxc.backends.mlx.ops import LOWERINGS
 from voxc.backends.mlx.python_source import python_source
 from voxc.backends.mlx.statements import Value, run, values_in
 from voxc.backends.mlx.weights import Weight
-from voxc.compiler.program import Program, call_arguments
+from voxc.compiler.core.nodes import call_arguments
+from voxc.compiler.core.program import Program
 
 FUNCTION, WEIGHTS, SOURCE = "model.mlxfn", "model.safetensors", "model.py"
 

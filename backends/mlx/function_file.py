@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any, Literal
 
-from voxc.compiler.errors import BundleError
+from voxc.compiler.core.errors import BundleError
 
 Device = Literal["cpu", "gpu"]
 DEVICES: Mapping[Device, int] = {"cpu": 0, "gpu": 1}

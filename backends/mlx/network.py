@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from voxc.backends.mlx.statements import Statement, Value
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.tensor import Array
 
 
 @dataclass(frozen=True)

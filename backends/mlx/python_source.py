@@ -21,7 +21,7 @@ from voxc.backends.mlx.statements import (
     values_in,
 )
 from voxc.backends.mlx.statements import source as expression_source
-from voxc.compiler.tensor import TensorSpec
+from voxc.compiler.core.tensor import TensorSpec
 
 WIDTH = 120
 INDENT = "    "

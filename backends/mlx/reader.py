@@ -9,7 +9,7 @@ from pathlib import Path
 
 from voxc.backends.mlx import function_file
 from voxc.backends.mlx.function_file import Function, Operation
-from voxc.compiler.errors import BundleError
+from voxc.compiler.core.errors import BundleError
 
 #: What an operation computes in, by the type that it gives; other types are told as they are.
 PRECISIONS = {"float16": "fp16", "float32": "fp32"}

@@ -11,12 +11,12 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
-from voxc.backends.base import Runner
 from voxc.backends.mlx import function_file
 from voxc.backends.mlx.emitter import WEIGHTS
 from voxc.backends.mlx.function_file import Device, Function
-from voxc.compiler.errors import BundleError, TensorError
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.errors import BundleError, TensorError
+from voxc.compiler.core.runner import Runner
+from voxc.compiler.core.tensor import Array
 
 Call = Callable[[dict[str, mx.array]], tuple[mx.array, ...]]
 

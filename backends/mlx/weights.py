@@ -9,7 +9,7 @@ import mlx.core as mx
 import numpy as np
 
 from voxc.backends.mlx.statements import Value
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.tensor import Array
 
 #: Sizes of the groups that share a scale, in order of preference: MLX's own default, and what narrower layers allow.
 GROUP_SIZES = (64, 32)

@@ -14,8 +14,8 @@ from torch import Tensor, fx
 
 from voxc.backends.onnx.dialect import PLAIN, Dialect
 from voxc.backends.onnx.lowering import Lowering
-from voxc.compiler.errors import UnsupportedError
-from voxc.compiler.program import call_arguments, module_path
+from voxc.compiler.core.errors import UnsupportedError
+from voxc.compiler.core.nodes import call_arguments, module_path
 
 Array = np.ndarray
 Size = int | torch.SymInt | fx.Node

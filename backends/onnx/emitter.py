@@ -15,9 +15,9 @@ from torch import fx
 from voxc.backends.onnx.builder import DTYPES, OnnxBuilder, Packed
 from voxc.backends.onnx.dialect import PLAIN, Dialect
 from voxc.backends.onnx.ops import LOWERINGS
-from voxc.compiler.errors import CompileError
-from voxc.compiler.program import Program
-from voxc.compiler.tensor import Array, TensorSpec
+from voxc.compiler.core.errors import CompileError
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.tensor import Array, TensorSpec
 
 # A protobuf message ends at 2 GiB; the rest is room for everything that is not a weight.
 MOST_INLINE_BYTES = (1 << 31) - (1 << 26)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import onnxruntime
 
-from voxc.backends.base import Runner
-from voxc.compiler.errors import BundleError, TensorError
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.errors import BundleError, TensorError
+from voxc.compiler.core.runner import Runner
+from voxc.compiler.core.tensor import Array
 
 WARNINGS_OFF = 3
 

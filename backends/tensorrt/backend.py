@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import fx
 
-from voxc.backends.base import Artifact, Backend, Fit, Placement, Rehearsal, Requirement, Runner, Runtime
-from voxc.compiler.errors import UnsupportedError
+from voxc.backends.base import Backend
+from voxc.compiler.core.errors import UnsupportedError
+from voxc.compiler.core.nodes import module_path
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.runner import Artifact, Fit, Placement, Rehearsal, Requirement, Runner, Runtime
+from voxc.compiler.core.target import Target
 from voxc.compiler.manifest import TargetRecord
-from voxc.compiler.program import Program, module_path
-from voxc.compiler.target import Target
 
 if TYPE_CHECKING:
     from voxc.backends.onnx.dialect import Dialect

@@ -16,17 +16,16 @@ from __future__ import annotations
 import math
 import re
 import struct
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from voxc.backends.onnx.dialect import PLAIN, Dialect
 from voxc.backends.onnx.emitter import lower
-from voxc.compiler.calibration.ranges import calibrate, gives_floats, is_weight
-from voxc.compiler.errors import BundleError, CompileError, OutputError
-from voxc.compiler.plan import Range
-from voxc.compiler.program import Program
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.errors import BundleError, CompileError, OutputError
+from voxc.compiler.core.nodes import is_float, is_weight
+from voxc.compiler.core.plan import Range
+from voxc.compiler.core.program import Program
 
 SUFFIX = ".calibration.cache"
 CALIBRATOR = "EntropyCalibration2"
@@ -126,21 +125,6 @@ def read_cache(path: Path) -> CalibrationCache:
     return CalibrationCache.parse(text, str(path))
 
 
-def calibrate_scales(
-    program: Program, opset: int, samples: Iterable[Mapping[str, Array]], dialect: Dialect = PLAIN
-) -> dict[str, float]:
-    """The scale of every float32 activation of the ONNX file that the program becomes, by its name there.
-
-    `program` is in float32: a network with scales of its own (QuantizeLinear) has no use for a cache.
-
-    Raises:
-        QualityError: a node gives what is not a number.
-        UnsupportedError: a node has no lowering.
-    """
-    names = tensor_names(program, opset, dialect)
-    return named_scales(names, calibrate(program, samples, "entropy", names))
-
-
 def scales_of_plan(
     program: Program, opset: int, dialect: Dialect = PLAIN, there: Container[str] | None = None
 ) -> dict[str, float]:
@@ -163,7 +147,7 @@ def tensor_names(program: Program, opset: int, dialect: Dialect = PLAIN) -> dict
     names: dict[str, str] = {}
     for node in program.graph.nodes:
         name = values.get(node)
-        if isinstance(name, str) and gives_floats(node) and not is_weight(program, node):
+        if isinstance(name, str) and is_float(node) and not is_weight(program, node):
             names.setdefault(name, node.name)
     return {node: name for name, node in names.items()}
 

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from voxc.backends.base import Held, Runner
 from voxc.backends.tensorrt.calibration_cache import cache_file
 from voxc.backends.tensorrt.packed import SCRATCH, packed_beside
 from voxc.backends.tensorrt.precisions import precisions_file, read_precisions
+from voxc.compiler.core.errors import BundleError, CompileError, MissingRuntimeError, TensorError, VoxcError
+from voxc.compiler.core.runner import Held, Runner
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.device import agent
-from voxc.compiler.errors import BundleError, CompileError, MissingRuntimeError, TensorError, VoxcError
-from voxc.compiler.tensor import Array
 
 DEVICE = torch.device("cuda")
 #: What the agent's errors are here, where nothing else is said.

@@ -18,7 +18,7 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from voxc.backends.tensorrt.legality import Reading
 from voxc.backends.tensorrt.precisions import Precisions
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.tensor import Array
 
 HOW = "int8 wherever TensorRT may choose it"
 MOST = 127

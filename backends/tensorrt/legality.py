@@ -11,7 +11,7 @@ import onnx
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, defs, helper, numpy_helper
 
 from voxc.backends.tensorrt.table import Limit, Table
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.tensor import Array
 
 #: TensorRT's names of ONNX's types.
 TYPES = {

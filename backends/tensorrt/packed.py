@@ -19,9 +19,9 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto, numpy_helper
 
 from voxc.backends.onnx.builder import Packed
+from voxc.compiler.core.errors import BundleError, OutputError, UnsupportedError
+from voxc.compiler.core.tensor import write_npz
 from voxc.compiler.device import agent
-from voxc.compiler.errors import BundleError, OutputError, UnsupportedError
-from voxc.compiler.tensor import write_npz
 
 FLOAT_BYTES = 4
 #: Where weights are floats for a while.

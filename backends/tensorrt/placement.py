@@ -8,9 +8,9 @@ from pathlib import Path
 import onnx
 from onnx import ModelProto, NodeProto
 
-from voxc.backends.base import Placement
 from voxc.backends.tensorrt.legality import Reading
 from voxc.backends.tensorrt.precisions import Precisions, precisions_file, read_precisions
+from voxc.compiler.core.runner import Placement
 
 
 def placements(file: Path) -> tuple[Placement, ...]:

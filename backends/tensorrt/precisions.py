@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 from torch import fx
 
 from voxc.backends.tensorrt.legality import Reading
-from voxc.compiler.errors import BundleError
-from voxc.compiler.plan import PrecisionPlan
-from voxc.compiler.program import MIN_DYNAMIC_FRAMES, Program
+from voxc.compiler.core.errors import BundleError
+from voxc.compiler.core.plan import PrecisionPlan
+from voxc.compiler.core.program import MIN_DYNAMIC_FRAMES, Program
 
 Arithmetic = Literal["fp32", "fp16", "int8"]
 

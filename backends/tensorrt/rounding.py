@@ -21,12 +21,12 @@ from pathlib import Path
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
-from voxc.backends.base import Runner
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.backends.tensorrt.calibration_cache import cache_file, read_cache
 from voxc.backends.tensorrt.integers import with_integers
 from voxc.backends.tensorrt.legality import Reading
 from voxc.backends.tensorrt.precisions import Precisions
+from voxc.compiler.core.runner import Runner
 
 HOW = "what float16 layers take and give rounded to float16, sums in float32"
 IMPLICIT_HOW = f"{HOW}; int8 wherever TensorRT may choose it"

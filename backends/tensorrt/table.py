@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from voxc.backends.onnx.dialect import Dialect
-from voxc.compiler.errors import TargetError
+from voxc.compiler.core.errors import TargetError
 
 TABLE_FILE = Path(__file__).with_name("operators.yaml")
 #: The first that has integers of 64 bits. Those before read them as 32 bits, and cut off what is beyond.

@@ -8,9 +8,10 @@ from typing import ClassVar
 
 from torch import fx
 
-from voxc.backends.base import Artifact, Backend, Requirement, Runner
-from voxc.compiler.program import Program
-from voxc.compiler.target import Target
+from voxc.backends.base import Backend
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.runner import Artifact, Requirement, Runner
+from voxc.compiler.core.target import Target
 
 
 class TfliteBackend(Backend):

@@ -13,10 +13,10 @@ from torch import Tensor, fx
 
 from voxc.backends.tflite.file import DTYPES, Quantization, TfliteFile, Value
 from voxc.backends.tflite.lowering import Lowering
-from voxc.compiler import ops  # noqa: F401, registers voxc's operators
-from voxc.compiler.errors import UnsupportedError
-from voxc.compiler.program import call_arguments, module_path
-from voxc.compiler.tensor import Array
+from voxc.compiler.core import ops  # noqa: F401, registers voxc's operators
+from voxc.compiler.core.errors import UnsupportedError
+from voxc.compiler.core.nodes import call_arguments, module_path
+from voxc.compiler.core.tensor import Array
 
 #: The largest magnitude of a symmetric int8.
 MOST_INT8 = 127

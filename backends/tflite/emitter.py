@@ -9,7 +9,7 @@ from torch import fx
 from voxc.backends.tflite.builder import TfliteBuilder, Weight
 from voxc.backends.tflite.file import Value
 from voxc.backends.tflite.ops import LOWERINGS
-from voxc.compiler.program import Program
+from voxc.compiler.core.program import Program
 
 
 def unsupported(program: Program) -> list[fx.Node]:

@@ -12,8 +12,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from voxc.backends.tflite.versions import Signature, oldest_runtime, version_of
-from voxc.compiler.errors import UnsupportedError
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.errors import UnsupportedError
+from voxc.compiler.core.tensor import Array
 
 DTYPES = {
     "float32": schema.TensorType.FLOAT32,

@@ -10,7 +10,7 @@ from typing import Any
 from ai_edge_litert import schema_py_generated as schema
 
 from voxc.backends.tflite.file import DTYPES, IDENTIFIER, RUNTIME_KEY
-from voxc.compiler.errors import BundleError
+from voxc.compiler.core.errors import BundleError
 
 CODES = {number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)}
 NAMES = {number: name for name, number in DTYPES.items()}

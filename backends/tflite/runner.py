@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from voxc.backends.base import Runner
-from voxc.compiler.errors import BundleError, TensorError
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.errors import BundleError, TensorError
+from voxc.compiler.core.runner import Runner
+from voxc.compiler.core.tensor import Array
 
 STDERR = 2
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.tensor import Array
 
 BINS = 4096
 CHUNK = 1 << 22  # values counted at a time: torch.histc counts in float32, which is exact up to 2^24

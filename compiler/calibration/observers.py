@@ -13,9 +13,9 @@ import numpy as np
 from torch import Tensor
 
 from voxc.compiler.calibration.histogram import Histogram, extent
-from voxc.compiler.plan import Range
-from voxc.compiler.precision.recipe import Observer as ObserverName
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.plan import Range
+from voxc.compiler.core.recipe import Observer as ObserverName
+from voxc.compiler.core.tensor import Array
 
 
 class Observer(ABC):

@@ -6,15 +6,16 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import fx
 
 from voxc.compiler.calibration.histogram import NotFiniteError
 from voxc.compiler.calibration.observers import OBSERVERS, SYMMETRIC_OBSERVERS, Observer
-from voxc.compiler.errors import PassError, QualityError
-from voxc.compiler.plan import Range
-from voxc.compiler.precision.recipe import Observer as ObserverName
-from voxc.compiler.program import Program, Watch, module_path
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.errors import PassError, QualityError
+from voxc.compiler.core.nodes import is_float, is_weight, module_path
+from voxc.compiler.core.plan import Range
+from voxc.compiler.core.program import Program, Watch
+from voxc.compiler.core.recipe import Observer as ObserverName
+from voxc.compiler.core.tensor import Array
 
 
 def calibrate(
@@ -69,22 +70,13 @@ def integer_tensors(program: Program) -> list[str]:
         for node in program.graph.nodes
         if program.plan.precision(node.name) == "int8"
         for each in (*node.all_input_nodes, node)
-        if gives_floats(each) and not is_weight(program, each)
+        if is_float(each) and not is_weight(program, each)
     }
     return list(around)
 
 
-def gives_floats(node: fx.Node) -> bool:
-    value = node.meta.get("val")
-    return isinstance(value, Tensor) and value.dtype == torch.float32
-
-
-def is_weight(program: Program, node: fx.Node) -> bool:
-    return node.op == "placeholder" and program.weight_key(node) is not None
-
-
 def refuse_unknown(program: Program, names: Iterable[str]) -> None:
-    known = {node.name for node in program.graph.nodes if gives_floats(node)}
+    known = {node.name for node in program.graph.nodes if is_float(node)}
     for name in names:
         if name not in known:
             raise PassError(f"{program.name}: {name} gives no float32 tensor, so it has no range; leave it out")

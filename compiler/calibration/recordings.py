@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from voxc.backends.base import Runner
 from voxc.compiler.calibration.samples import CALIBRATION_SEED, Call, Samples, too_few
-from voxc.compiler.errors import AudioError, RecipeError
-from voxc.compiler.program import VoiceModel
+from voxc.compiler.core.errors import AudioError, RecipeError
+from voxc.compiler.core.model import VoiceModel
+from voxc.compiler.core.runner import Runner
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.runtime.audio import SoundFile
 from voxc.compiler.runtime.conversion import Conversion
 from voxc.compiler.runtime.eager import EagerRunner
@@ -23,7 +24,6 @@ from voxc.compiler.runtime.pipeline import Pipeline
 from voxc.compiler.runtime.scratch import Scratch
 from voxc.compiler.runtime.voice import pipeline_of
 from voxc.compiler.runtime.windows import Window
-from voxc.compiler.tensor import Array
 
 SEGMENTS = 8
 LEAST_SECONDS = 0.1  # what a recording counts for that does not say how long it is

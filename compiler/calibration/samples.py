@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from voxc.compiler.errors import TensorError
-from voxc.compiler.program import Component, VoiceModel
-from voxc.compiler.tensor import Array, TensorSpec, accept_inputs, frame_terms, frames_of, read_npz
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.errors import TensorError
+from voxc.compiler.core.model import VoiceModel
+from voxc.compiler.core.tensor import Array, TensorSpec, accept_inputs, frame_terms, frames_of, read_npz
 
 #: Of noise that is drawn for calibration; fidelity is measured on seed 0.
 CALIBRATION_SEED = 1

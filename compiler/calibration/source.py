@@ -10,7 +10,8 @@ from pathlib import Path
 
 from voxc.compiler.calibration.recordings import SEGMENTS, collect_samples
 from voxc.compiler.calibration.samples import CALIBRATION_SEED, Call, Samples, read_samples
-from voxc.compiler.program import Component, VoiceModel
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.model import VoiceModel
 from voxc.compiler.voice_files import VoiceFiles, demo_sample
 
 NPZ_SUFFIX = ".npz"

@@ -10,10 +10,10 @@ import numpy as np
 
 from voxc.compiler.calibration.recordings import SEGMENTS, collect_samples
 from voxc.compiler.calibration.source import NPZ_SUFFIX
-from voxc.compiler.errors import OutputError
+from voxc.compiler.core.errors import OutputError
+from voxc.compiler.core.tensor import write_npz
 from voxc.compiler.families import load_voice
 from voxc.compiler.request import CONVERTING_SEGMENT_SECONDS, Request
-from voxc.compiler.tensor import write_npz
 from voxc.compiler.voice_files import find_voice
 
 

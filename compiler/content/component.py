@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from voxc.compiler.content.hubert import HOP, SAMPLE_RATE, WINDOW, HubertEncoder
-from voxc.compiler.program import Component
-from voxc.compiler.tensor import FRAMES, Array, TensorSpec
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.tensor import FRAMES, Array, TensorSpec
 
 FRAME_RATE = SAMPLE_RATE / HOP
 SEED_SECONDS = 7.3  # how much later another seed begins

@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from voxc.compiler.content.hubert import HubertConfig, HubertEncoder
-from voxc.compiler.errors import CheckpointError
-from voxc.compiler.weights import fill
+from voxc.compiler.core.errors import CheckpointError
+from voxc.compiler.core.weights import fill
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from voxc.compiler.errors import RecipeError
+from voxc.compiler.core.errors import RecipeError
 
 #: Names as ssh_config may have them, none that ssh would take as an option.
 ADDRESS = re.compile(

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
-from voxc.compiler import interrupt
 from voxc.compiler.bundle import Bundle
+from voxc.compiler.core import interrupt
+from voxc.compiler.core.errors import BundleError, DeviceError, OutputError
 from voxc.compiler.device.agent import ENGINE
 from voxc.compiler.device.report import AgentReport, EngineReport
-from voxc.compiler.errors import BundleError, DeviceError, OutputError
 from voxc.compiler.manifest import ComponentBuild, EngineBuild, FileRecord, Manifest, sha256_of_file
 
 #: The directory of engines, in the bundle and on the device.

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from voxc.compiler.core.errors import DeviceError
 from voxc.compiler.device.engines import receive, wrong_size
-from voxc.compiler.errors import DeviceError
 
 NAME = "this machine"
 

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Protocol
 
-from voxc.compiler import interrupt
 from voxc.compiler.bundle import Bundle
+from voxc.compiler.core import interrupt
+from voxc.compiler.core.errors import BundleError, DeviceError, MissingRuntimeError, OutputError, RecipeError
 from voxc.compiler.device import agent
 from voxc.compiler.device.address import Address
 from voxc.compiler.device.engines import FOLDER, Engines, bring_engines, listed_engines, remove_unlisted
@@ -20,7 +21,6 @@ from voxc.compiler.device.merge import device_run, failures, merged
 from voxc.compiler.device.process import Deadline, watch
 from voxc.compiler.device.report import AgentReport, read_answer
 from voxc.compiler.device.ssh import connect
-from voxc.compiler.errors import BundleError, DeviceError, MissingRuntimeError, OutputError, RecipeError
 from voxc.compiler.manifest import MANIFEST_NAME, DeviceRun, Manifest, read_manifest, write_manifest
 
 REMOTE_PYTHON = "python3"

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Literal
 
+from voxc.compiler.core.figure import Evidence, Figure
 from voxc.compiler.device.report import AgentReport, ComponentReport
 from voxc.compiler.manifest import (
     ComponentBuild,
@@ -13,8 +14,6 @@ from voxc.compiler.manifest import (
     DeviceComponent,
     DeviceRun,
     EngineBuild,
-    Evidence,
-    Figure,
     Manifest,
     TargetRecord,
 )

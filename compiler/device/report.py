@@ -7,11 +7,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from voxc.compiler.core.errors import BundleError as HostBundleError
+from voxc.compiler.core.errors import DeviceError, MissingRuntimeError, RecipeError, VoxcError
+from voxc.compiler.core.machine import Machine
 from voxc.compiler.device.agent import FAILED, PASSED, BundleError, MissingError, SettingError
 from voxc.compiler.device.process import Outcome, printable
-from voxc.compiler.errors import BundleError as HostBundleError
-from voxc.compiler.errors import DeviceError, MissingRuntimeError, RecipeError, VoxcError
-from voxc.compiler.manifest import Machine, Sha256
+from voxc.compiler.manifest import Sha256
 
 NOT_FOUND = (126, 127)  # how a shell says that there is no such program, or that it may not run
 LOST = 255  # how ssh says that the connection broke

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from voxc.compiler import interrupt
+from voxc.compiler.core import interrupt
+from voxc.compiler.core.errors import DeviceError, MissingRuntimeError
 from voxc.compiler.device.address import Address
 from voxc.compiler.device.engines import receive, wrong_size
 from voxc.compiler.device.process import Deadline, kill, printable, running, start
-from voxc.compiler.errors import DeviceError, MissingRuntimeError
 
 READY = "voxc-device "
 HELD_FOR = 10.0  # seconds that the device may take to clean up

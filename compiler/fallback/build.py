@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from voxc.compiler.errors import CompileError
+from voxc.compiler.core.errors import CompileError
+from voxc.compiler.core.fidelity import LEAST_FLOAT32_SNR_DB, snr_db
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.fallback.network import Fallback
 from voxc.compiler.fallback.write import write_fallback
-from voxc.compiler.measure.bounds import LEAST_FLOAT32_SNR_DB
-from voxc.compiler.measure.fidelity import snr_db
-from voxc.compiler.program import Program
-from voxc.compiler.tensor import Array
 
 
 def build_fallback(

@@ -15,13 +15,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from voxc.backends.base import Runner
-from voxc.compiler.errors import BundleError, TensorError
+from voxc.compiler.core.errors import BundleError, TensorError
+from voxc.compiler.core.runner import Runner
+from voxc.compiler.core.tensor import MAX_TENSOR_BYTES, Array, TensorSpec
+from voxc.compiler.core.threads import torch_threads
 from voxc.compiler.fallback.document import Argument, Call, Document, DType, MemoryFormat, NonFinite, Reference
 from voxc.compiler.fallback.operators import find_operator
 from voxc.compiler.fallback.write import WEIGHTS
-from voxc.compiler.tensor import MAX_TENSOR_BYTES, Array, TensorSpec
-from voxc.compiler.threads import torch_threads
 
 MAX_GRAPH_BYTES = 1 << 24
 MAX_WEIGHT_BYTES = 1 << 33

@@ -10,7 +10,9 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, fx
 
-from voxc.compiler.errors import UnsupportedError
+from voxc.compiler.core.errors import UnsupportedError
+from voxc.compiler.core.nodes import module_path
+from voxc.compiler.core.program import Program
 from voxc.compiler.fallback.document import (
     Argument,
     Call,
@@ -22,7 +24,6 @@ from voxc.compiler.fallback.document import (
     Single,
 )
 from voxc.compiler.fallback.operators import PLACES, name_of
-from voxc.compiler.program import Program, module_path
 
 FOLDER = "fallback"
 GRAPH, WEIGHTS = ".json", ".safetensors"

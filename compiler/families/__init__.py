@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from voxc.compiler.errors import CheckpointError
+from voxc.compiler.core.errors import CheckpointError
+from voxc.compiler.core.model import VoiceModel
 from voxc.compiler.families.rvc import voice as rvc
-from voxc.compiler.program import VoiceModel
 from voxc.compiler.voice_files import DEFAULT_INDEX_BUDGET, VoiceFiles
 
 FAMILIES = (rvc,)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from voxc.compiler.manifest import Figure
-from voxc.compiler.plan import PrecisionPlan
-from voxc.compiler.precision.recipe import DEFAULT_MIN_SNR_DB, PrecisionRecipe
-from voxc.compiler.target import Target
+from voxc.compiler.core.fidelity import LEAST_FLOAT32_SNR_DB
+from voxc.compiler.core.figure import Figure
+from voxc.compiler.core.plan import PrecisionPlan
+from voxc.compiler.core.recipe import DEFAULT_MIN_SNR_DB, PrecisionRecipe
+from voxc.compiler.core.target import Target
 
-# What a correct lowering reaches with room to spare, and a wrong one does not: in float32, with weights in fp16, with
-# arithmetic in float16, and with weights of four bits, whose worth only the gates on a conversion tell.
-LEAST_FLOAT32_SNR_DB, LEAST_FP16_SNR_DB, LEAST_HALF_SNR_DB, LEAST_INT4_SNR_DB = 60.0, 40.0, 30.0, 5.0
+# What a correct lowering reaches with room to spare, and a wrong one does not: with weights in fp16, with arithmetic in
+# float16, and with weights of four bits, whose worth only the gates on a conversion tell.
+LEAST_FP16_SNR_DB, LEAST_HALF_SNR_DB, LEAST_INT4_SNR_DB = 40.0, 30.0, 5.0
 
 
 def missed(component: str, figures: Mapping[str, Figure], bound: float) -> tuple[str, ...]:

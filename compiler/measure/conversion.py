@@ -7,19 +7,19 @@ from pathlib import Path
 
 import numpy as np
 
-from voxc.compiler.errors import RecipeError
-from voxc.compiler.manifest import Conversion, Evidence, Figure, FileRecord
-from voxc.compiler.measure.figures import figure
+from voxc.compiler.core.errors import RecipeError
+from voxc.compiler.core.figure import Evidence, Figure, figure
+from voxc.compiler.core.model import VoiceModel
+from voxc.compiler.core.tensor import Array
+from voxc.compiler.manifest import Conversion, FileRecord
 from voxc.compiler.measure.quality import f0, families
 from voxc.compiler.measure.quality.clips import Clip
-from voxc.compiler.program import VoiceModel
 from voxc.compiler.runtime.audio import SoundFile, write_sound
 from voxc.compiler.runtime.conversion import ConvertReport
 from voxc.compiler.runtime.convert import convert_audio
 from voxc.compiler.runtime.eager import eager_pipeline
 from voxc.compiler.runtime.options import ConvertOptions
 from voxc.compiler.runtime.pipeline import Pipeline
-from voxc.compiler.tensor import Array
 
 MOST_SECONDS = 30.0
 AUDIO_NAME = "audio"

@@ -10,11 +10,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from voxc.compiler.manifest import Figure
-from voxc.compiler.measure.figures import figure
-from voxc.compiler.measure.work import Arithmetic, Work, works
-from voxc.compiler.program import Program
-from voxc.compiler.target import Peaks, Target
+from voxc.compiler.core.figure import Figure, figure
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.target import Peaks, Target
+from voxc.compiler.core.work import Arithmetic, Work, works
 
 #: What a device computes in that has no units for an arithmetic.
 INSTEAD: Mapping[Arithmetic, tuple[Arithmetic, ...]] = {

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from voxc.compiler.manifest import Evidence, Figure
-from voxc.compiler.measure import fidelity
+from voxc.compiler.core import fidelity
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.figure import Evidence, Figure, figure
+from voxc.compiler.core.plan import Precision
+from voxc.compiler.core.tensor import Array
+from voxc.compiler.core.threads import torch_threads
 from voxc.compiler.measure.latency import WARM_UP_RUNS, Latency, interleave
-from voxc.compiler.plan import Precision
-from voxc.compiler.program import Component
-from voxc.compiler.tensor import Array
-from voxc.compiler.threads import torch_threads
 
 Run = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
@@ -109,13 +108,6 @@ def missing_latency(reason: str) -> dict[str, Figure]:
     """The same figures without numbers."""
     units = {**dict.fromkeys(LATENCY_FIGURES, "ms"), "speedup": "x", "real_time_factor": "x"}
     return {name: Figure(value=None, unit=unit, evidence=None, how=reason) for name, unit in units.items()}
-
-
-def figure(value: float, unit: str, how: str, otherwise: str = "", evidence: Evidence = "host") -> Figure:
-    """A figure of six digits, or none and `otherwise` where the value is not finite."""
-    if not math.isfinite(value):
-        return Figure(value=None, unit=unit, evidence=None, how=f"{how}: {otherwise}")
-    return Figure(value=float(f"{value:.6g}"), unit=unit, evidence=evidence, how=how)
 
 
 def told(latency: Latency, threads: int) -> str:

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 
 from torch import fx
 
-from voxc.compiler.manifest import Evidence
+from voxc.compiler.core.figure import Evidence
+from voxc.compiler.core.plan import Precision, PrecisionPlan
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.target import Peaks, Target
+from voxc.compiler.core.work import work_of, works
 from voxc.compiler.measure.estimate import FORMULA, estimate, inputs_of
-from voxc.compiler.measure.work import work_of, works
-from voxc.compiler.plan import Precision, PrecisionPlan
 from voxc.compiler.precision.subject import Subject
-from voxc.compiler.program import Program
-from voxc.compiler.target import Peaks, Target
 
 Choice = frozenset[str]
 

@@ -10,22 +10,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from voxc.backends.base import Runner
 from voxc.compiler.calibration.ranges import calibrate, integer_tensors
-from voxc.compiler.errors import RecipeError
-from voxc.compiler.manifest import Figure
-from voxc.compiler.plan import Policy, Precision, PrecisionPlan
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.errors import RecipeError
+from voxc.compiler.core.figure import Figure
+from voxc.compiler.core.plan import Policy, Precision, PrecisionPlan
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.recipe import DEFAULT_MIN_SNR_DB, Override, PrecisionRecipe, refusal
+from voxc.compiler.core.runner import Runner
+from voxc.compiler.core.target import Target
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.precision.clocks import Clock, estimating, floats_of
 from voxc.compiler.precision.layers import LayerClock
 from voxc.compiler.precision.plans import read_plans
-from voxc.compiler.precision.recipe import DEFAULT_MIN_SNR_DB, Override, PrecisionRecipe, refusal
 from voxc.compiler.precision.record import SearchRecord, write_search
 from voxc.compiler.precision.search import search
 from voxc.compiler.precision.sensitivity import measure_sensitivities
 from voxc.compiler.precision.subject import Subject
-from voxc.compiler.program import Component, Program
-from voxc.compiler.target import Target
-from voxc.compiler.tensor import Array
 from voxc.passes.annotate_precision import AnnotatePrecision, matching, without_match
 from voxc.passes.insert_quantization import InsertQuantization
 from voxc.passes.leave_integers_open import LeaveIntegersOpen, moved, pass_on

@@ -15,16 +15,17 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
-from voxc.backends.base import Runner
-from voxc.compiler import ops  # noqa: F401, the quantized layer is made of these operators
-from voxc.compiler.manifest import Evidence
+from voxc.compiler.core import ops  # noqa: F401, the quantized layer is made of these operators
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.figure import Evidence
+from voxc.compiler.core.plan import Precision, PrecisionPlan
+from voxc.compiler.core.program import Program, export
+from voxc.compiler.core.runner import Runner
+from voxc.compiler.core.target import Scheme, Target
+from voxc.compiler.core.tensor import Array, TensorSpec
 from voxc.compiler.measure.latency import interleave
-from voxc.compiler.plan import Precision, PrecisionPlan
 from voxc.compiler.precision.clocks import Choice, Clock, LayerTime, floats_of
 from voxc.compiler.precision.subject import Subject
-from voxc.compiler.program import Component, Program, export
-from voxc.compiler.target import Scheme, Target
-from voxc.compiler.tensor import Array, TensorSpec
 from voxc.passes.quantizable import operands
 
 # A layer whose output has its input's shape runs as often in a row, so that handing tensors over counts for little.

@@ -8,9 +8,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from voxc.compiler.errors import RecipeError
-from voxc.compiler.plan import Policy, PrecisionPlan
-from voxc.compiler.program import Program
+from voxc.compiler.core.errors import RecipeError
+from voxc.compiler.core.plan import Policy, PrecisionPlan
+from voxc.compiler.core.program import Program
 
 PLAN_NAME = "plan.json"
 MAX_PLAN_BYTES = 1 << 24

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
-from voxc.compiler.measure.fidelity import log_mel_distance, snr_db
-from voxc.compiler.plan import Precision
-from voxc.compiler.program import Program
+from voxc.compiler.core.fidelity import log_mel_distance, snr_db
+from voxc.compiler.core.plan import Precision
+from voxc.compiler.core.program import Program
 
 Values = dict[str, Any]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-from voxc.backends.base import Requirement
-from voxc.compiler.errors import MissingRuntimeError
+from voxc.compiler.core.errors import MissingRuntimeError
+from voxc.compiler.core.runner import Requirement
 
 INSTALL = "pip install 'voxc[report]'"
 REPORT_NEEDS = tuple(Requirement(package, INSTALL) for package in ("jinja2", "matplotlib"))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voxc.compiler.bundle import Bundle
-from voxc.compiler.errors import BundleError, OutputError, RecipeError
+from voxc.compiler.core.errors import BundleError, OutputError, RecipeError
+from voxc.compiler.core.whole_file import whole_file
 from voxc.compiler.manifest import Conversion
 from voxc.compiler.measure.quality import f0
 from voxc.compiler.report.needs import load
@@ -26,7 +27,6 @@ from voxc.compiler.report.table import (
     row,
     shares,
 )
-from voxc.compiler.whole_file import whole_file
 
 TEMPLATE = "report.html.j2"
 SUFFIXES = (".html", ".htm")

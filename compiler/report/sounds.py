@@ -11,13 +11,13 @@ from itertools import pairwise
 import numpy as np
 
 from voxc.compiler.bundle import Bundle
-from voxc.compiler.errors import AudioError, BundleError
+from voxc.compiler.core.errors import AudioError, BundleError
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.manifest import FileRecord
 from voxc.compiler.measure.quality import f0
 from voxc.compiler.measure.quality.clips import SPEECH_RATE, Clip
 from voxc.compiler.report.needs import load
 from voxc.compiler.runtime.audio import SoundFile
-from voxc.compiler.tensor import Array
 
 MOST_SECONDS = 31.0  # what a bundle has of a recording is at most 30 s
 MOST_BYTES = 1 << 24

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from voxc.compiler.bundle import Bundle
-from voxc.compiler.errors import RecipeError
-from voxc.compiler.manifest import Conversion, Figure
-from voxc.compiler.measure.quality.gates import METRICS, Gate, Rating, rate
+from voxc.compiler.core.errors import RecipeError
+from voxc.compiler.core.figure import Figure
+from voxc.compiler.core.gates import METRICS, Gate, Rating, rate
+from voxc.compiler.manifest import Conversion
 
 NO_CONVERSION = "no conversion: the voice was compiled without a content encoder"
 COLUMNS = (

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from voxc.compiler.content.component import FRAME_RATE as CONTENT_FRAME_RATE
-from voxc.compiler.program import Component
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.tensor import FRAMES, Array, TensorSpec
 from voxc.compiler.retrieval.network import Retrieval
-from voxc.compiler.tensor import FRAMES, Array, TensorSpec
 
 QUERY_SPREAD = 0.7
 

@@ -13,12 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from voxc.compiler.errors import RecipeError
-from voxc.compiler.manifest import Figure
-from voxc.compiler.measure.figures import figure
+from voxc.compiler.core.errors import RecipeError
+from voxc.compiler.core.figure import Figure, figure
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.retrieval.component import representative_queries
 from voxc.compiler.retrieval.network import NEIGHBOURS, Retrieval
-from voxc.compiler.tensor import Array
 
 BUDGET_BYTES = 32 << 20
 CELL = 4096  # vectors

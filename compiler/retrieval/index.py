@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from voxc.compiler.errors import CheckpointError, MissingRuntimeError
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.errors import CheckpointError, MissingRuntimeError
+from voxc.compiler.core.tensor import Array
 
 MAX_FILE_BYTES = 8 << 30
 VERSIONS = {256: "v1", 768: "v2"}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.tensor import Array
 
 NEIGHBOURS = 8
 CANDIDATES = 2 * NEIGHBOURS

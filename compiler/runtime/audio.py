@@ -12,9 +12,9 @@ import numpy as np
 import soundfile
 import soxr
 
-from voxc.compiler.errors import AudioError, OutputError
-from voxc.compiler.tensor import Array
-from voxc.compiler.whole_file import whole_file
+from voxc.compiler.core.errors import AudioError, OutputError
+from voxc.compiler.core.tensor import Array
+from voxc.compiler.core.whole_file import whole_file
 
 CONTENT_RATE = 16_000  # Hz, what content encoders and F0 estimators hear
 BLOCK = 1 << 16  # samples

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from voxc.backends import find_backend
-from voxc.backends.base import Runner, Runtime
 from voxc.compiler.bundle import Bundle, component_tensors
-from voxc.compiler.errors import BundleError, MissingRuntimeError
+from voxc.compiler.core.errors import BundleError, MissingRuntimeError
+from voxc.compiler.core.machine import usable_cores
+from voxc.compiler.core.runner import Runner, Runtime
+from voxc.compiler.core.tensor import Array, accept_inputs, read_npz, write_npz
 from voxc.compiler.manifest import ComponentBuild
-from voxc.compiler.measure.machine import usable_cores
 from voxc.compiler.runtime.fallback import Fallbacks, backed, load_fallback
-from voxc.compiler.tensor import Array, accept_inputs, read_npz, write_npz
 
 
 def load_component(bundle: Bundle, name: str, threads: int | None = None) -> Runner:

@@ -14,7 +14,8 @@ from functools import partial
 
 import numpy as np
 
-from voxc.compiler.errors import AudioError, RecipeError
+from voxc.compiler.core.errors import AudioError, RecipeError
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.runtime.audio import CONTENT_RATE, Recording, Resampler
 from voxc.compiler.runtime.clock import Clock
 from voxc.compiler.runtime.f0 import ESTIMATORS, FRAME, STEP, Contour
@@ -24,7 +25,6 @@ from voxc.compiler.runtime.options import ConvertOptions
 from voxc.compiler.runtime.pipeline import Pipeline
 from voxc.compiler.runtime.scratch import Scratch
 from voxc.compiler.runtime.windows import Joiner, Window, plan
-from voxc.compiler.tensor import Array
 
 BLOCK = 1 << 18  # samples at a time where nothing else decides
 PADDING = 100  # frames of reflection on each side of the contour, as in RVC

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.runtime.audio import SoundArray, SoundFile, check_output, write_sound
 from voxc.compiler.runtime.conversion import BLOCK, Conversion, ConvertReport, Tick
 from voxc.compiler.runtime.options import ConvertOptions
 from voxc.compiler.runtime.pipeline import Pipeline
 from voxc.compiler.runtime.scratch import Scratch
-from voxc.compiler.tensor import Array
 
 
 def unheard(step: str, done: float, total: float) -> None:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import torch
 
-from voxc.backends.base import Runner
-from voxc.compiler.program import Component, VoiceModel
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.model import VoiceModel
+from voxc.compiler.core.runner import Runner
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.runtime.pipeline import Pipeline
 from voxc.compiler.runtime.voice import pipeline_of
-from voxc.compiler.tensor import Array
 
 
 @dataclass(frozen=True)

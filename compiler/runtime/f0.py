@@ -10,10 +10,10 @@ from typing import Protocol
 import numpy as np
 import parselmouth
 
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.families.rvc.voice import F0_RANGE, coarse_pitch
 from voxc.compiler.runtime.audio import CONTENT_RATE
 from voxc.compiler.runtime.scratch import Scratch
-from voxc.compiler.tensor import Array
 
 FRAME = 160  # samples at 16 kHz; frame i stands at sample 160 i
 STEP = FRAME / CONTENT_RATE  # seconds

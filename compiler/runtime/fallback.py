@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from voxc.backends.base import Held, Runner
 from voxc.compiler.bundle import Bundle
-from voxc.compiler.errors import BundleError, VoxcError
+from voxc.compiler.core.errors import BundleError, VoxcError
+from voxc.compiler.core.runner import Held, Runner
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.manifest import ComponentBuild
-from voxc.compiler.tensor import Array
 
 Outputs = TypeVar("Outputs")
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import signal
 
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.runtime.audio import CONTENT_RATE
-from voxc.compiler.tensor import Array
 
 ORDER = 5
 CUTOFF = 48.0  # Hz

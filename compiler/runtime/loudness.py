@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.tensor import Array
 
 FLOOR = 1e-6  # of the result's own loudness
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from voxc.compiler.tensor import Array, TensorSpec
+from voxc.compiler.core.tensor import Array, TensorSpec
 
 BLOCK = 64  # frames drawn at a time
 

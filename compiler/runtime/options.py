@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from voxc.compiler.errors import RecipeError
+from voxc.compiler.core.errors import RecipeError
 
 MAX_TRANSPOSE = 36.0  # semitones
 MAX_SEED = (1 << 64) - 1

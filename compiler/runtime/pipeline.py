@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from voxc.backends.base import Held, Runner
-from voxc.compiler.errors import QualityError, RecipeError
+from voxc.compiler.core.errors import QualityError, RecipeError
+from voxc.compiler.core.runner import Held, Runner
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.runtime.audio import CONTENT_RATE
 from voxc.compiler.runtime.clock import Clock
 from voxc.compiler.runtime.f0 import FRAME, Contour
@@ -16,7 +17,6 @@ from voxc.compiler.runtime.noise import NoiseInput
 from voxc.compiler.runtime.options import ConvertOptions
 from voxc.compiler.runtime.scratch import Scratch
 from voxc.compiler.runtime.windows import Window, context_of
-from voxc.compiler.tensor import Array
 
 FIELD = 80  # samples that the last content frame hears beyond its own 320
 UNPROTECTED = 0.5  # RVC's `protect` that protects nothing

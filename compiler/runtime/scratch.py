@@ -9,8 +9,8 @@ from typing import Self
 
 import numpy as np
 
-from voxc.compiler.errors import OutputError
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.errors import OutputError
+from voxc.compiler.core.tensor import Array
 
 BYTES = 4
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from voxc.backends.base import Runner
 from voxc.compiler.bundle import Bundle
-from voxc.compiler.errors import BundleError
-from voxc.compiler.program import VoiceModel
+from voxc.compiler.core.errors import BundleError
+from voxc.compiler.core.model import VoiceModel
+from voxc.compiler.core.runner import Runner
 from voxc.compiler.runtime.component import load_backed
 from voxc.compiler.runtime.fallback import Fallbacks
 from voxc.compiler.runtime.noise import NoiseInput

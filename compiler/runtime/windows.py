@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.tensor import Array
 
 # Frames of context on each side of what is kept, in windows that are long enough. Measured: a HuBERT's features are
 # disturbed for the first 16 to 20 frames of a window, and no nearer to those of longer windows further inside; RVC's

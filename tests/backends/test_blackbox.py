@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 from tests.passes.harness import FRAMES, component_of
 from voxc.backends import BACKENDS, find_backend
-from voxc.compiler.errors import TargetError
-from voxc.compiler.program import export
-from voxc.compiler.target import Target, load_targets
+from voxc.compiler.core.errors import TargetError
+from voxc.compiler.core.program import export
+from voxc.compiler.core.target import Target, load_targets
 from voxc.passes.clean_up import CleanUp
 from voxc.passes.planar_convolutions import PlanarConvolutions
 

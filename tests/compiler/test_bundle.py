@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from voxc.compiler.bundle import PARTIAL_MARK, Bundle, staged
-from voxc.compiler.errors import BundleError, OutputError
+from voxc.compiler.core.errors import BundleError, OutputError
 from voxc.compiler.manifest import MANIFEST_NAME, FileRecord
 
 
@@ -114,7 +114,7 @@ def test_interruption_leaves_nothing(tmp_path: Path, voice_file: Path) -> None:
     """Ctrl-C in the middle of a compile."""
     place = tmp_path / "bundle"
     run = subprocess.Popen(
-        [sys.executable, "-m", "voxc.compiler.cli", "compile", voice_file, "-t", "onnxruntime-cpu", "-o", place],
+        [sys.executable, "-m", "voxc.compiler", "compile", voice_file, "-t", "onnxruntime-cpu", "-o", place],
         stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests in the background ignore it
     )  # fmt: skip

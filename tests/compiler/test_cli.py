@@ -14,9 +14,9 @@ from safetensors.numpy import load_file
 
 from tests.compiler.families.rvc.test_synthesizer import NOISE, VOICES
 from tests.conftest import Voxc
-from voxc.backends.base import Runtime
 from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
-from voxc.compiler.tensor import read_npz
+from voxc.compiler.core.runner import Runtime
+from voxc.compiler.core.tensor import read_npz
 
 
 @pytest.mark.parametrize("dynamic", [[], ["--dynamic"]], ids=["static", "dynamic"])

@@ -11,19 +11,20 @@ from hypothesis import strategies as st
 
 from tests.voices import write_voice
 from voxc.backends import BACKENDS
-from voxc.backends.base import Backend, Fit, Requirement
+from voxc.backends.base import Backend
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
 from voxc.compiler import driver
 from voxc.compiler.bundle import Bundle
+from voxc.compiler.core.errors import CheckpointError, MissingRuntimeError, PassError, RecipeError
+from voxc.compiler.core.runner import Fit, Requirement
+from voxc.compiler.core.target import Peaks, Target, load_targets
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.driver import compile_voice
-from voxc.compiler.errors import CheckpointError, MissingRuntimeError, PassError, RecipeError
 from voxc.compiler.manifest import read_manifest
 from voxc.compiler.measure.figures import missing_latency
 from voxc.compiler.request import Request
 from voxc.compiler.runtime.component import load_component, run_component
-from voxc.compiler.target import Peaks, Target, load_targets
-from voxc.compiler.tensor import Array
 from voxc.compiler.terminal import speed
 from voxc.compiler.verify import verify_bundle
 from voxc.passes.frame_rate_source_phase import FrameRateSourcePhase

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from tests.conftest import Voxc
-from voxc.backends.base import Placement
 from voxc.compiler.bundle import Bundle
-from voxc.compiler.errors import BundleError, UnsupportedError
+from voxc.compiler.core.errors import BundleError, UnsupportedError
+from voxc.compiler.core.runner import Placement
+from voxc.compiler.core.target import load_targets
 from voxc.compiler.explain import PREDICTION, Explanation, explain_bundle, explain_component, generations, shares
 from voxc.compiler.explain_report import PREDICTED, document, report
 from voxc.compiler.manifest import DeviceComponent, DeviceRun
-from voxc.compiler.target import load_targets
 
 PLACES = (
     Placement("a", "conv", "ANE", "", "", 300, "", {"new": "ANE", "old": "CPU"}),

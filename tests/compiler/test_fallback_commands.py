@@ -13,9 +13,9 @@ import torch
 
 from tests.compiler.fallback.networks import assert_as_eager
 from tests.conftest import Voxc
-from voxc.backends.base import Requirement
 from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
-from voxc.compiler.tensor import read_npz
+from voxc.compiler.core.runner import Requirement
+from voxc.compiler.core.tensor import read_npz
 
 NAMES = ("content", "retrieval", "synthesizer")
 

@@ -10,13 +10,13 @@ import pytest
 
 from tests.conftest import Voxc
 from voxc.compiler.bundle import Bundle
+from voxc.compiler.core.errors import RecipeError, TensorError
+from voxc.compiler.core.target import Target, load_targets
+from voxc.compiler.core.tensor import Array, TensorSpec
 from voxc.compiler.driver import compile_voice
-from voxc.compiler.errors import RecipeError, TensorError
 from voxc.compiler.manifest import read_manifest
 from voxc.compiler.request import Request
 from voxc.compiler.runtime.component import load_component, run_component
-from voxc.compiler.target import Target, load_targets
-from voxc.compiler.tensor import Array, TensorSpec
 
 needs_coreml = pytest.mark.skipif(
     importlib.util.find_spec("coremltools") is None, reason="coremltools is not installed (pip install 'voxc[coreml]')"

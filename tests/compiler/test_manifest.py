@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from voxc.compiler.errors import BundleError
-from voxc.compiler.manifest import MANIFEST_NAME, SCHEMA_FILE, Figure, json_schema, read_manifest, write_manifest
+from voxc.compiler.core.errors import BundleError
+from voxc.compiler.core.figure import Figure
+from voxc.compiler.manifest import MANIFEST_NAME, SCHEMA_FILE, json_schema, read_manifest, write_manifest
 
 
 def test_the_published_schema_is_that_of_the_classes() -> None:

@@ -15,15 +15,15 @@ from voxc.backends.onnx import reader as onnx_reader
 from voxc.backends.tensorrt.backend import has_tensorrt
 from voxc.backends.tflite import reader as tflite_reader
 from voxc.compiler import driver
+from voxc.compiler.core.errors import RecipeError
+from voxc.compiler.core.plan import Policy, Precision
+from voxc.compiler.core.recipe import PrecisionRecipe
+from voxc.compiler.core.target import Target, load_targets
 from voxc.compiler.driver import compile_voice
-from voxc.compiler.errors import RecipeError
 from voxc.compiler.manifest import Manifest, read_manifest
 from voxc.compiler.measure.figures import missing_latency
-from voxc.compiler.plan import Policy, Precision
 from voxc.compiler.precision.plans import PLAN_NAME, read_plans
-from voxc.compiler.precision.recipe import PrecisionRecipe
 from voxc.compiler.request import Request
-from voxc.compiler.target import Target, load_targets
 
 TARGETS = load_targets()
 READERS = {"tflite-int8": tflite_reader.count_operators, "onnxruntime-cpu": onnx_reader.count_operators}

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from voxc.compiler.errors import RecipeError
-from voxc.compiler.precision.recipe import PrecisionRecipe
+from voxc.compiler.core.errors import RecipeError
+from voxc.compiler.core.recipe import PrecisionRecipe
+from voxc.compiler.core.target import Target
 from voxc.compiler.request import Request, parse_frames
-from voxc.compiler.target import Target
 
 
 def request(target: Target, **options: Any) -> Request:

@@ -6,10 +6,10 @@ import pytest
 
 from tests.conftest import Voxc
 from voxc.backends import BACKENDS
-from voxc.backends.base import Requirement
 from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
+from voxc.compiler.core.runner import Requirement
+from voxc.compiler.core.target import Target
 from voxc.compiler.survey import survey_packages, survey_target
-from voxc.compiler.target import Target
 
 
 class NeedsMore(OnnxRuntimeBackend):

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from voxc.compiler.manifest import Figure, Manifest, read_manifest
+from voxc.compiler.core.figure import Figure
+from voxc.compiler.manifest import Manifest, read_manifest
 from voxc.compiler.terminal import plain, progress, show, summary, table
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from voxc.backends.base import Requirement
 from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
 from voxc.compiler.bundle import REFERENCE_NAME, Bundle
-from voxc.compiler.errors import MissingRuntimeError
+from voxc.compiler.core.errors import MissingRuntimeError
+from voxc.compiler.core.runner import Requirement
+from voxc.compiler.core.tensor import read_npz, write_npz
 from voxc.compiler.manifest import MANIFEST_NAME, FileRecord
-from voxc.compiler.tensor import read_npz, write_npz
 from voxc.compiler.verify import Check, verify_bundle
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from voxc.compiler.errors import CheckpointError
+from voxc.compiler.core.errors import CheckpointError
 from voxc.compiler.voice_files import VoiceFiles, demo_sample, find_voice
 
 

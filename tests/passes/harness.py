@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from voxc.compiler.program import Component, Program, export
-from voxc.compiler.target import Target
-from voxc.compiler.tensor import TensorSpec
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.program import Program, export
+from voxc.compiler.core.target import Target
+from voxc.compiler.core.tensor import TensorSpec
 from voxc.passes.base import Pass, PassResult
 
 FRAMES = 12

@@ -6,10 +6,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.passes.harness import program_of
-from voxc.compiler.errors import PassError, RecipeError
-from voxc.compiler.plan import Policy, Precision
-from voxc.compiler.program import Program, module_path
-from voxc.compiler.target import Target, load_targets
+from voxc.compiler.core.errors import PassError, RecipeError
+from voxc.compiler.core.nodes import module_path
+from voxc.compiler.core.plan import Policy, Precision
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.target import Target, load_targets
 from voxc.passes.annotate_precision import AnnotatePrecision
 from voxc.passes.base import PassResult
 from voxc.passes.clean_up import CleanUp

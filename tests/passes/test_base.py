@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from tests.passes.harness import program_of
-from voxc.compiler.errors import PassError
-from voxc.compiler.program import Program
-from voxc.compiler.target import Target
+from voxc.compiler.core.errors import PassError
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.target import Target
 from voxc.passes.base import Pass, PassResult
 from voxc.passes.graph_editor import GraphEditor
 

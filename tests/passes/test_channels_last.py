@@ -6,8 +6,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.passes.harness import FRAMES, calls, check_pass, component_of
-from voxc.compiler.program import Component, export
-from voxc.compiler.target import Target
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.program import export
+from voxc.compiler.core.target import Target
 from voxc.passes.base import PassResult
 from voxc.passes.channels_last import ChannelsLast
 from voxc.passes.clean_up import CleanUp

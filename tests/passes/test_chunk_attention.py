@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.passes.harness import calls, check_pass, component_of
+from voxc.compiler.core.target import Target, load_targets
 from voxc.compiler.families.rvc.attention import (
     WINDOW,
     RelativeAttention,
     offsets_to_positions,
     positions_to_offsets,
 )
-from voxc.compiler.target import Target, load_targets
 from voxc.passes.ane_layout import AneLayout
 from voxc.passes.base import PassResult
 from voxc.passes.chunk_attention import ChunkAttention, rotated

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.passes.harness import calls, check_pass, component_of
-from voxc.compiler.target import Target
+from voxc.compiler.core.target import Target
 from voxc.passes.clean_up import CleanUp
 
 aten = torch.ops.aten

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.passes.harness import calls, check_pass, component_of
-from voxc.compiler.target import Target
+from voxc.compiler.core.target import Target
 from voxc.passes.drop_full_masks import DropFullMasks
 
 aten = torch.ops.aten

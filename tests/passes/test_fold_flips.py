@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from tests.passes.harness import calls, check_pass, component_of
+from voxc.compiler.core.target import Target
 from voxc.compiler.families.rvc.flow import CouplingFlow
-from voxc.compiler.target import Target
 from voxc.passes.drop_full_masks import DropFullMasks
 from voxc.passes.fold_flips import FoldFlips
 from voxc.passes.fold_weight_norm import FoldWeightNorm

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from tests.passes.harness import FRAMES, calls, check_pass, component_of
-from voxc.compiler.program import Component, Program, export
-from voxc.compiler.target import Target
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.program import Program, export
+from voxc.compiler.core.target import Target
 from voxc.passes.base import Pass
 from voxc.passes.channels_last import ChannelsLast
 from voxc.passes.clean_up import CleanUp

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.passes.harness import calls, check_pass, component_of
-from voxc.compiler.program import Program
-from voxc.compiler.target import Target
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.target import Target
 from voxc.passes.fold_time_into_rows import FoldTimeIntoRows
 
 CONVOLUTION = torch.ops.aten.convolution.default

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from tests.passes.harness import calls, check_pass, component_of
+from voxc.compiler.core.target import Target
 from voxc.compiler.families.rvc.convolution import WeightNormConv1d, WeightNormConvTranspose1d
-from voxc.compiler.target import Target
 from voxc.passes.fold_weight_norm import FoldWeightNorm
 
 NORM = torch.ops.aten.linalg_vector_norm.default

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.passes.harness import check_pass, component_of
-from voxc.compiler.target import Target, load_targets
+from voxc.compiler.core.target import Target, load_targets
 from voxc.passes.ane_layout import AneLayout
 from voxc.passes.base import PassResult
 from voxc.passes.clean_up import CleanUp

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from tests.passes.harness import FRAMES, check_pass, component_of
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.fidelity import snr_db
+from voxc.compiler.core.program import export
+from voxc.compiler.core.target import Target
 from voxc.compiler.families.rvc.generator import HarmonicSource
-from voxc.compiler.measure.fidelity import snr_db
-from voxc.compiler.program import Component, export
-from voxc.compiler.target import Target
 from voxc.passes.frame_rate_source_phase import FrameRateSourcePhase
 from voxc.passes.hoist_noise import HoistNoise
 

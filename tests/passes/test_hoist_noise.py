@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from tests.passes.harness import check_pass, component_of, program_of
-from voxc.compiler.errors import PassError
-from voxc.compiler.target import Target
+from voxc.compiler.core.errors import PassError
+from voxc.compiler.core.target import Target
 from voxc.passes.hoist_noise import HoistNoise
 
 

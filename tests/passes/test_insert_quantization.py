@@ -9,10 +9,12 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from tests.passes.harness import calls, component_of, tensors_for
-from voxc.compiler.errors import PassError, UnsupportedError
-from voxc.compiler.plan import Precision, PrecisionPlan, Range
-from voxc.compiler.program import Component, Program, export, module_path
-from voxc.compiler.target import Scheme, Target
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.errors import PassError, UnsupportedError
+from voxc.compiler.core.nodes import module_path
+from voxc.compiler.core.plan import Precision, PrecisionPlan, Range
+from voxc.compiler.core.program import Program, export
+from voxc.compiler.core.target import Scheme, Target
 from voxc.passes.base import PassResult
 from voxc.passes.clean_up import CleanUp
 from voxc.passes.insert_quantization import InsertQuantization

@@ -8,9 +8,9 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from tests.passes.harness import FRAMES, check_pass, component_of, tensors_for
-from voxc.compiler.errors import PassError
-from voxc.compiler.program import Program, export
-from voxc.compiler.target import Scheme, Target, load_targets
+from voxc.compiler.core.errors import PassError
+from voxc.compiler.core.program import Program, export
+from voxc.compiler.core.target import Scheme, Target, load_targets
 from voxc.passes.annotate_precision import AnnotatePrecision
 from voxc.passes.clean_up import CleanUp
 from voxc.passes.insert_quantization import InsertQuantization

@@ -8,8 +8,9 @@ import torch
 
 import voxc.passes
 from tests.passes.harness import tensors_for
-from voxc.compiler.program import Component, export
-from voxc.compiler.target import Target, load_targets
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.program import export
+from voxc.compiler.core.target import Target, load_targets
 from voxc.passes.base import Pass
 from voxc.passes.pipeline import pipeline
 

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.passes.harness import calls, check_pass, component_of
-from voxc.compiler.program import Component
-from voxc.compiler.target import Target
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.target import Target
 from voxc.passes.base import Pass
 from voxc.passes.clean_up import CleanUp
 from voxc.passes.pipeline import pipeline

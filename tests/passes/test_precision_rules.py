@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from tests.passes.harness import program_of
-from voxc.compiler.program import Program, export
+from voxc.compiler.core.program import Program, export
+from voxc.compiler.core.target import load_targets
 from voxc.compiler.retrieval.component import retrieval_component
-from voxc.compiler.target import load_targets
 from voxc.passes.annotate_precision import AnnotatePrecision
 from voxc.passes.clean_up import CleanUp
 from voxc.passes.precision_rules import islands

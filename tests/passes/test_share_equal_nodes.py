@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.passes.harness import calls, check_pass, component_of
-from voxc.compiler.target import Target
+from voxc.compiler.core.target import Target
 from voxc.passes.share_equal_nodes import ShareEqualNodes
 
 aten = torch.ops.aten

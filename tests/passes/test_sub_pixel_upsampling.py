@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.passes.harness import calls, check_pass, component_of
-from voxc.compiler.target import Target
+from voxc.compiler.core.target import Target
 from voxc.passes.channels_last import ChannelsLast
 from voxc.passes.sub_pixel_upsampling import CONVOLUTION, SubPixelUpsampling
 

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from tests.passes.harness import calls, check_pass, component_of
-from voxc.compiler.program import export
-from voxc.compiler.target import Target
+from voxc.compiler.core.program import export
+from voxc.compiler.core.target import Target
 from voxc.passes.base import Pass
 from voxc.passes.clean_up import CleanUp
 from voxc.passes.sums_as_products import SumsAsProducts

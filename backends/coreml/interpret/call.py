@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from voxc.backends.coreml.mil import Operation, TensorType
-from voxc.compiler.errors import BundleError, UnsupportedError
+from voxc.compiler.core.errors import BundleError, UnsupportedError
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from voxc.backends.coreml.interpret.control import CONTROL
 from voxc.backends.coreml.interpret.integers import DEQUANTIZERS, Dequantized, on_integers, product
 from voxc.backends.coreml.interpret.kernels import EXACT, KERNELS
 from voxc.backends.coreml.mil import Argument, Block, Constant, Named, Operation
-from voxc.compiler.errors import BundleError, UnsupportedError
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.errors import BundleError, UnsupportedError
+from voxc.compiler.core.tensor import Array
 
 Values = MutableMapping[str, Value]
 

@@ -9,7 +9,7 @@ from torch import fx
 
 from voxc.backends.onnx.builder import OnnxBuilder
 from voxc.backends.onnx.lowering import Lowering
-from voxc.compiler import ops  # noqa: F401, registers voxc's operators
+from voxc.compiler.core import ops  # noqa: F401, registers voxc's operators
 
 aten = torch.ops.aten
 

@@ -8,7 +8,7 @@ from torch import fx
 
 from voxc.backends.onnx.builder import OnnxBuilder, Packed
 from voxc.backends.onnx.lowering import Lowering
-from voxc.compiler import ops  # noqa: F401, registers voxc's operators
+from voxc.compiler.core import ops  # noqa: F401, registers voxc's operators
 
 voxc = torch.ops.voxc
 INTEGERS = {torch.int8: np.int8, torch.uint8: np.uint8, torch.int32: np.int32}

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from voxc.compiler.errors import CheckpointError
+from voxc.compiler.core.errors import CheckpointError
+from voxc.compiler.core.weights import fill, some
 from voxc.compiler.families.rvc.config import RvcConfig, parse_config
 from voxc.compiler.families.rvc.synthesizer import Synthesizer, SynthesizerNoF0
-from voxc.compiler.weights import fill, some
 
 MAX_FILE_BYTES = 8 << 30
 MAX_INFO_CHARS = 200

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from voxc.compiler.errors import CheckpointError
+from voxc.compiler.core.errors import CheckpointError
 
 # The order of the reference's constructor.
 FIELDS = (

@@ -10,14 +10,15 @@ import numpy as np
 
 from voxc.compiler.content.component import FRAME_RATE, content_component
 from voxc.compiler.content.directory import load_encoder
-from voxc.compiler.errors import CheckpointError
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.errors import CheckpointError
+from voxc.compiler.core.model import VoiceModel
+from voxc.compiler.core.tensor import FRAMES, Array, TensorSpec
 from voxc.compiler.families.rvc.checkpoint import load_checkpoint
 from voxc.compiler.families.rvc.config import RvcConfig
-from voxc.compiler.program import Component, VoiceModel
 from voxc.compiler.retrieval.component import retrieval_component
 from voxc.compiler.retrieval.compress import compress, compression_figures
 from voxc.compiler.retrieval.index import load_index
-from voxc.compiler.tensor import FRAMES, Array, TensorSpec
 from voxc.compiler.voice_files import VoiceFiles
 
 SUFFIXES = frozenset({".pth", ".pt"})

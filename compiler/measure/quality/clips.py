@@ -9,9 +9,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from voxc.compiler.errors import QualityError
+from voxc.compiler.core.errors import QualityError
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.measure.quality.needs import load
-from voxc.compiler.tensor import Array
 
 Piece = TypeVar("Piece")
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.measure.quality.clips import SPEECH_RATE, Unmeasurable
 from voxc.compiler.measure.quality.needs import load, told
-from voxc.compiler.tensor import Array
 
 STEP_SECONDS = 0.01
 FLOOR_HZ, CEILING_HZ = 50.0, 1100.0

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 
-from voxc.compiler.errors import MissingRuntimeError
-from voxc.compiler.manifest import Evidence, Figure
-from voxc.compiler.measure.fidelity import log_mel_distance, snr_db
-from voxc.compiler.measure.figures import figure
+from voxc.compiler.core.errors import MissingRuntimeError
+from voxc.compiler.core.fidelity import log_mel_distance, snr_db
+from voxc.compiler.core.figure import Evidence, Figure, figure
+from voxc.compiler.core.gates import METRICS, MOST_SNR_DB
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.measure.quality import f0, mos, pesq, secs, stoi
 from voxc.compiler.measure.quality.clips import (
     Clip,
@@ -23,8 +24,6 @@ from voxc.compiler.measure.quality.clips import (
     speech_pairs,
     speech_pieces,
 )
-from voxc.compiler.measure.quality.gates import METRICS, MOST_SNR_DB
-from voxc.compiler.tensor import Array
 
 Take = Callable[[str, str, Callable[[], float]], Figure]
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.measure.quality.clips import SPEECH_RATE
 from voxc.compiler.measure.quality.needs import load, told
-from voxc.compiler.tensor import Array
 
 WINDOW = round(9.01 * SPEECH_RATE)
 

@@ -6,8 +6,8 @@ import importlib
 import warnings
 from types import ModuleType
 
-from voxc.backends.base import Requirement
-from voxc.compiler.errors import MissingRuntimeError
+from voxc.compiler.core.errors import MissingRuntimeError
+from voxc.compiler.core.runner import Requirement
 
 INSTALL = "pip install 'voxc[quality]'"
 QUALITY_NEEDS = tuple(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.measure.quality.clips import SPEECH_RATE, Unmeasurable, is_silent
 from voxc.compiler.measure.quality.needs import load, told
-from voxc.compiler.tensor import Array
 
 
 def how() -> str:

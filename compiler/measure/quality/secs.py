@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from voxc.compiler.core.tensor import Array
+from voxc.compiler.core.threads import torch_threads
 from voxc.compiler.measure.quality.clips import LEAST_SECONDS, SPEECH_RATE, Clip, Unmeasurable, speech_pieces
 from voxc.compiler.measure.quality.needs import load, told
-from voxc.compiler.tensor import Array
-from voxc.compiler.threads import torch_threads
 
 LEVEL_DB = -20.0  # RMS, full scale
 

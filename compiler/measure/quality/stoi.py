@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import warnings
 
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.measure.quality.clips import SPEECH_RATE, Unmeasurable
 from voxc.compiler.measure.quality.needs import load, told
-from voxc.compiler.tensor import Array
 
 
 def how() -> str:

@@ -15,10 +15,11 @@ from voxc.backends.coreml import emitter
 from voxc.backends.coreml.interpreter import Interpreter
 from voxc.backends.coreml.package import read_program
 from voxc.backends.coreml.reader import count_operators
-from voxc.compiler import ops  # noqa: F401, registers voxc's operators
-from voxc.compiler.plan import PrecisionPlan
-from voxc.compiler.program import Component, Program, export
-from voxc.compiler.target import Target, load_targets
+from voxc.compiler.core import ops  # noqa: F401, registers voxc's operators
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.plan import PrecisionPlan
+from voxc.compiler.core.program import Program, export
+from voxc.compiler.core.target import Target, load_targets
 from voxc.passes.clean_up import CleanUp
 
 voxc = torch.ops.voxc

@@ -10,14 +10,15 @@ from torch import Tensor, nn
 
 from tests.backends.coreml.harness import GPU
 from tests.passes.harness import FRAMES, program_of
-from voxc.backends.base import Requirement
 from voxc.backends.coreml import runner
 from voxc.backends.coreml.backend import SYSTEMS, CoreMLBackend
 from voxc.backends.coreml.emitter import FIRST_WITH_FUNCTIONS
 from voxc.backends.coreml.interpreter import Interpreter
-from voxc.compiler.errors import MissingRuntimeError, UnsupportedError
-from voxc.compiler.program import Component, Program, export
-from voxc.compiler.target import Target, load_targets
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.errors import MissingRuntimeError, UnsupportedError
+from voxc.compiler.core.program import Program, export
+from voxc.compiler.core.runner import Requirement
+from voxc.compiler.core.target import Target, load_targets
 from voxc.passes.annotate_precision import AnnotatePrecision
 from voxc.passes.insert_quantization import InsertQuantization
 from voxc.passes.pipeline import pipeline

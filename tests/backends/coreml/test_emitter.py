@@ -16,8 +16,8 @@ from voxc.backends.coreml import emitter, sdk
 from voxc.backends.coreml.interpreter import Interpreter
 from voxc.backends.coreml.package import read_program
 from voxc.backends.coreml.reader import count_operators
-from voxc.compiler.errors import UnsupportedError
-from voxc.compiler.plan import PrecisionPlan
+from voxc.compiler.core.errors import UnsupportedError
+from voxc.compiler.core.plan import PrecisionPlan
 
 
 class Layers(nn.Module):

@@ -14,11 +14,12 @@ from safetensors.numpy import load_file
 from tests.backends.coreml.harness import FULL, HALF
 from voxc import demo
 from voxc.backends.coreml.backend import CoreMLBackend
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.fidelity import snr_db
+from voxc.compiler.core.plan import PrecisionPlan
+from voxc.compiler.core.program import Program, export
+from voxc.compiler.core.target import load_targets
 from voxc.compiler.families import load_voice
-from voxc.compiler.measure.fidelity import snr_db
-from voxc.compiler.plan import PrecisionPlan
-from voxc.compiler.program import Component, Program, export
-from voxc.compiler.target import load_targets
 from voxc.compiler.voice_files import VoiceFiles
 from voxc.passes.annotate_precision import AnnotatePrecision
 from voxc.passes.pipeline import pipeline

@@ -24,8 +24,8 @@ from tests.backends.coreml.packages import (
 from voxc.backends.coreml.interpret import routine
 from voxc.backends.coreml.interpreter import Interpreter
 from voxc.backends.coreml.package import read_program
-from voxc.compiler.errors import BundleError, TensorError, UnsupportedError
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.errors import BundleError, TensorError, UnsupportedError
+from voxc.compiler.core.tensor import Array
 
 NETWORKS = (ConvNet, Transformer, Recurrent, UNet, Vocoder)
 

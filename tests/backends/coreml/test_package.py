@@ -19,7 +19,7 @@ from voxc.backends.coreml.interpreter import Interpreter
 from voxc.backends.coreml.mil import Constant, Feature, TensorType
 from voxc.backends.coreml.package import model_file, read_program
 from voxc.backends.coreml.sdk import proto
-from voxc.compiler.errors import BundleError, UnsupportedError, VoxcError
+from voxc.compiler.core.errors import BundleError, UnsupportedError, VoxcError
 
 MODEL = Path("Data/com.apple.CoreML/model.mlmodel")
 WEIGHTS = Path("Data/com.apple.CoreML/weights/weight.bin")

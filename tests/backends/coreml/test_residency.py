@@ -11,12 +11,12 @@ from torch.nn import functional as F
 pytest.importorskip("coremltools", reason="coremltools is not installed")
 
 from tests.backends.coreml.harness import FULL, HALF, component_for, emit, program_for
-from voxc.backends.base import Placement
 from voxc.backends.coreml.mil import Block, Constant, Function, Named, Operation, TensorType
 from voxc.backends.coreml.residency import Values, judge, multiplications, placements
 from voxc.backends.coreml.residency_rules import load_rules
-from voxc.compiler.errors import BundleError, UnsupportedError
-from voxc.compiler.plan import PrecisionPlan
+from voxc.compiler.core.errors import BundleError, UnsupportedError
+from voxc.compiler.core.plan import PrecisionPlan
+from voxc.compiler.core.runner import Placement
 
 LATEST, OLDEST = load_rules().generations[0], load_rules().generations[-1]
 

@@ -16,7 +16,7 @@ from voxc.backends.coreml import emitter, runner
 from voxc.backends.coreml.interpreter import Interpreter
 from voxc.backends.coreml.runner import CoreMLRunner
 from voxc.backends.coreml.sdk import ct
-from voxc.compiler.errors import BundleError, TensorError
+from voxc.compiler.core.errors import BundleError, TensorError
 
 
 class FakeModel:

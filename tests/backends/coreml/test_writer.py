@@ -11,7 +11,7 @@ from torch import nn
 
 from tests.backends.coreml.harness import FULL, HALF, component_for, emit, program_for
 from voxc.backends.coreml.sdk import ct
-from voxc.compiler.plan import PrecisionPlan
+from voxc.compiler.core.plan import PrecisionPlan
 
 INT4 = PrecisionPlan(default="fp16", nodes={"convolution": "int4"})
 

@@ -21,9 +21,9 @@ from voxc.backends.mlx import emitter  # noqa: E402
 from voxc.backends.mlx.python_source import class_name  # noqa: E402
 from voxc.backends.mlx.reader import count_operators  # noqa: E402
 from voxc.backends.mlx.runner import MlxRunner  # noqa: E402
-from voxc.compiler.plan import Precision, PrecisionPlan  # noqa: E402
-from voxc.compiler.program import Program, export  # noqa: E402
-from voxc.compiler.target import Target, load_targets  # noqa: E402
+from voxc.compiler.core.plan import Precision, PrecisionPlan  # noqa: E402
+from voxc.compiler.core.program import Program, export  # noqa: E402
+from voxc.compiler.core.target import Target, load_targets  # noqa: E402
 from voxc.passes.clean_up import CleanUp  # noqa: E402
 from voxc.passes.pipeline import pipeline  # noqa: E402
 

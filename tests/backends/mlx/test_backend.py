@@ -13,16 +13,17 @@ from torch import Tensor, nn
 from tests.backends.mlx.harness import lowered, mlx_target, run_source
 from tests.compiler.families.rvc.test_synthesizer import NOISE, VOICES
 from tests.passes.harness import FRAMES, program_of
-from voxc.backends.base import Requirement
 from voxc.backends.mlx import emitter
 from voxc.backends.mlx.backend import MlxBackend
 from voxc.backends.mlx.reader import layout_changes, read
 from voxc.backends.mlx.runner import MlxRunner
-from voxc.compiler.errors import MissingRuntimeError, UnsupportedError
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.errors import MissingRuntimeError, UnsupportedError
+from voxc.compiler.core.fidelity import snr_db
+from voxc.compiler.core.plan import Policy
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.runner import Requirement
 from voxc.compiler.families import load_voice
-from voxc.compiler.measure.fidelity import snr_db
-from voxc.compiler.plan import Policy
-from voxc.compiler.program import Component, Program
 from voxc.compiler.retrieval.component import retrieval_component
 from voxc.compiler.voice_files import VoiceFiles
 from voxc.passes.annotate_precision import AnnotatePrecision

@@ -15,7 +15,7 @@ from tests.passes.harness import program_of
 from voxc.backends.mlx import emitter, function_file
 from voxc.backends.mlx.function_file import Operation
 from voxc.backends.mlx.reader import reshaped
-from voxc.compiler.errors import BundleError
+from voxc.compiler.core.errors import BundleError
 
 
 def network(x: Tensor) -> Tensor:

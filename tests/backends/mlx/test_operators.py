@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from tests.backends.mlx.harness import check
 from tests.passes.harness import program_of
 from voxc.backends.mlx import emitter
-from voxc.compiler.errors import UnsupportedError
+from voxc.compiler.core.errors import UnsupportedError
 
 few = settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

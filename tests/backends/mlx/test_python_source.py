@@ -11,8 +11,8 @@ from tests.backends.mlx.harness import lowered
 from voxc.backends.mlx import emitter
 from voxc.backends.mlx.python_source import class_name, laid_out, module_of
 from voxc.backends.mlx.statements import INDEX, Call, Dtype, Value, source
-from voxc.compiler.plan import PrecisionPlan
-from voxc.compiler.program import Component
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.plan import PrecisionPlan
 
 X, Y = Value("x", (2, 3), "float32"), Value("y", (2, 3), "float32")
 W = Value("dec.weight", (3, 3), "float32", weight=True)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from tests.backends.mlx.harness import check
 from voxc.backends.mlx.emitter import WEIGHTS
-from voxc.compiler.plan import Precision
+from voxc.compiler.core.plan import Precision
 
 BITS = {"w8": 8, "int4": 4}
 #: A step of weights between -1 and 1, times as many inputs as there are, at their worst.

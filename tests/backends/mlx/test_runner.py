@@ -14,7 +14,7 @@ from tests.backends.mlx.harness import Function
 from tests.passes.harness import FRAMES, program_of
 from voxc.backends.mlx import emitter
 from voxc.backends.mlx.runner import MlxRunner
-from voxc.compiler.errors import BundleError, TensorError
+from voxc.compiler.core.errors import BundleError, TensorError
 
 ONES = {"x0": np.ones((1, FRAMES), np.float32)}
 

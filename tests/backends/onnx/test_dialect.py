@@ -17,8 +17,8 @@ from tests.passes.harness import component_of, tensors_for
 from voxc.backends.onnx import emitter
 from voxc.backends.onnx.dialect import PLAIN, Dialect
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
-from voxc.compiler.program import Program, export
-from voxc.compiler.target import Target
+from voxc.compiler.core.program import Program, export
+from voxc.compiler.core.target import Target
 from voxc.passes.clean_up import CleanUp
 
 POOR = Dialect(

@@ -12,9 +12,10 @@ from tests.passes.harness import FRAMES, component_of, program_of
 from voxc.backends.onnx import emitter
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
-from voxc.compiler.errors import UnsupportedError
-from voxc.compiler.program import Component, export
-from voxc.compiler.target import Target
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.errors import UnsupportedError
+from voxc.compiler.core.program import export
+from voxc.compiler.core.target import Target
 from voxc.passes.pipeline import pipeline
 
 

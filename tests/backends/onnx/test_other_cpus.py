@@ -18,9 +18,9 @@ from tests.backends.onnx.test_quantization import BLOCKS, quantized
 from tests.passes.harness import tensors_for
 from voxc.backends.onnx.emitter import emit
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
+from voxc.compiler.core.fidelity import snr_db
+from voxc.compiler.core.target import load_targets
 from voxc.compiler.device import agent
-from voxc.compiler.measure.fidelity import snr_db
-from voxc.compiler.target import load_targets
 
 HASWELL = ["qemu-x86_64", "-cpu", "Haswell", sys.executable]
 # A value that rounds the other way leaves more, saturation less. In dB.

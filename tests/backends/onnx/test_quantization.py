@@ -15,9 +15,10 @@ from torch.nn import functional as F
 from tests.passes.harness import component_of, tensors_for
 from tests.passes.test_insert_quantization import ranges_of
 from voxc.backends.onnx.emitter import emit
-from voxc.compiler.plan import Precision
-from voxc.compiler.program import Component, Program, export
-from voxc.compiler.target import Target
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.plan import Precision
+from voxc.compiler.core.program import Program, export
+from voxc.compiler.core.target import Target
 from voxc.passes.clean_up import CleanUp
 from voxc.passes.insert_quantization import InsertQuantization
 from voxc.passes.precision_rules import candidates, complete

@@ -10,8 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.backends.onnx.test_quantization import BLOCKS, optimized, quantized
 from voxc.backends.onnx.emitter import emit
 from voxc.backends.onnx.reader import count_operators
-from voxc.compiler.plan import Precision
-from voxc.compiler.target import Target
+from voxc.compiler.core.plan import Precision
+from voxc.compiler.core.target import Target
 
 
 def emitted(target: Target, precision: Precision, folder: Path) -> Path:

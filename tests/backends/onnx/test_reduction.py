@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from tests.passes.harness import FRAMES, component_of
 from voxc.backends.onnx import emitter
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
-from voxc.compiler.program import export
-from voxc.compiler.target import Target
+from voxc.compiler.core.program import export
+from voxc.compiler.core.target import Target
 from voxc.passes.clean_up import CleanUp
 
 

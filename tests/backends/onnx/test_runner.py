@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
-from voxc.compiler.errors import BundleError, TensorError
+from voxc.compiler.core.errors import BundleError, TensorError
 
 
 @pytest.mark.parametrize("content", [b"", b"not a protobuf", b"\x08\x07\x12\x04voxc"])

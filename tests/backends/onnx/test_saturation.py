@@ -13,8 +13,8 @@ from tests.backends.onnx.saturation import IntegerLayer, integer_layers, saturat
 from tests.backends.onnx.test_quantization import BLOCKS, quantized
 from tests.passes.harness import component_of
 from voxc.backends.onnx.emitter import emit
-from voxc.compiler.program import Component
-from voxc.compiler.target import Target, load_targets
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.target import Target, load_targets
 
 TARGETS = [target for target in load_targets().values() if target.backend == "onnxruntime"]
 

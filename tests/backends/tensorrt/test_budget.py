@@ -21,10 +21,10 @@ from voxc.backends.tensorrt.budget import (
     peak_activations,
     weight_bytes,
 )
+from voxc.compiler.core.plan import Precision, PrecisionPlan
+from voxc.compiler.core.program import Program, export
+from voxc.compiler.core.target import load_targets
 from voxc.compiler.device import agent
-from voxc.compiler.plan import Precision, PrecisionPlan
-from voxc.compiler.program import Program, export
-from voxc.compiler.target import load_targets
 from voxc.passes.clean_up import CleanUp
 
 BARE = load_targets()["onnxruntime-cpu"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,18 +19,19 @@ from voxc.backends.tensorrt.backend import TensorRTBackend
 from voxc.backends.tensorrt.calibration_cache import (
     CalibrationCache,
     cache_file,
-    calibrate_scales,
+    named_scales,
     read_cache,
     scale_of,
     scales_of_plan,
     tensor_names,
     write_cache,
 )
-from voxc.compiler.errors import BundleError, CompileError, OutputError
-from voxc.compiler.plan import PrecisionPlan
-from voxc.compiler.program import Program, export
-from voxc.compiler.target import Scheme, load_targets
-from voxc.compiler.tensor import Array
+from voxc.compiler.calibration.ranges import calibrate
+from voxc.compiler.core.errors import BundleError, CompileError, OutputError
+from voxc.compiler.core.plan import PrecisionPlan
+from voxc.compiler.core.program import Program, export
+from voxc.compiler.core.target import Scheme, load_targets
+from voxc.compiler.core.tensor import Array
 from voxc.passes.insert_quantization import InsertQuantization
 
 OPSET = 13
@@ -187,13 +189,19 @@ def known_samples() -> list[dict[str, Array]]:
     return calls
 
 
+def calibrated(program: Program, opset: int, samples: Sequence[Mapping[str, Array]]) -> dict[str, float]:
+    """The scale of every float32 activation of the file that a program becomes, by its name there."""
+    names = tensor_names(program, opset)
+    return named_scales(names, calibrate(program, samples, "entropy", names))
+
+
 def test_scales_are_those_of_a_direct_entropy_calibration() -> None:
     """Within 5 % of the ends of what is spread over all that it reaches, and for every tensor of what the published
     algorithm finds on all of its values at once. (Where outliers thin out slowly, hardly anything is lost by one
     threshold more than by another, and the published one moves by 10 % from seed to seed.)"""
     program = program_of(Known(), (1, 1, VALUES), (1, 1, VALUES))
     samples = known_samples()
-    scales = calibrate_scales(program, OPSET, samples)
+    scales = calibrated(program, OPSET, samples)
     assert scales["x0"] == pytest.approx(3 / 127, rel=0.05)
     assert scales["relu"] == pytest.approx(6 / 127, rel=0.05)
     assert scales["tanh"] == pytest.approx(1 / 127, rel=0.05)
@@ -227,7 +235,7 @@ def test_every_activation_of_the_file_has_a_scale(tmp_path: Path) -> None:
     (file,) = emit(program, 17, tmp_path / "test.onnx")
     graph = onnx.load(file).graph
     made = {name for node in graph.node for name in node.output} | {given.name for given in graph.input}
-    scales = calibrate_scales(program, 17, [component.reference_inputs(6, seed) for seed in (1, 2)])
+    scales = calibrated(program, 17, [component.reference_inputs(6, seed) for seed in (1, 2)])
     assert made <= set(scales)
 
 

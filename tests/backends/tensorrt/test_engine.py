@@ -19,10 +19,11 @@ from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.backends.tensorrt.calibration_cache import CalibrationCache, cache_file, write_cache
 from voxc.backends.tensorrt.engine import EngineRunner, Identity, OnGpu, read_identity, write
 from voxc.backends.tensorrt.precisions import Precisions, Profile, precisions_file
-from voxc.compiler.errors import BundleError, CompileError, MissingRuntimeError, TensorError
-from voxc.compiler.program import Component, export
-from voxc.compiler.target import load_targets
-from voxc.compiler.tensor import Array, TensorSpec
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.errors import BundleError, CompileError, MissingRuntimeError, TensorError
+from voxc.compiler.core.program import export
+from voxc.compiler.core.target import load_targets
+from voxc.compiler.core.tensor import Array, TensorSpec
 from voxc.passes.clean_up import CleanUp
 
 VERSIONS = ("8.6.1", "10.3.0")

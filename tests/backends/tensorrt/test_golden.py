@@ -14,10 +14,10 @@ from voxc.backends.tensorrt.backend import TensorRTBackend, version_of
 from voxc.backends.tensorrt.legality import Reading, complaints
 from voxc.backends.tensorrt.precisions import Profile, precisions_file, read_precisions
 from voxc.backends.tensorrt.table import tables_for
+from voxc.compiler.core.program import Program, export
+from voxc.compiler.core.target import Target, load_targets
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.families import load_voice
-from voxc.compiler.program import Program, export
-from voxc.compiler.target import Target, load_targets
-from voxc.compiler.tensor import Array
 from voxc.compiler.voice_files import VoiceFiles
 from voxc.passes.annotate_precision import AnnotatePrecision
 from voxc.passes.pipeline import pipeline

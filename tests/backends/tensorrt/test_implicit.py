@@ -15,7 +15,6 @@ from tests.compiler.device.kits import told
 from tests.conftest import Voxc
 from tests.passes.harness import FRAMES, component_of
 from tests.passes.test_leave_integers_open import CHAIN, Product
-from voxc.backends.base import Artifact
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.backends.tensorrt import backend as module
 from voxc.backends.tensorrt.backend import TensorRTBackend
@@ -23,13 +22,15 @@ from voxc.backends.tensorrt.calibration_cache import cache_file, read_cache
 from voxc.backends.tensorrt.engine import write
 from voxc.backends.tensorrt.legality import Reading
 from voxc.backends.tensorrt.precisions import Precisions, precisions_file, read_precisions
-from voxc.compiler.errors import UnsupportedError
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.errors import UnsupportedError
+from voxc.compiler.core.program import export
+from voxc.compiler.core.recipe import PrecisionRecipe
+from voxc.compiler.core.runner import Artifact
+from voxc.compiler.core.target import Target, load_targets
 from voxc.compiler.manifest import read_manifest
 from voxc.compiler.precision.decide import Decider
 from voxc.compiler.precision.plans import read_plans
-from voxc.compiler.precision.recipe import PrecisionRecipe
-from voxc.compiler.program import Component, export
-from voxc.compiler.target import Target, load_targets
 from voxc.passes.pipeline import pipeline
 
 TARGETS = load_targets()

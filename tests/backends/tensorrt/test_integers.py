@@ -15,10 +15,10 @@ from voxc.backends.tensorrt.backend import TensorRTBackend
 from voxc.backends.tensorrt.calibration_cache import cache_file, read_cache
 from voxc.backends.tensorrt.integers import with_integers
 from voxc.backends.tensorrt.precisions import precisions_file, read_precisions
-from voxc.compiler.errors import BundleError
-from voxc.compiler.measure.fidelity import snr_db
-from voxc.compiler.program import Component
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.errors import BundleError
+from voxc.compiler.core.fidelity import snr_db
+from voxc.compiler.core.tensor import Array
 
 RESIDUAL = component_of(Residual(), (1, 4, 64))
 

@@ -10,7 +10,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from voxc.backends.tensorrt.legality import Reading, complaints
 from voxc.backends.tensorrt.table import parse_version, table_for
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.tensor import Array
 
 FLOAT, INT32, INT64, BOOL, DOUBLE = (
     TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT64, TensorProto.BOOL, TensorProto.DOUBLE

@@ -27,12 +27,13 @@ from voxc.backends.tensorrt.legality import Reading, complaints
 from voxc.backends.tensorrt.packed import packed_beside, whole
 from voxc.backends.tensorrt.precisions import read_precisions
 from voxc.backends.tensorrt.table import tables_for
-from voxc.compiler.errors import BundleError, OutputError, UnsupportedError
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.errors import BundleError, OutputError, UnsupportedError
+from voxc.compiler.core.fidelity import snr_db
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.tensor import Array, read_npz, write_npz
 from voxc.compiler.manifest import read_manifest
-from voxc.compiler.measure.fidelity import snr_db
 from voxc.compiler.precision.plans import read_plans
-from voxc.compiler.program import Component, Program
-from voxc.compiler.tensor import Array, read_npz, write_npz
 from voxc.passes.annotate_precision import AnnotatePrecision
 from voxc.passes.insert_quantization import InsertQuantization
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voxc.backends.tensorrt.precisions import Precisions, precisions_file, read_precisions
-from voxc.compiler.errors import BundleError
+from voxc.compiler.core.errors import BundleError
 
 RECIPE = Precisions(
     component="c", tensorrt="8.2.1", opset=13, default="fp16", layers={"a/sin": "fp32", "a/sin_1": "fp16", "b": "int8"}

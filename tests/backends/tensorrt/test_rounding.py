@@ -11,8 +11,8 @@ from tests.backends.tensorrt.test_golden import NAMES, TARGETS, golden_pair
 from voxc.backends.tensorrt.backend import TensorRTBackend
 from voxc.backends.tensorrt.precisions import Arithmetic, Precisions, precisions_file, read_precisions
 from voxc.backends.tensorrt.rounding import rounding_runner
-from voxc.compiler.measure.fidelity import snr_db
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.fidelity import snr_db
+from voxc.compiler.core.tensor import Array
 
 WEIGHT = np.float32([[1.0001, 0.3], [0.7, 2.0003]])
 X = np.float32([[0.1, 1000.3], [7e-8, -3.3]])

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from tests.conftest import SHARED
 from voxc.backends.onnx.dialect import Dialect
 from voxc.backends.tensorrt.table import Limit, common_dialect, parse_version, table_for, tables, tables_for
-from voxc.compiler.errors import TargetError
+from voxc.compiler.core.errors import TargetError
 
 FACTS = SHARED / "facts" / "tensorrt_operators.json"
 

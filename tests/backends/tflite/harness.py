@@ -13,9 +13,9 @@ from tests.passes.harness import FRAMES, Shape, component_of
 from voxc.backends.tflite import emitter
 from voxc.backends.tflite.reader import count_operators
 from voxc.backends.tflite.runner import TfliteRunner
-from voxc.compiler import ops  # noqa: F401, registers voxc's operators
-from voxc.compiler.program import export
-from voxc.compiler.target import load_targets
+from voxc.compiler.core import ops  # noqa: F401, registers voxc's operators
+from voxc.compiler.core.program import export
+from voxc.compiler.core.target import load_targets
 from voxc.passes.clean_up import CleanUp
 
 voxc = torch.ops.voxc

@@ -8,14 +8,15 @@ from torch import Tensor, nn
 
 from tests.backends.tflite.harness import Function
 from tests.passes.harness import FRAMES, program_of
-from voxc.backends.base import Requirement
 from voxc.backends.tflite import emitter
 from voxc.backends.tflite.backend import TfliteBackend
 from voxc.backends.tflite.reader import read_model, runtime_of
 from voxc.backends.tflite.runner import TfliteRunner
-from voxc.compiler.errors import BundleError, MissingRuntimeError, UnsupportedError
-from voxc.compiler.program import Component, Program, export
-from voxc.compiler.target import Target, load_targets
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.errors import BundleError, MissingRuntimeError, UnsupportedError
+from voxc.compiler.core.program import Program, export
+from voxc.compiler.core.runner import Requirement
+from voxc.compiler.core.target import Target, load_targets
 from voxc.passes.pipeline import pipeline
 
 

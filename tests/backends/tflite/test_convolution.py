@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.backends.tflite.harness import check, integers, voxc
-from voxc.compiler.errors import UnsupportedError
+from voxc.compiler.core.errors import UnsupportedError
 
 WIDE = (1, 1, "T", 8)
 

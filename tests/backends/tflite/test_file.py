@@ -7,7 +7,7 @@ from ai_edge_litert import schema_py_generated as schema
 from voxc.backends.tflite import file as module
 from voxc.backends.tflite.file import OPTIONS, Quantization, TfliteFile
 from voxc.backends.tflite.versions import RELEASES, RULES, Signature, oldest_runtime, version_of
-from voxc.compiler.errors import UnsupportedError
+from voxc.compiler.core.errors import UnsupportedError
 
 
 def small() -> bytes:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.backends.tflite.harness import check, integers, voxc
-from voxc.compiler.errors import UnsupportedError
+from voxc.compiler.core.errors import UnsupportedError
 
 SHAPE = (1, 1, "T", 8)
 ENDS = {"QUANTIZE": {"int8": 1}, "DEQUANTIZE": {"int8": 1}}

@@ -12,7 +12,7 @@ from tests.backends.tflite.harness import Function, check, integers, voxc
 from tests.passes.harness import FRAMES, program_of
 from voxc.backends.tflite import emitter
 from voxc.backends.tflite.runner import TfliteRunner
-from voxc.compiler.errors import BundleError, TensorError
+from voxc.compiler.core.errors import BundleError, TensorError
 
 
 @pytest.fixture

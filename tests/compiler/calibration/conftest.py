@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from voxc.compiler.core.model import VoiceModel
 from voxc.compiler.families import load_voice
-from voxc.compiler.program import VoiceModel
 from voxc.compiler.voice_files import VoiceFiles, find_voice
 
 

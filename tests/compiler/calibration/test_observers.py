@@ -13,7 +13,7 @@ from voxc.compiler.calibration.observers import (
     Percentile,
     SymmetricMeanSquaredError,
 )
-from voxc.compiler.plan import Range
+from voxc.compiler.core.plan import Range
 
 
 def gaussian(count: int = 100_000) -> Tensor:

@@ -9,9 +9,9 @@ from torch import fx, nn
 
 from tests.passes.harness import FRAMES, component_of
 from voxc.compiler.calibration.ranges import calibrate, integer_tensors
-from voxc.compiler.errors import PassError, QualityError
-from voxc.compiler.plan import PrecisionPlan
-from voxc.compiler.program import Program, export
+from voxc.compiler.core.errors import PassError, QualityError
+from voxc.compiler.core.plan import PrecisionPlan
+from voxc.compiler.core.program import Program, export
 
 SHAPE = (1, 3, FRAMES)
 

@@ -8,9 +8,9 @@ import soundfile
 
 from tests.voices import write_tone
 from voxc.compiler.calibration.recordings import allot, collect_samples, find_recordings, spread
-from voxc.compiler.errors import AudioError, RecipeError
+from voxc.compiler.core.errors import AudioError, RecipeError
+from voxc.compiler.core.model import VoiceModel
 from voxc.compiler.families import load_voice
-from voxc.compiler.program import VoiceModel
 from voxc.compiler.runtime.convert import convert_audio
 from voxc.compiler.runtime.eager import EagerRunner
 from voxc.compiler.runtime.options import ConvertOptions

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from voxc.compiler.calibration.samples import Call, Samples, read_samples
-from voxc.compiler.errors import TensorError
-from voxc.compiler.program import VoiceModel
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.errors import TensorError
+from voxc.compiler.core.model import VoiceModel
+from voxc.compiler.core.tensor import Array
 
 FRAMES = 100
 Arrays = dict[str, Array]

@@ -8,8 +8,8 @@ import pytest
 from tests.voices import write_tone
 from voxc.compiler.calibration.source import Calibration
 from voxc.compiler.calibration.write import write_samples
-from voxc.compiler.errors import TensorError
-from voxc.compiler.program import VoiceModel
+from voxc.compiler.core.errors import TensorError
+from voxc.compiler.core.model import VoiceModel
 from voxc.compiler.voice_files import VoiceFiles, find_voice
 
 FRAMES = 50

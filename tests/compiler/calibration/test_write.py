@@ -8,8 +8,8 @@ import pytest
 from tests.conftest import Voxc
 from tests.voices import write_tone
 from voxc.compiler.calibration.write import write_samples
-from voxc.compiler.errors import OutputError, RecipeError
-from voxc.compiler.tensor import read_npz
+from voxc.compiler.core.errors import OutputError, RecipeError
+from voxc.compiler.core.tensor import read_npz
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.voices import write_encoder
 from voxc.compiler.content.directory import load_encoder
-from voxc.compiler.errors import CheckpointError
+from voxc.compiler.core.errors import CheckpointError
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from voxc.compiler.core.errors import RecipeError
 from voxc.compiler.device.address import Address
-from voxc.compiler.errors import RecipeError
 
 
 @pytest.mark.parametrize(

@@ -21,11 +21,11 @@ from tests.compiler.device.test_runtimes import compiled_for
 from tests.compiler.device.test_tensorrt import inputs_of
 from tests.conftest import Voxc
 from voxc.compiler.bundle import Bundle
+from voxc.compiler.core.errors import BundleError, DeviceError, OutputError
+from voxc.compiler.core.tensor import read_npz
 from voxc.compiler.device.engines import Engines, bring_engines, receive, slug
 from voxc.compiler.device.report import AgentReport
-from voxc.compiler.errors import BundleError, DeviceError, OutputError
 from voxc.compiler.manifest import MANIFEST_NAME, EngineBuild, read_manifest
-from voxc.compiler.tensor import read_npz
 
 Measure = Callable[..., Result]
 CONTENT = b"an engine"

@@ -16,9 +16,9 @@ import pytest
 
 from tests.compiler.device.conftest import edit_manifest
 from tests.conftest import Voxc
+from voxc.compiler.core.errors import BundleError, DeviceError, MissingRuntimeError, OutputError, RecipeError
 from voxc.compiler.device import measure as measuring
 from voxc.compiler.device.measure import MeasureOptions, measure_bundle
-from voxc.compiler.errors import BundleError, DeviceError, MissingRuntimeError, OutputError, RecipeError
 from voxc.compiler.manifest import MANIFEST_NAME, read_manifest
 
 QUICK = MeasureOptions(runs=2)
@@ -114,7 +114,7 @@ def test_ctrl_c_stops_the_agent(bundle: Path, tmp_path: Path) -> None:
     python = tmp_path / "python"
     python.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/fifo; exec sleep 60\n")
     python.chmod(0o755)
-    command = [sys.executable, "-m", "voxc.compiler.cli", "measure", str(bundle), "--python", str(python)]
+    command = [sys.executable, "-m", "voxc.compiler", "measure", str(bundle), "--python", str(python)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         agent = int((tmp_path / "fifo").read_text())
         os.killpg(process.pid, signal.SIGINT)

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from voxc.compiler.core.figure import Figure
 from voxc.compiler.device.merge import device_run, failures, merged
 from voxc.compiler.device.report import AgentReport
-from voxc.compiler.manifest import Figure, Manifest, TargetRecord, read_manifest
+from voxc.compiler.manifest import Manifest, TargetRecord, read_manifest
 
 
 def report(model: str = "", host: str = "board", **component: Any) -> AgentReport:

@@ -17,8 +17,8 @@ from onnx import numpy_helper
 from tests.compiler.device.conftest import edit_manifest
 from tests.compiler.device.kits import add_file
 from tests.compiler.device.test_agent import ask
+from voxc.compiler.core.tensor import write_npz
 from voxc.compiler.device import agent
-from voxc.compiler.tensor import write_npz
 
 NUMBERS = np.arange(-6, 6, dtype=np.int8).reshape(3, 4)
 SCALES = np.array([[0.5], [0.25], [3]], np.float32)

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
+from voxc.compiler.core.errors import DeviceError, MissingRuntimeError
 from voxc.compiler.device.process import MOST_LINE, Deadline, Outcome, interrupts_later, printable, watch
 from voxc.compiler.device.report import read_answer
-from voxc.compiler.errors import DeviceError, MissingRuntimeError
 
 AGENT = """
 import sys

@@ -20,9 +20,9 @@ TARGET = {"threads": None, "capabilities": {}}
 
 
 def compiled_for(name: str, voice: Path, place: Path) -> Path:
+    from voxc.compiler.core.target import load_targets
     from voxc.compiler.driver import compile_voice
     from voxc.compiler.request import Request
-    from voxc.compiler.target import load_targets
 
     compile_voice(Request(voice, (load_targets()[name],), place, frames=10))
     return place

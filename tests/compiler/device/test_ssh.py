@@ -18,9 +18,9 @@ from typer.testing import Result
 from tests.compiler.device.conftest import edit_manifest, module_that
 from tests.compiler.device.server import Server
 from tests.conftest import Voxc
+from voxc.compiler.core.errors import DeviceError
 from voxc.compiler.device.measure import MeasureOptions, measure_bundle
 from voxc.compiler.device.ssh import READY
-from voxc.compiler.errors import DeviceError
 from voxc.compiler.manifest import MANIFEST_NAME, read_manifest
 
 Measure = Callable[..., Result]
@@ -254,7 +254,7 @@ def test_ctrl_c_stops_the_agent_too(
     check = unharmed(bundle, server)
     os.mkfifo(tmp_path / "fifo")
     python = script(f"echo $$ > {tmp_path}/fifo; exec sleep 60")
-    command = [sys.executable, "-m", "voxc.compiler.cli", "measure", str(bundle), "--on", server.url,
+    command = [sys.executable, "-m", "voxc.compiler", "measure", str(bundle), "--on", server.url,
                "--ssh-config", str(server.config), "--python", str(python)]  # fmt: skip
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         agent = int((tmp_path / "fifo").read_text())  # waits until it is written

@@ -17,12 +17,12 @@ import pytest
 from tests.compiler.device.conftest import edit_manifest, module_that
 from tests.compiler.device.kits import NANO, PRECISIONS, add_file, layers_of, make_kit, stand_in, told
 from tests.compiler.device.test_agent import Answer, ask
+from voxc.compiler.core.recipe import PrecisionRecipe
+from voxc.compiler.core.target import load_targets
 from voxc.compiler.device import agent
 from voxc.compiler.driver import compile_voice
 from voxc.compiler.manifest import read_manifest
-from voxc.compiler.precision.recipe import PrecisionRecipe
 from voxc.compiler.request import Request
-from voxc.compiler.target import load_targets
 
 VERSIONS = ("8.2.1.8", "10.3.0")
 FRAMES, LONGEST = 30, 40

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.program import Program, export
+from voxc.compiler.core.target import Target
+from voxc.compiler.core.tensor import Array, TensorSpec
 from voxc.compiler.fallback.network import Fallback
 from voxc.compiler.fallback.write import write_fallback
-from voxc.compiler.program import Component, Program, export
-from voxc.compiler.target import Target
-from voxc.compiler.tensor import Array, TensorSpec
 from voxc.passes.hoist_noise import HoistNoise
 
 FRAMES = 6

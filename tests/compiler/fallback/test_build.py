@@ -13,18 +13,18 @@ from safetensors.numpy import load_file
 from tests.compiler.fallback.networks import FRAMES, assert_as_eager, component, program
 from tests.compiler.families.rvc.test_synthesizer import NOISE, VOICES
 from voxc.compiler.bundle import Bundle
+from voxc.compiler.core.errors import CompileError
+from voxc.compiler.core.program import export
+from voxc.compiler.core.target import Target, load_targets
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.driver import compile_voice
-from voxc.compiler.errors import CompileError
 from voxc.compiler.fallback.build import build_fallback
 from voxc.compiler.fallback.network import Fallback
 from voxc.compiler.families import load_voice
 from voxc.compiler.manifest import ComponentBuild
-from voxc.compiler.program import export
 from voxc.compiler.request import Request
 from voxc.compiler.runtime.component import run_component
 from voxc.compiler.runtime.fallback import load_fallback
-from voxc.compiler.target import Target, load_targets
-from voxc.compiler.tensor import Array
 from voxc.compiler.verify import verify_bundle
 from voxc.compiler.voice_files import VoiceFiles
 from voxc.passes.hoist_noise import HoistNoise

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from tests.compiler.fallback.networks import CHANNELS, FRAMES, component, program, read, tampered
-from voxc.compiler.errors import BundleError, TensorError
+from voxc.compiler.core.errors import BundleError, TensorError
+from voxc.compiler.core.target import Target
 from voxc.compiler.fallback import network
 from voxc.compiler.fallback.write import write_fallback
-from voxc.compiler.target import Target
 
 HUGE = 1 << 40
 

@@ -9,9 +9,9 @@ from safetensors.numpy import load_file
 from torch import Tensor, nn
 
 from tests.compiler.fallback.networks import CHANNELS, FRAMES, assert_as_eager, component, program, read
-from voxc.compiler.errors import UnsupportedError
+from voxc.compiler.core.errors import UnsupportedError
+from voxc.compiler.core.target import Target
 from voxc.compiler.fallback.write import write_fallback
-from voxc.compiler.target import Target
 
 
 @pytest.mark.parametrize("dynamic", [False, True])

@@ -4,12 +4,11 @@ import math
 
 import pytest
 
-from voxc.compiler.manifest import Figure
+from voxc.compiler.core.figure import Figure, figure
+from voxc.compiler.core.plan import Precision, PrecisionPlan
+from voxc.compiler.core.recipe import PrecisionRecipe
+from voxc.compiler.core.target import Target
 from voxc.compiler.measure.bounds import least_snr, missed
-from voxc.compiler.measure.figures import figure
-from voxc.compiler.plan import Precision, PrecisionPlan
-from voxc.compiler.precision.recipe import PrecisionRecipe
-from voxc.compiler.target import Target
 
 
 def snr(value: float) -> dict[str, Figure]:

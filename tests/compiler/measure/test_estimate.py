@@ -6,10 +6,10 @@ import pytest
 from torch import nn
 
 from tests.passes.harness import program_of
+from voxc.compiler.core.plan import PrecisionPlan
+from voxc.compiler.core.target import Peaks, load_targets
+from voxc.compiler.core.work import Work
 from voxc.compiler.measure.estimate import estimate, estimate_figures
-from voxc.compiler.measure.work import Work
-from voxc.compiler.plan import PrecisionPlan
-from voxc.compiler.target import Peaks, load_targets
 
 PEAKS = Peaks(rates={"float32": 100, "float16": 200}, bandwidth=10, launch=5, source="a book")
 BARE = load_targets()["onnxruntime-cpu"]

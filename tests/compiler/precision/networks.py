@@ -10,12 +10,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.passes.harness import FRAMES, component_of
-from voxc.backends.base import Runner
 from voxc.compiler.calibration.ranges import calibrate
-from voxc.compiler.plan import Precision
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.nodes import module_path
+from voxc.compiler.core.plan import Precision
+from voxc.compiler.core.program import Program, export
+from voxc.compiler.core.runner import Runner
+from voxc.compiler.core.target import Target
 from voxc.compiler.precision.subject import Subject
-from voxc.compiler.program import Component, Program, export, module_path
-from voxc.compiler.target import Target
 from voxc.passes.annotate_precision import AnnotatePrecision
 from voxc.passes.insert_quantization import InsertQuantization
 from voxc.passes.precision_rules import candidates, has_weight

@@ -4,10 +4,10 @@ import pytest
 
 from tests.compiler.precision.networks import layers_by_module, subject_of, three
 from tests.passes.harness import FRAMES
+from voxc.compiler.core.program import Program, export
+from voxc.compiler.core.target import Peaks, Target, load_targets
 from voxc.compiler.precision.clocks import LayerTime, Products, Roofline, estimating, floats_of
 from voxc.compiler.precision.subject import Subject
-from voxc.compiler.program import Program, export
-from voxc.compiler.target import Peaks, Target, load_targets
 
 TARGETS = load_targets()
 ORIN, ANE = TARGETS["jetson-orin-nano-jp6"], TARGETS["apple-ane"]

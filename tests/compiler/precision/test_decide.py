@@ -11,20 +11,21 @@ from torch.nn import functional as F
 
 from tests.compiler.precision.networks import layers_by_module, no_runtime, three
 from tests.passes.harness import FRAMES, component_of
-from voxc.backends.base import Runner
 from voxc.compiler.calibration.ranges import calibrate
-from voxc.compiler.errors import RecipeError
-from voxc.compiler.plan import Policy
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.errors import RecipeError
+from voxc.compiler.core.plan import Policy
+from voxc.compiler.core.program import Program, export
+from voxc.compiler.core.recipe import PrecisionRecipe
+from voxc.compiler.core.runner import Runner
+from voxc.compiler.core.target import Target, load_targets
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.precision import decide as module
 from voxc.compiler.precision.clocks import Choice, Clock, LayerTime
 from voxc.compiler.precision.decide import Decider, Decision
 from voxc.compiler.precision.plans import Plans, write_plans
-from voxc.compiler.precision.recipe import PrecisionRecipe
 from voxc.compiler.precision.record import FOLDER
 from voxc.compiler.precision.subject import Subject
-from voxc.compiler.program import Component, Program, export
-from voxc.compiler.target import Target, load_targets
-from voxc.compiler.tensor import Array
 
 
 @dataclass

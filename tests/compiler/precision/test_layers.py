@@ -13,15 +13,15 @@ from tests.backends.onnx.test_quantization import optimized
 from tests.compiler.precision.networks import no_runtime, subject_of, three
 from tests.passes.harness import FRAMES, component_of
 from voxc.backends import find_backend
-from voxc.backends.base import Runner
 from voxc.backends.onnx.emitter import emit
+from voxc.compiler.core.program import Program, export
+from voxc.compiler.core.runner import Runner
+from voxc.compiler.core.target import Scheme, Target, load_targets
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.measure.latency import Latency
 from voxc.compiler.precision import layers
 from voxc.compiler.precision.clocks import LayerTime
 from voxc.compiler.precision.layers import REPEATS, Layer, LayerClock
-from voxc.compiler.program import Program, export
-from voxc.compiler.target import Scheme, Target, load_targets
-from voxc.compiler.tensor import Array
 from voxc.passes.channels_last import ChannelsLast
 from voxc.passes.clean_up import CleanUp
 from voxc.passes.precision_rules import has_weight

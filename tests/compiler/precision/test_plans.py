@@ -6,8 +6,8 @@ import pytest
 from torch import Tensor, nn
 
 from tests.passes.harness import program_of
-from voxc.compiler.errors import RecipeError
-from voxc.compiler.plan import PrecisionPlan
+from voxc.compiler.core.errors import RecipeError
+from voxc.compiler.core.plan import PrecisionPlan
 from voxc.compiler.precision.plans import PLAN_NAME, Plans, read_plans, write_plans
 
 

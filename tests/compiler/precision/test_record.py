@@ -8,6 +8,7 @@ import matplotlib.image
 import pytest
 
 from tests.compiler.precision.networks import no_runtime
+from voxc.compiler.core.target import load_targets
 from voxc.compiler.precision import record as module
 from voxc.compiler.precision.clocks import estimating
 from voxc.compiler.precision.layers import LayerClock
@@ -15,7 +16,6 @@ from voxc.compiler.precision.record import FOLDER, SearchRecord, write_search
 from voxc.compiler.precision.search import Trial
 from voxc.compiler.precision.sensitivity import Sensitivity
 from voxc.compiler.precision.subject import Damage
-from voxc.compiler.target import load_targets
 
 
 def layer(name: str, noise: float, ms: float | None = 2.0) -> Sensitivity:

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tests.passes.harness import program_of
-from voxc.compiler.plan import PrecisionPlan
+from voxc.compiler.core.plan import PrecisionPlan
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.target import Target
 from voxc.compiler.precision.clocks import Choice, Clock
 from voxc.compiler.precision.search import MARGIN_DB, MOST_TRIALS, Trial, search, within
 from voxc.compiler.precision.sensitivity import Sensitivity
 from voxc.compiler.precision.subject import Subject
-from voxc.compiler.program import Program
-from voxc.compiler.target import Target
 
 SAMPLES = 1000
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import pytest
 
 from tests.compiler.precision.networks import LENGTH, layers_by_module, subject_of, three
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.target import Target
 from voxc.compiler.precision.clocks import Choice, Clock, LayerTime
 from voxc.compiler.precision.sensitivity import Sensitivity, measure_sensitivities
 from voxc.compiler.precision.subject import Damage, Subject, output_of
-from voxc.compiler.program import Program
-from voxc.compiler.target import Target
 
 
 class KnownTimes(Clock):

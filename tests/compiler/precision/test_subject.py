@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from tests.compiler.precision.networks import subject_of, three
 from tests.passes.harness import program_of
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.target import Target
 from voxc.compiler.precision import subject as module
 from voxc.compiler.precision.subject import Damage, Subject, Walk, evaluate, output_of
-from voxc.compiler.program import Program
-from voxc.compiler.target import Target
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from voxc.compiler.errors import BundleError, MissingRuntimeError, OutputError, RecipeError
-from voxc.compiler.manifest import MANIFEST_NAME, Conversion, Figure, FileRecord, read_manifest
+from voxc.compiler.core.errors import BundleError, MissingRuntimeError, OutputError, RecipeError
+from voxc.compiler.core.figure import Figure
+from voxc.compiler.manifest import MANIFEST_NAME, Conversion, FileRecord, read_manifest
 from voxc.compiler.report import needs
 from voxc.compiler.report.page import write_report
 from voxc.compiler.runtime.audio import write_sound

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from voxc.compiler.manifest import Figure
+from voxc.compiler.core.figure import Figure
 from voxc.compiler.report.table import latency_ratio
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.tensor import Array
 
 faiss = pytest.importorskip("faiss", reason="faiss-cpu is not installed")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.compiler.retrieval.indexes import WIDTH, clustered, flat, rvc_found
-from voxc.compiler.errors import RecipeError
+from voxc.compiler.core.errors import RecipeError
 from voxc.compiler.retrieval import compress as module
 from voxc.compiler.retrieval.component import representative_queries, retrieval_component
 from voxc.compiler.retrieval.compress import compress, compression_figures, stored_bytes

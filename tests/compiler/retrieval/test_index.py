@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.compiler.retrieval.indexes import CELLS, WIDTH, clustered, faiss, flat, ivf, write
-from voxc.compiler.errors import CheckpointError, MissingRuntimeError
+from voxc.compiler.core.errors import CheckpointError, MissingRuntimeError
 from voxc.compiler.retrieval.index import load_index
 
 MIB = 1 << 20

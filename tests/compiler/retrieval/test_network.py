@@ -8,11 +8,11 @@ import torch
 
 from tests.compiler.retrieval.indexes import WIDTH, clustered, faiss, flat, ivf, rvc_found, rvc_phone
 from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
-from voxc.compiler.program import export
+from voxc.compiler.core.program import export
+from voxc.compiler.core.target import Target
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.retrieval.component import retrieval_component
 from voxc.compiler.retrieval.network import Retrieval
-from voxc.compiler.target import Target
-from voxc.compiler.tensor import Array
 from voxc.passes.pipeline import pipeline
 
 FRAMES = 40

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 
 from tests.voices import TINY, tiny_content
-from voxc.backends.base import Runner
+from voxc.compiler.core.noise import ReplayNoise
+from voxc.compiler.core.runner import Runner
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.families.rvc.config import parse_config
 from voxc.compiler.families.rvc.synthesizer import Synthesizer
 from voxc.compiler.families.rvc.voice import tensor_specs
-from voxc.compiler.noise import ReplayNoise
 from voxc.compiler.runtime.noise import NoiseInput
 from voxc.compiler.runtime.pipeline import Pipeline
-from voxc.compiler.tensor import Array
 
 HOP = 40  # 4 kHz
 MEMORY = 8  # what the stand-ins remember of what they were given, in windows

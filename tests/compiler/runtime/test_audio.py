@@ -8,7 +8,7 @@ import soundfile
 import soxr
 
 from tests.compiler.runtime.standins import tone
-from voxc.compiler.errors import AudioError, OutputError
+from voxc.compiler.core.errors import AudioError, OutputError
 from voxc.compiler.runtime import audio as module
 from voxc.compiler.runtime.audio import Resampler, SoundArray, SoundFile, check_output, write_sound
 

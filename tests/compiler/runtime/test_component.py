@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from voxc.compiler.bundle import Bundle
-from voxc.compiler.errors import BundleError
-from voxc.compiler.program import Component
+from voxc.compiler.core.component import Component
+from voxc.compiler.core.errors import BundleError
 from voxc.compiler.runtime.component import load_component, run_component
 
 

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from tests.compiler.runtime.standins import random_voice, tone, whistling
-from voxc.compiler.errors import AudioError, OutputError, RecipeError
+from voxc.compiler.core.errors import AudioError, OutputError, RecipeError
 from voxc.compiler.runtime.convert import convert_audio, convert_file
 from voxc.compiler.runtime.options import ConvertOptions
 from voxc.compiler.runtime.pipeline import Pipeline

@@ -10,16 +10,16 @@ import pytest
 
 from tests.compiler.fallback.networks import assert_as_eager
 from tests.compiler.runtime.standins import random_voice, tone
-from voxc.backends.base import Held, Requirement, Runner
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
 from voxc.compiler.bundle import Bundle
-from voxc.compiler.errors import BundleError, MissingRuntimeError, TensorError
+from voxc.compiler.core.errors import BundleError, MissingRuntimeError, TensorError
+from voxc.compiler.core.runner import Held, Requirement, Runner
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.runtime.component import load_backed, load_component, run_component
 from voxc.compiler.runtime.convert import convert_audio
 from voxc.compiler.runtime.fallback import BackedRunner, Fallbacks, backed
 from voxc.compiler.runtime.voice import load_pipeline
-from voxc.compiler.tensor import Array
 
 ONE = {"x": np.ones(1, np.float32)}
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from voxc.compiler.core.tensor import TensorSpec
 from voxc.compiler.runtime.noise import NoiseInput
-from voxc.compiler.tensor import TensorSpec
 
 LATENT = NoiseInput("prior_noise", (1, 4, 100), 2)
 SOURCE = NoiseInput("source_noise", (1, 4000, 1), 1)

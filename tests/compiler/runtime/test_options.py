@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from voxc.compiler.errors import RecipeError
+from voxc.compiler.core.errors import RecipeError
 from voxc.compiler.runtime.options import ConvertOptions
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.compiler.runtime.standins import Listener, Whistler, whistling
-from voxc.backends.base import Held, Runner
-from voxc.compiler.errors import QualityError, RecipeError
+from voxc.compiler.core.errors import QualityError, RecipeError
+from voxc.compiler.core.runner import Held, Runner
 from voxc.compiler.runtime.clock import Clock
 from voxc.compiler.runtime.f0 import Contour
 from voxc.compiler.runtime.options import ConvertOptions

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from voxc.compiler.errors import OutputError
+from voxc.compiler.core.errors import OutputError
 from voxc.compiler.runtime.scratch import Scratch
 
 

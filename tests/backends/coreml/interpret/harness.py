@@ -21,7 +21,7 @@ if find_spec("coremltools") is None:
 
 from voxc.backends.coreml.interpreter import Interpreter
 from voxc.backends.coreml.sdk import ct, mb, quiet, types
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.tensor import Array
 
 #: A few examples each: what is tried are the attributes, and each example writes a package.
 few = settings(max_examples=12, deadline=None)

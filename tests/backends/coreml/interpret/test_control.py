@@ -6,7 +6,7 @@ import torch
 from tests.backends.coreml.interpret import harness
 from tests.backends.coreml.interpret.harness import check, evaluate, mb, normal, types
 from voxc.backends.coreml.interpret import control
-from voxc.compiler.errors import BundleError
+from voxc.compiler.core.errors import BundleError
 
 
 def doubled_until(limit: float) -> object:

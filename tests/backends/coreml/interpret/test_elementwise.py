@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.backends.coreml.interpret.harness import check, evaluate, few, integers, mb, normal, rounded, seeds
-from voxc.compiler.errors import BundleError
+from voxc.compiler.core.errors import BundleError
 
 UNARY = {
     "abs": torch.abs,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.backends.coreml.interpret.harness import check, evaluate, few, integers, mb, normal, seeds
-from voxc.compiler.errors import BundleError
+from voxc.compiler.core.errors import BundleError
 
 MODES = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from tests.backends.coreml.interpret.harness import check, few, mb, normal, save, seeds
 from voxc.backends.coreml.interpret import integers
 from voxc.backends.coreml.interpreter import Interpreter
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.tensor import Array
 
 SCALE = np.float32(0.037)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.backends.coreml.interpret.harness import check, few, mb, normal, seeds
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.tensor import Array
 
 
 def draw(seed: int, dtype: str, *shape: int) -> Array:

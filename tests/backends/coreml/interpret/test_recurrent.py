@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tests.backends.coreml.interpret.harness import check, few, mb, normal, seeds
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.tensor import Array
 
 HIDDEN = 4
 

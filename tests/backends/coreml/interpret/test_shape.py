@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from tests.backends.coreml.interpret.harness import check, evaluate, few, mb, normal, seeds
-from voxc.compiler.errors import BundleError
+from voxc.compiler.core.errors import BundleError
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.backends.coreml.harness import FULL, HALF, check, voxc
-from voxc.compiler.plan import PrecisionPlan
+from voxc.compiler.core.plan import PrecisionPlan
 
 SHAPE = (1, 8, "T")
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.backends.coreml.harness import check
-from voxc.compiler.errors import UnsupportedError
+from voxc.compiler.core.errors import UnsupportedError
 
 SHAPE = (2, 3, "T")
 

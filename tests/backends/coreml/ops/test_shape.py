@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.backends.coreml.harness import check
-from voxc.compiler.errors import UnsupportedError
+from voxc.compiler.core.errors import UnsupportedError
 
 SHAPE = (2, 3, "T")
 

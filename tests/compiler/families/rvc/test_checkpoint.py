@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.voices import TINY, tiny_content, write_voice
-from voxc.compiler.errors import CheckpointError
+from voxc.compiler.core.errors import CheckpointError
 from voxc.compiler.families import load_voice
 from voxc.compiler.families.rvc.checkpoint import load_checkpoint
 from voxc.compiler.voice_files import VoiceFiles

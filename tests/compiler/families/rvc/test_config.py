@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.voices import TINY
-from voxc.compiler.errors import CheckpointError
+from voxc.compiler.core.errors import CheckpointError
 from voxc.compiler.families.rvc.config import FIELDS, RvcConfig, parse_config
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.tensor import Array
 
 AUDIO = Path(__file__).resolve().parents[5] / "shared" / "audio"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from voxc.compiler.tensor import Array
+from voxc.compiler.core.tensor import Array
 
 RATE = 16000
 

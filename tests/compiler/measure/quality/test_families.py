@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from tests.compiler.measure.quality.signals import RATE, glide, hum, noise_like, syllables
-from voxc.compiler.manifest import Figure
+from voxc.compiler.core.figure import Figure
+from voxc.compiler.core.gates import METRICS, MOST_SNR_DB, Gate
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.measure.quality import needs
 from voxc.compiler.measure.quality.families import fidelity, task
-from voxc.compiler.measure.quality.gates import METRICS, MOST_SNR_DB, Gate
-from voxc.compiler.tensor import Array
 
 Recording = Callable[[str], tuple[Array, int]]
 SPEECH = syllables(2)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.compiler.measure.quality.signals import noise_like, syllables
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.measure.quality.clips import Clip, speech_pieces
 from voxc.compiler.measure.quality.mos import how, mos
-from voxc.compiler.tensor import Array
 
 
 def test_clean_speech_is_above_noisy_speech(recording: Callable[[str], tuple[Array, int]]) -> None:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from voxc.compiler.errors import MissingRuntimeError
+from voxc.compiler.core.errors import MissingRuntimeError
 from voxc.compiler.measure.quality.needs import QUALITY_NEEDS, load, told
 
 

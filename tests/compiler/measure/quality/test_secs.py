@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.compiler.measure.quality.signals import RATE
+from voxc.compiler.core.tensor import Array
 from voxc.compiler.measure.quality.clips import Clip, Unmeasurable
 from voxc.compiler.measure.quality.secs import embedding, encoder, how, similarity
-from voxc.compiler.tensor import Array
 
 Recording = Callable[[str], tuple[Array, int]]
 NAMES = ("source_1", "source_2", "reference_1", "reference_2")

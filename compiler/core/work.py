@@ -11,12 +11,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, fx
 
-from voxc.compiler import ops  # noqa: F401, registers voxc's operators
-from voxc.compiler.manifest import Figure
-from voxc.compiler.measure.figures import figure
-from voxc.compiler.plan import Precision
-from voxc.compiler.program import Program, call_arguments
-from voxc.compiler.target import Target
+from voxc.compiler.core import ops  # noqa: F401, registers voxc's operators
+from voxc.compiler.core.figure import Figure, figure
+from voxc.compiler.core.nodes import call_arguments, is_weight
+from voxc.compiler.core.plan import Precision
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.target import Target
 
 aten = torch.ops.aten
 voxc = torch.ops.voxc
@@ -109,10 +109,6 @@ def given_in(arithmetic: Arithmetic, target: Target) -> Arithmetic:
 def weight_width(precision: Precision, target: Target) -> float:
     """Bytes that each number of a weight takes while a target computes; what it emulates is smaller in files alone."""
     return ACTIVATION_BYTES[target.arithmetic] if precision in target.emulated.values() else WEIGHT_BYTES[precision]
-
-
-def is_weight(program: Program, node: fx.Node) -> bool:
-    return node.op == "placeholder" and program.weight_key(node) is not None
 
 
 def tensors_of(node: fx.Node) -> Iterator[Tensor]:

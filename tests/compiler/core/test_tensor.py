@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from voxc.compiler.errors import OutputError, TensorError
-from voxc.compiler.tensor import TensorSpec, accept_inputs, read_npz, write_npz
+from voxc.compiler.core.errors import OutputError, TensorError
+from voxc.compiler.core.tensor import TensorSpec, accept_inputs, read_npz, write_npz
 
 
 def spec(shape: tuple[int | str, ...], dtype: str = "float32", name: str = "x") -> TensorSpec:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from voxc.compiler.plan import PrecisionPlan
+from voxc.compiler.core.plan import PrecisionPlan
 
 
 def test_histogram_counts_what_each_node_computes_in() -> None:

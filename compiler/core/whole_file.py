@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from voxc.compiler import interrupt
+from voxc.compiler.core import interrupt
 
 
 @contextmanager

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.lib import format as npy_format
 from pydantic import BaseModel, ConfigDict, Field
 
-from voxc.compiler.errors import OutputError, TensorError
-from voxc.compiler.whole_file import whole_file
+from voxc.compiler.core.errors import OutputError, TensorError
+from voxc.compiler.core.whole_file import whole_file
 
 Array = np.ndarray
 

@@ -13,7 +13,7 @@ PROGRAM = """
 import atexit, os, signal, sys, tempfile, threading, time
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from voxc.compiler import interrupt
+from voxc.compiler.core import interrupt
 
 def ctrl_c():
     signal.raise_signal(signal.SIGINT)
@@ -28,7 +28,7 @@ def done(step):
     Path(step).touch()
 """
 
-ENTRIES = (["-m", "voxc.compiler.cli"], ["-c", "from voxc.compiler.main import main; main()"])
+ENTRIES = (["-m", "voxc.compiler"], ["-c", "from voxc.compiler.main import main; main()"])
 
 
 class Run:
@@ -205,7 +205,7 @@ def test_a_program_that_was_not_interrupted_ends_as_it_does(run: Run) -> None:
 
 def test_a_file_is_not_put_in_place_after_it(run: Run) -> None:
     program = """
-from voxc.compiler.whole_file import whole_file
+from voxc.compiler.core.whole_file import whole_file
 with whole_file(Path('file')) as partial:
     partial.touch()
     swallowed()
@@ -218,7 +218,7 @@ EVERYWHERE = """
 import gc, select
 from voxc.compiler.bundle import staged
 from voxc.compiler.device.process import running
-from voxc.compiler.whole_file import whole_file
+from voxc.compiler.core.whole_file import whole_file
 
 def interrupt_at(number):
     # Python looks for signals where functions begin, and where functions in C have returned.

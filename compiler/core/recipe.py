@@ -9,9 +9,9 @@ from typing import Literal, Self, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from voxc.compiler.errors import RecipeError
-from voxc.compiler.plan import Policy, Precision
-from voxc.compiler.target import Target, first_complaint
+from voxc.compiler.core.errors import RecipeError
+from voxc.compiler.core.plan import Policy, Precision
+from voxc.compiler.core.target import Target, first_complaint
 
 #: Observers that calibration can find ranges with.
 Observer = Literal["minmax", "percentile", "entropy", "mse"]

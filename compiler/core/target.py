@@ -10,11 +10,11 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from voxc.compiler.errors import TargetError
-from voxc.compiler.measure.quality.gates import GateText
-from voxc.compiler.plan import Policy, Precision
+from voxc.compiler.core.errors import TargetError
+from voxc.compiler.core.gates import GateText
+from voxc.compiler.core.plan import Policy, Precision
 
-TARGETS_FILE = Path(__file__).resolve().parents[1] / "targets.yaml"
+TARGETS_FILE = Path(__file__).resolve().parents[2] / "targets.yaml"
 
 LARGEST_PRODUCT = 255 * 127  # of an unsigned activation and a signed weight
 

@@ -6,9 +6,9 @@ import sys
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from voxc.compiler.errors import RecipeError
-from voxc.compiler.manifest import Figure
-from voxc.compiler.measure.quality.gates import METRICS, Gate, GateText, rate
+from voxc.compiler.core.errors import RecipeError
+from voxc.compiler.core.figure import Figure
+from voxc.compiler.core.gates import METRICS, Gate, GateText, rate
 
 
 def figures(value: float | None, how: str = "test") -> dict[str, dict[str, Figure]]:
@@ -126,8 +126,6 @@ def test_gates_as_fields() -> None:
 
 
 def test_gates_need_no_library() -> None:
-    code = (
-        "import sys; import voxc.compiler.measure.quality.gates; print('torch' in sys.modules, 'numpy' in sys.modules)"
-    )
+    code = "import sys; import voxc.compiler.core.gates; print('torch' in sys.modules, 'numpy' in sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert told.split() == ["False", "False"]

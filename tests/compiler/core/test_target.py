@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from voxc.compiler.errors import TargetError
-from voxc.compiler.target import TARGETS_FILE, find_target, load_targets
+from voxc.compiler.core.errors import TargetError
+from voxc.compiler.core.target import TARGETS_FILE, find_target, load_targets
 
 GOOD = """
 box:

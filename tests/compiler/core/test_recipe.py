@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from voxc.compiler.errors import RecipeError
-from voxc.compiler.precision.recipe import Override, PrecisionRecipe, read_recipe
-from voxc.compiler.target import Target
+from voxc.compiler.core.errors import RecipeError
+from voxc.compiler.core.recipe import Override, PrecisionRecipe, read_recipe
+from voxc.compiler.core.target import Target
 
 RECIPE = """
 policy: int8

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from voxc.compiler.errors import CheckpointError
+from voxc.compiler.core.errors import CheckpointError
 
 
 def fill(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:

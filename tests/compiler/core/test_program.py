@@ -5,9 +5,10 @@ import torch
 from torch import Tensor, nn
 
 from tests.passes.harness import FRAMES, component_of, tensors_for
-from voxc.compiler.errors import CompileError
-from voxc.compiler.noise import ReplayNoise
-from voxc.compiler.program import call_arguments, export, module_path
+from voxc.compiler.core.errors import CompileError
+from voxc.compiler.core.nodes import call_arguments, module_path
+from voxc.compiler.core.noise import ReplayNoise
+from voxc.compiler.core.program import export
 
 
 class Noisy(nn.Module):

@@ -1,4 +1,4 @@
-"""The nouns that a compile handles: a voice, its components, and a component on its way through the passes."""
+"""A component on its way through the passes."""
 
 from __future__ import annotations
 
@@ -7,84 +7,19 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 from torch.export import Dim, ExportedProgram
 
-from voxc.compiler.errors import CompileError
-from voxc.compiler.manifest import Figure
-from voxc.compiler.noise import ReplayNoise
-from voxc.compiler.plan import PrecisionPlan
-from voxc.compiler.tensor import FRAMES, MAX_FRAMES, Array, TensorSpec, frame_terms
+from voxc.compiler.core.component import Component, named
+from voxc.compiler.core.errors import CompileError
+from voxc.compiler.core.noise import ReplayNoise
+from voxc.compiler.core.plan import PrecisionPlan
+from voxc.compiler.core.tensor import FRAMES, MAX_FRAMES, TensorSpec, frame_terms
 
 MIN_DYNAMIC_FRAMES = 2
-
-
-class ReferenceInputs(Protocol):
-    """Representative inputs and noise, by name, for a number of frames; the same seed gives the same arrays.
-
-    Fidelity is measured on those of seed 0; calibration uses others.
-    """
-
-    def __call__(self, frames: int, seed: int = 0) -> dict[str, Array]: ...
-
-
-@dataclass(frozen=True)
-class Component:
-    """One exportable network of a voice.
-
-    `module` takes `inputs` in order and draws `noise` in order; every draw is standard normal. `frame_rate` is in
-    frames a second, `audio_rate` in Hz where the output is audio. `figures` are what making the network has measured.
-    """
-
-    name: str
-    module: nn.Module
-    inputs: tuple[TensorSpec, ...]
-    noise: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    reference_inputs: ReferenceInputs
-    frame_rate: float = 100.0
-    audio_rate: int | None = None
-    figures: Mapping[str, Figure] = field(default_factory=dict)
-
-    def run(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Eager float32 PyTorch on `tensors` (inputs and noise by name)."""
-        draws = [tensors[spec.name] for spec in self.noise]
-        with torch.inference_mode(), ReplayNoise(draws):
-            return named(self.outputs, self.module(*(tensors[spec.name] for spec in self.inputs)))
-
-
-@dataclass(frozen=True)
-class VoiceModel:
-    """A voice: its components in the order in which they chain, and what they need to be fed.
-
-    `frame_rate` is in frames a second, `hop` in samples a frame, `sample_rate` in Hz. `facts` is what the family has to
-    tell about the checkpoint, for people.
-    """
-
-    family: str
-    components: tuple[Component, ...]
-    sample_rate: int
-    hop: int
-    content_features: int
-    uses_f0: bool
-    speakers: int
-    facts: Mapping[str, str | int | float] = field(default_factory=dict)
-
-    @property
-    def frame_rate(self) -> float:
-        return self.sample_rate / self.hop
-
-    @property
-    def frame_step(self) -> int:
-        """What the frames of a segment must be a multiple of, so that the slowest component gets whole frames."""
-        return max(round(self.frame_rate / component.frame_rate) for component in self.components)
-
-    def frames_for(self, component: Component, frames: int) -> int:
-        """A component's own frames in a segment of `frames`."""
-        return round(frames * component.frame_rate / self.frame_rate)
 
 
 @dataclass(frozen=True)
@@ -226,24 +161,3 @@ def affine(length: Any, size: str) -> Any:
     factor, offset = frame_terms(size)
     scaled = length if factor == 1 else factor * length
     return scaled + offset if offset else scaled
-
-
-def named(specs: tuple[TensorSpec, ...], outputs: Tensor | tuple[Tensor, ...]) -> dict[str, Tensor]:
-    values = outputs if isinstance(outputs, tuple | list) else (outputs,)
-    return {spec.name: value for spec, value in zip(specs, values, strict=True)}
-
-
-def module_path(node: fx.Node) -> str:
-    """Where in the user's model a node comes from, as `dec.resblocks.0`; empty for the network itself."""
-    stack = node.meta.get("nn_module_stack") or {}
-    paths = [path for path, _ in stack.values() if not path.startswith("_")]  # torch.export's own marks
-    return paths[-1] if paths else ""
-
-
-def call_arguments(node: fx.Node) -> list[Any]:
-    """All arguments of a call in the order of its ATen schema, defaults filled in; as given for other calls."""
-    if not isinstance(node.target, torch._ops.OpOverload):
-        return list(node.args)
-    schema = node.target._schema.arguments
-    given = dict(zip((argument.name for argument in schema), node.args, strict=False)) | node.kwargs
-    return [given.get(argument.name, argument.default_value) for argument in schema]

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
-from voxc.compiler.manifest import Machine
+from voxc.compiler.core.figure import Record
 
 DEVICE_TREE_MODEL = Path("/proc/device-tree/model")  # of boards; PCs have none
 CPU_INFO = Path("/proc/cpuinfo")
@@ -25,6 +25,20 @@ MAC_INTEGER_FLAGS = {
     "hw.optional.arm.FEAT_DotProd": "dot product", "hw.optional.arm.FEAT_I8MM": "I8MM",
 }  # fmt: skip
 TOOLS = ("voxc", "torch", "numpy")
+
+
+class Machine(Record):
+    """The machine that compiled and measured. `model` is its maker's name for it, `memory_gib` its main memory,
+    `integer_features` the CPU's instructions for products of 8-bit integers."""
+
+    model: str = ""
+    cpu: str
+    architecture: str
+    cores: int
+    memory_gib: float
+    system: str
+    python: str
+    integer_features: tuple[str, ...] = ()
 
 
 def this_machine() -> Machine:

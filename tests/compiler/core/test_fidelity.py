@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from voxc.compiler.measure.fidelity import log_mel, log_mel_distance, max_abs_error, mel_filters, snr_db
+from voxc.compiler.core.fidelity import log_mel, log_mel_distance, max_abs_error, mel_filters, snr_db
 
 RATE = 16000
 TONE = np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE).astype(np.float32)[np.newaxis, np.newaxis]

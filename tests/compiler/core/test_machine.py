@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from voxc.compiler.core import machine
+from voxc.compiler.core.machine import integer_features, this_machine
 from voxc.compiler.device import agent
-from voxc.compiler.measure import machine
-from voxc.compiler.measure.machine import integer_features, this_machine
 
 NO_INTEGERS = "processor : 0\nflags : fpu sse2 avx\n"
 AVX2 = "processor : 0\nflags : fpu sse2 avx avx2\n"

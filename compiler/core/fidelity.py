@@ -8,6 +8,9 @@ import numpy as np
 
 Array = np.ndarray
 
+#: What a correct lowering in float32 reaches with room to spare, and a wrong one does not.
+LEAST_FLOAT32_SNR_DB = 60.0
+
 MEL_BANDS = 80
 WINDOW_SECONDS = 0.04
 LOG_FLOOR = 1e-5

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.passes.harness import component_of, program_of, tensors_for
-from voxc.compiler import ops  # noqa: F401, registers voxc's operators
-from voxc.compiler.measure.work import Work, integer_figures, works
-from voxc.compiler.plan import PrecisionPlan
-from voxc.compiler.program import Program, export
-from voxc.compiler.target import Target, load_targets
+from voxc.compiler.core import ops  # noqa: F401, registers voxc's operators
+from voxc.compiler.core.plan import PrecisionPlan
+from voxc.compiler.core.program import Program, export
+from voxc.compiler.core.target import Target, load_targets
+from voxc.compiler.core.work import Work, integer_figures, works
 
 TARGETS = load_targets()
 CPU = TARGETS["onnxruntime-cpu"]

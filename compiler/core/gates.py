@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator
 
-from voxc.compiler.errors import RecipeError
+from voxc.compiler.core.errors import RecipeError
 
 if TYPE_CHECKING:
-    from voxc.compiler.manifest import Figure
+    from voxc.compiler.core.figure import Figure
 
 Family = Literal["task", "fidelity"]
 Rating = Literal["excellent", "good", "acceptable", "poor"]

@@ -1,0 +1,42 @@
+"""A number and what it is worth: its unit, how it was obtained, and by which evidence."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+#: How a number was obtained, from best to least:
+#: `device` the real artifact on the real target; `host` the real artifact in its real runtime on the machine that
+#: compiled it or on another that is not the target; `reference` the artifact's graph evaluated by voxc's interpreter;
+#: `estimate` a model of the device.
+Evidence = Literal["device", "host", "reference", "estimate"]
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Figure(Record):
+    """One number, its unit, how it was obtained; or no number, and why."""
+
+    value: float | None
+    unit: str
+    evidence: Evidence | None
+    how: str
+
+    @model_validator(mode="after")
+    def a_number_has_evidence(self) -> Self:
+        if (self.value is None) != (self.evidence is None):
+            raise ValueError("a number needs evidence, and a missing one has none")
+        if self.value is not None and not math.isfinite(self.value):
+            raise ValueError("a number must be finite; a figure without one says why in `how`")
+        return self
+
+
+def figure(value: float, unit: str, how: str, otherwise: str = "", evidence: Evidence = "host") -> Figure:
+    """A figure of six digits, or none and `otherwise` where the value is not finite."""
+    if not math.isfinite(value):
+        return Figure(value=None, unit=unit, evidence=None, how=f"{how}: {otherwise}")
+    return Figure(value=float(f"{value:.6g}"), unit=unit, evidence=evidence, how=how)
