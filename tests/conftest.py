@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from typer.testing import CliRunner, Result
 
 from tests.voices import write_speaking_voice, write_voice
@@ -14,7 +16,11 @@ from voxc.compiler.core.target import Target, load_targets
 from voxc.compiler.measure import latency
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+CPU = load_targets()["onnxruntime-cpu"]
 GOLDEN = Path(os.environ.get("VOXC_GOLDEN", SHARED / "golden"))
+
+#: Makes a path by its name, unless that is there.
+Once = Callable[[str, Callable[[Path], object]], Path]
 
 # Tests run side by side.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -39,12 +45,28 @@ def golden() -> Path:
 
 @pytest.fixture(scope="session")
 def target() -> Target:
-    return load_targets()["onnxruntime-cpu"]
+    return CPU
 
 
 @pytest.fixture(scope="session")
-def voice_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_voice(tmp_path_factory.mktemp("voice") / "tiny.pth")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Has something made at a path by that name. One worker makes it, and all use it and must not change it."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "once"
+    folder.mkdir(exist_ok=True)
+
+    def make_once(name: str, make: Callable[[Path], object]) -> Path:
+        with FileLock(folder / f"{name}.lock"):
+            if not (folder / name).exists():
+                make(folder / name)
+        return folder / name
+
+    return make_once
+
+
+@pytest.fixture(scope="session")
+def voice_file(once: Once) -> Path:
+    return once("tiny.pth", write_voice)
 
 
 @pytest.fixture(scope="session")
@@ -57,43 +79,39 @@ def synthesizer(voice_file: Path) -> Component:
 
 
 @pytest.fixture(scope="session")
-def compiled(voice_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def compiled(voice_file: Path, once: Once) -> Path:
     """A bundle that tests may read and must not change."""
     from voxc.compiler.driver import compile_voice
     from voxc.compiler.request import Request
 
-    place = tmp_path_factory.mktemp("bundle") / "tiny"
-    compile_voice(Request(voice_file, (load_targets()["onnxruntime-cpu"],), place, frames=30))
-    return place
+    request = Request(voice_file, (CPU,), frames=30)
+    return once("tiny", lambda place: compile_voice(replace(request, output=place)))
 
 
 @pytest.fixture(scope="session")
-def speaking_voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def speaking_voice(once: Once) -> Path:
     """A voice with encoder, index, sample and a speaker's recording, which tests must not change."""
-    return write_speaking_voice(tmp_path_factory.mktemp("speaking") / "tiny")
+    return once("speaking-voice", write_speaking_voice)
 
 
 @pytest.fixture(scope="session")
-def speaking(speaking_voice: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def speaking(speaking_voice: Path, once: Once) -> Path:
     """A bundle that converts, which tests must not change."""
     from voxc.compiler.driver import compile_voice
     from voxc.compiler.request import Request
 
-    place = tmp_path_factory.mktemp("bundle") / "speaking"
-    compile_voice(Request(speaking_voice, (load_targets()["onnxruntime-cpu"],), place, frames=50, threads=1))
-    return place
+    request = Request(speaking_voice, (CPU,), frames=50, threads=1)
+    return once("speaking", lambda place: compile_voice(replace(request, output=place)))
 
 
 @pytest.fixture(scope="session")
-def backed_bundle(speaking_voice: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def backed_bundle(speaking_voice: Path, once: Once) -> Path:
     """A bundle that converts and has fallbacks, which tests must not change."""
     from voxc.compiler.driver import compile_voice
     from voxc.compiler.request import Request
 
-    place = tmp_path_factory.mktemp("bundle") / "backed"
-    target = load_targets()["onnxruntime-cpu"]
-    compile_voice(Request(speaking_voice, (target,), place, frames=50, threads=1, convert=False, fallback=True))
-    return place
+    request = Request(speaking_voice, (CPU,), frames=50, threads=1, convert=False, fallback=True)
+    return once("backed", lambda place: compile_voice(replace(request, output=place)))
 
 
 class Voxc:
