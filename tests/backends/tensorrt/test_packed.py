@@ -200,7 +200,7 @@ def test_no_room(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_copy_goes_away_when_the_runtime_refuses_it(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: object, file: Path, threads: int) -> None:
+    def refuse(self: object, file: Path, threads: int, **options: object) -> None:
         raise BundleError(f"{file}: refused")
 
     before = set(Path(tempfile.gettempdir()).iterdir())
