@@ -214,7 +214,8 @@ def inspect(
         recipe = build.recipe
         lengths = ", ".join(str(length) for length in (recipe.frames, *recipe.lengths))
         show(f"segments of {lengths} frames{recipe.why_frames and f': {recipe.why_frames}'}")
-        show(f"compiled on {describe_cpu(manifest.measurements.machine)}, {manifest.measurements.threads} threads")
+        threads = manifest.measurements.threads
+        show(f"compiled on {describe_cpu(manifest.measurements.machine)}, {threads} thread{'s' * (threads > 1)}")
         for component in build.components:
             files = f"{component.format}{' and a fallback' if component.fallback else ''}"
             show(table(f"\n{component.name}: {files}, {describe(component.precision_histogram)}", (
