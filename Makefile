@@ -1,5 +1,5 @@
 # make demo   compile the bundled voice for every target, convert its sample, write demo-report.html
-# make test   lint, types and tests
+# make test   lint, types and tests; make test-all has the slow ones, too
 # Both set up .venv on first use; afterwards they only look whether pyproject.toml has changed.
 
 PYTHON ?= python3
@@ -7,13 +7,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo test check schema clean
+.PHONY: demo test test-all check schema clean
 
 demo: $(READY)
 	$(BIN)/python benchmarks/demo.py
 
 test: check
 	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --maxprocesses 4
+
+test-all: check
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -210,10 +210,12 @@ def summary(place: object, manifest: Manifest) -> list[str]:
 def slow_integers(manifest: Manifest) -> list[str]:
     """A note for each component whose integers did not pay on the machine that timed them."""
     cpu = describe_cpu(manifest.measurements.machine)
+    floats = "fp16" if manifest.build.target.capabilities.get("arithmetic") == "float16" else "fp32"
     measured = manifest.measurements.components.items()
     ratios = {name: component.figures.get("speedup_over_floats") for name, component in measured}
     return [
-        f"  NOTE: {name}: integers are no faster than floats on {cpu}: {told(ratio)}; --precision fp32 is faster here"
+        f"  NOTE: {name}: integers are no faster than {floats} on {cpu}: {told(ratio)}; "
+        f"--precision {floats} is faster here"
         for name, ratio in ratios.items()
         if ratio is not None and ratio.value is not None and ratio.value <= 1
     ]

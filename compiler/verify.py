@@ -91,8 +91,9 @@ def rerun(bundle: Bundle, component: ComponentBuild, threads: int | None) -> Che
 def least_of_integers(bundle: Bundle, component: ComponentBuild) -> float:
     """The SNR in dB that the integers of a component cannot fall below in the runtime that measured it; -inf where it
     has none, or another kind of runtime is here."""
-    snr = bundle.manifest.measurements.components[component.name].figures["snr"]
-    if "int8" not in component.precision_histogram or snr.value is None:
+    measured = bundle.manifest.measurements.components.get(component.name)
+    snr = None if measured is None else measured.figures.get("snr")
+    if "int8" not in component.precision_histogram or snr is None or snr.value is None:
         return -math.inf
     return snr.value - INTEGER_ROUNDING_DB if snr.evidence == runtime_of(bundle).evidence else -math.inf
 

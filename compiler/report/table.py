@@ -120,11 +120,13 @@ def row(label: str, bundle: Bundle) -> tuple[Cell, ...]:
 def latency_ratio(figures: Mapping[str, Figure]) -> Cell:
     """How many times faster than PyTorch; where integers do not pay, beside the ratio of floats, which is higher."""
     cell = Cell.of(figures.get("speedup"))
-    over_floats = figures.get("speedup_over_floats")
-    if over_floats is None or over_floats.value is None or over_floats.value > 1:
+    speedup, over_floats = figures.get("speedup"), figures.get("speedup_over_floats")
+    if speedup is None or speedup.value is None or over_floats is None or over_floats.value is None:
         return cell
-    ratio = (figures["speedup"].value or 0.0) / over_floats.value
-    return replace(cell, text=f"{cell.text}, floats {told(ratio)} x", how=f"{cell.how}; {over_floats.how}")
+    if not 0 < over_floats.value <= 1:
+        return cell
+    floats = told(speedup.value / over_floats.value)
+    return replace(cell, text=f"{cell.text}, floats {floats} x", how=f"{cell.how}; {over_floats.how}")
 
 
 def without_unit(figure: Figure | None) -> Figure | None:

@@ -48,5 +48,5 @@ def test_integers_that_do_not_pay_here_are_a_note(compiled: Path) -> None:
     manifest = read_manifest(compiled)
     notes = [line for line in summary(compiled, with_ratio(manifest, 0.86)) if "NOTE" in line]
     (note,) = notes
-    assert note.endswith("no faster than floats on Some CPU (AVX2): 0.86 x; --precision fp32 is faster here")
+    assert note.endswith("no faster than fp32 on Some CPU (AVX2): 0.86 x; --precision fp32 is faster here")
     assert not [line for line in summary(compiled, with_ratio(manifest, 1.2)) if "NOTE" in line]

@@ -140,3 +140,14 @@ def test_integers_come_as_near_as_where_they_were_compiled(copy: Path) -> None:
     assert "synthesizer rerun" in failed(verify_bundle(copy))
     with_integers(copy, snr + 1.5, evidence="reference")
     assert "synthesizer rerun" not in failed(verify_bundle(copy)), "another kind of runtime measured it"
+
+
+def test_integers_that_nobody_measured_are_held_to_the_bound(copy: Path) -> None:
+    with_integers(copy, 100.0)
+    document = json.loads((copy / MANIFEST_NAME).read_text())
+    del document["measurements"]["components"]["synthesizer"]["figures"]["snr"]
+    (copy / MANIFEST_NAME).write_text(json.dumps(document))
+    assert "synthesizer rerun" not in failed(verify_bundle(copy))
+    document["measurements"]["components"] = {}
+    (copy / MANIFEST_NAME).write_text(json.dumps(document))
+    assert "synthesizer rerun" not in failed(verify_bundle(copy))

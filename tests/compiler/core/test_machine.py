@@ -33,7 +33,7 @@ def test_integer_features(
     assert this_machine().integer_features == features
 
 
-def test_the_agent_knows_the_same_features(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_agent_knows_the_same_features() -> None:
     assert tuple(agent.integer_features()) == integer_features()
     assert agent.INTEGER_FLAGS == machine.INTEGER_FLAGS
     assert agent.MAC_INTEGER_FLAGS == machine.MAC_INTEGER_FLAGS

@@ -21,3 +21,8 @@ def test_integers_that_do_not_pay_say_what_would(over_floats: float | None, text
 
 def test_what_was_not_timed_has_no_ratio() -> None:
     assert latency_ratio({}).text == "-"
+    assert latency_ratio({"speedup_over_floats": times(0.5)}).text == "-"
+
+
+def test_a_ratio_of_nothing_is_left_out() -> None:
+    assert latency_ratio({"speedup": times(2.5), "speedup_over_floats": times(0.0)}).text == "2.5 x"
