@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from voxc.compiler.core.errors import VoxcError
 from voxc.compiler.core.recipe import PrecisionRecipe
@@ -72,13 +72,13 @@ def main() -> None:
         made = {str(voice): {name: compiled(voice, name, options.frames) for name in targets} for voice in voices}
         options.file.write_text(Record(frames=options.frames, voices=made).model_dump_json(indent=1) + "\n")
         return
-    record = Record.model_validate_json(options.file.read_text())
-    found = list(differences(record))
-    for difference in found:
-        print(difference)
+    record = read_record(options.file)
+    changes = list(differences(record))
+    for change in changes:
+        print(change)
     total = sum(len(each.files) for targets in record.voices.values() for each in targets.values())
-    print(f"{total} files, {len(found)} differences")
-    sys.exit(bool(found))
+    print(f"{total} files, {len(changes)} differences")
+    sys.exit(bool(changes))
 
 
 def parse() -> argparse.Namespace:
@@ -89,6 +89,16 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--target", nargs="+", choices=list(load_targets()), metavar="TARGET")
     parser.add_argument("--frames", type=int, default=50, help="length of the segments")
     return parser.parse_args()
+
+
+def read_record(file: Path) -> Record:
+    """A file that `record` has written; exits with one line if there is none, or if it is something else."""
+    try:
+        return Record.model_validate_json(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        sys.exit(f"artifact_digests: {file}: cannot be read ({error}); `record {file}` writes it")
+    except ValidationError as error:
+        sys.exit(f"artifact_digests: {file}: not a record of digests ({error.errors()[0]['msg']})")
 
 
 def differences(record: Record) -> Iterator[Difference]:

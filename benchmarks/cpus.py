@@ -42,6 +42,8 @@ EMULATED = {
     # QEMU 7.2 gives LiteRT's kernels for SME wrong products, which QEMU 10.0 does not.
     "Arm I8MM": ("aarch64", "max,sme=off", "Armv8.6 and later: dot product, I8MM and SVE, emulated"),
 }
+#: Of all CPUs, in the order of `cpus()`.
+NAMES = ("exact", "here", *MASKED, *EMULATED)
 
 
 class RunError(Exception):

@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import itertools
 import json
 import math
 import shutil
@@ -41,7 +42,7 @@ from pathlib import Path
 from typing import Any
 
 import arm_environment
-from cpus import ARM, BUILD, Cpu, RunError, cpus
+from cpus import ARM, BUILD, NAMES, Cpu, RunError, cpus
 from full_size import write_voice
 from stock_recipes import last_line
 
@@ -106,12 +107,28 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--make-arm-environment", action="store_true", help="in build/arm; 230 MB, needs Debian")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    for pattern in options.cpu:
+        if not any(matches(name, pattern) for name in NAMES):
+            parser.error(f"argument --cpu: {pattern!r} matches none of {', '.join(NAMES)}")
+    if not chosen_bundles(options):
+        parser.error(f"argument --only: {options.only!r} matches none of {', '.join(bundle_names(options))}")
     if options.make_arm_environment:
         try:
             arm_environment.make(ARM)
         except arm_environment.ArmEnvironmentError as error:
             sys.exit(f"other_cpus: {error}")
     return options
+
+
+def bundle_names(options: argparse.Namespace) -> list[str]:
+    """The bundles of --bundle by name, or else those that are compiled here."""
+    if options.bundle:
+        return [place.name for place in options.bundle]
+    return ["-".join(parts) for parts in itertools.product(FRAMES, TARGETS, PRECISIONS)]
+
+
+def chosen_bundles(options: argparse.Namespace) -> list[str]:
+    return [name for name in bundle_names(options) if matches(name, options.only)]
 
 
 def matches(name: str, pattern: str) -> bool:
@@ -123,17 +140,16 @@ def bundles(options: argparse.Namespace, failures: list[str]) -> Iterator[tuple[
     if options.bundle:
         yield from ((place.name, place) for place in options.bundle if matches(place.name, options.only))
         return
-    for voice in FRAMES:
-        for target in TARGETS:
-            for precision in PRECISIONS:
-                place = FOLDER / f"{voice}-{target}-{precision}"
-                if not matches(place.name, options.only):
-                    continue
-                complaint = None if options.reuse and place.exists() else compiled(voice, target, precision, place)
-                if complaint:
-                    failures.append(f"{place.name}: {complaint}")
-                else:
-                    yield place.name, place
+    chosen = chosen_bundles(options)
+    for voice, target, precision in itertools.product(FRAMES, TARGETS, PRECISIONS):
+        place = FOLDER / f"{voice}-{target}-{precision}"
+        if place.name not in chosen:
+            continue
+        complaint = None if options.reuse and place.exists() else compiled(voice, target, precision, place)
+        if complaint:
+            failures.append(f"{place.name}: {complaint}")
+        else:
+            yield place.name, place
 
 
 def compiled(voice: str, target: str, precision: str, place: Path) -> str | None:

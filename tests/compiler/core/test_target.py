@@ -49,6 +49,8 @@ def test_a_good_file(tmp_path: Path) -> None:
         (GOOD.replace("  opset: 20\n", ""), "opset: Field required"),
         (GOOD.replace("[fp32]", "[fp5]"), "precisions.0"),
         (GOOD.replace("false", "perhaps"), "scheme.symmetric"),
+        (GOOD.replace("false}", "false, pair_limit: 32384}"), "scheme.pair_limit: Input should be greater"),
+        (GOOD.replace("false}", "false, pair_limit: 32767.5}"), "scheme.pair_limit: Input should be a valid integer"),
         (GOOD.replace("channels_first", "sideways"), "layout"),
         (GOOD.replace("[fp32]", "[]"), "precisions"),
         (GOOD.replace("opset: 20", "opset: 9"), "opset"),
