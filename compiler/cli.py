@@ -40,11 +40,11 @@ def command(*, epilog: str) -> Callable[[Callable[..., None]], Callable[..., Non
     return decorate
 
 
-def print_version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
+def print_version(requested: bool) -> None:
+    if requested:
+        from voxc.compiler.version import describe_version
 
-        print(f"voxc {version('voxc')}")
+        print(f"voxc {describe_version()}")
         raise typer.Exit
 
 

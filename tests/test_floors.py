@@ -16,7 +16,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("compiler.core",),
     ("compiler.manifest", "compiler.content", "compiler.fallback", "passes", "backends.onnx"),
     ("compiler.bundle", "compiler.retrieval", "compiler.voice_files", "compiler.terminal", "compiler.cli_options",
-     "backends.base"),
+     "compiler.version", "backends.base"),
     ("compiler.families", "compiler.request", "compiler.describe", "compiler.device", "backends.coreml",
      "backends.mlx", "backends.onnxruntime", "backends.tflite"),
     ("compiler.part", "backends.tensorrt"),

@@ -252,7 +252,7 @@ def test_segments_with_an_encoder_are_even(voxc: Voxc, speaking_voice: Path, tmp
 
 
 def test_version(voxc: Voxc) -> None:
-    assert re.fullmatch(r"voxc \d+\.\d+\.\d+\n", voxc("--version").stdout)
+    assert re.fullmatch(r"voxc \d+\.\d+\.\d+( \([0-9a-f]{7,}(-dirty)?\))?\n", voxc("--version").stdout)
 
 
 def test_what_is_not_the_targets_own_runtime_is_told(
