@@ -30,8 +30,8 @@ from voxc.compiler.core.target import Target, load_targets
 from voxc.compiler.core.tensor import Array
 from voxc.compiler.families import load_voice
 from voxc.compiler.voice_files import demo_sample, find_voice
-from voxc.passes.annotate_precision import AnnotatePrecision
 from voxc.passes.pipeline import pipeline
+from voxc.passes.precision.annotate_precision import AnnotatePrecision
 
 
 def prepare(component: Component, frames: int, target: Target) -> Program:

@@ -26,8 +26,8 @@ from voxc.compiler.core.target import Target, load_targets
 from voxc.compiler.core.tensor import TensorSpec
 from voxc.compiler.families.rvc.generator import ResBlock1
 from voxc.compiler.measure.latency import interleave
-from voxc.passes.fold_time_into_rows import FoldTimeIntoRows, Stage
-from voxc.passes.fold_weight_norm import FoldWeightNorm
+from voxc.passes.layout.fold_time_into_rows import FoldTimeIntoRows, Stage
+from voxc.passes.simplify.fold_weight_norm import FoldWeightNorm
 
 STAGES = ((256, 10), (128, 100), (64, 200), (32, 400))  # channels, samples a frame
 ROWS = (None, 1, 2, 4, 8)

@@ -19,8 +19,8 @@ from voxc.compiler.core.program import export
 from voxc.compiler.core.target import load_targets
 from voxc.compiler.families import load_voice
 from voxc.compiler.voice_files import VoiceFiles
-from voxc.passes.annotate_precision import AnnotatePrecision
 from voxc.passes.pipeline import pipeline
+from voxc.passes.precision.annotate_precision import AnnotatePrecision
 
 
 def main(frames: int) -> None:

@@ -26,8 +26,8 @@ from voxc.compiler.core.component import Component
 from voxc.compiler.core.program import Program, export
 from voxc.compiler.core.target import Target
 from voxc.compiler.core.tensor import Array
-from voxc.passes.fold_weight_norm import FoldWeightNorm
-from voxc.passes.hoist_noise import HoistNoise
+from voxc.passes.simplify.fold_weight_norm import FoldWeightNorm
+from voxc.passes.source.hoist_noise import HoistNoise
 
 PACKAGES = ("litert-torch==0.10.0", "ai-edge-quantizer==0.10.0")
 SEEDS = range(1, 9)  # of calibration

@@ -31,9 +31,9 @@ from voxc.compiler.core.target import Target, load_targets
 from voxc.compiler.core.tensor import write_npz
 from voxc.compiler.families import load_voice
 from voxc.compiler.voice_files import find_voice
-from voxc.passes.annotate_precision import AnnotatePrecision
-from voxc.passes.insert_quantization import InsertQuantization
 from voxc.passes.pipeline import pipeline
+from voxc.passes.precision.annotate_precision import AnnotatePrecision
+from voxc.passes.precision.insert_quantization import InsertQuantization
 
 RUNTIME = "tflite-runtime==2.14.0"
 TARGETS = {"fp32": "tflite-float32", "fp16": "tflite-fp16"}

@@ -53,9 +53,9 @@ from voxc.compiler.precision.plans import Plans, write_plans
 from voxc.compiler.request import CONVERTING_SEGMENT_SECONDS, DEFAULT_SEGMENT_SECONDS, Request
 from voxc.compiler.runtime.voice import pipeline_of
 from voxc.compiler.voice_files import VoiceFiles, demo_sample, find_voice
-from voxc.passes.hoist_noise import HoistNoise
 from voxc.passes.pipeline import pipeline
-from voxc.passes.quantizable import moves
+from voxc.passes.precision.quantizable import moves
+from voxc.passes.source.hoist_noise import HoistNoise
 
 Report = Callable[[str], None]
 

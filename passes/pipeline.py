@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from voxc.compiler.core.target import Target
-from voxc.passes.ane_layout import AneLayout
+from voxc.passes.attention.chunk_attention import ChunkAttention
+from voxc.passes.attention.fold_heads import FoldHeads
 from voxc.passes.base import Pass
-from voxc.passes.channels_last import ChannelsLast
-from voxc.passes.chunk_attention import ChunkAttention
-from voxc.passes.clean_up import CleanUp
-from voxc.passes.drop_full_masks import DropFullMasks
-from voxc.passes.fold_flips import FoldFlips
-from voxc.passes.fold_heads import FoldHeads
-from voxc.passes.fold_time_into_rows import FoldTimeIntoRows
-from voxc.passes.fold_weight_norm import FoldWeightNorm
-from voxc.passes.fold_width import FoldWidth
-from voxc.passes.frame_rate_source_phase import FrameRateSourcePhase
-from voxc.passes.hoist_noise import HoistNoise
-from voxc.passes.planar_convolutions import PlanarConvolutions
-from voxc.passes.share_equal_nodes import ShareEqualNodes
-from voxc.passes.sub_pixel_upsampling import SubPixelUpsampling
-from voxc.passes.sums_as_products import SumsAsProducts
+from voxc.passes.layout.ane_layout import AneLayout
+from voxc.passes.layout.channels_last import ChannelsLast
+from voxc.passes.layout.fold_flips import FoldFlips
+from voxc.passes.layout.fold_time_into_rows import FoldTimeIntoRows
+from voxc.passes.layout.fold_width import FoldWidth
+from voxc.passes.layout.planar_convolutions import PlanarConvolutions
+from voxc.passes.layout.sub_pixel_upsampling import SubPixelUpsampling
+from voxc.passes.simplify.clean_up import CleanUp
+from voxc.passes.simplify.drop_full_masks import DropFullMasks
+from voxc.passes.simplify.fold_weight_norm import FoldWeightNorm
+from voxc.passes.simplify.share_equal_nodes import ShareEqualNodes
+from voxc.passes.source.frame_rate_source_phase import FrameRateSourcePhase
+from voxc.passes.source.hoist_noise import HoistNoise
+from voxc.passes.source.sums_as_products import SumsAsProducts
 
 COMMON: tuple[Pass, ...] = (
     HoistNoise(),

@@ -27,10 +27,10 @@ from voxc.compiler.precision.record import SearchRecord, write_search
 from voxc.compiler.precision.search import search
 from voxc.compiler.precision.sensitivity import measure_sensitivities
 from voxc.compiler.precision.subject import Subject
-from voxc.passes.annotate_precision import AnnotatePrecision, matching, without_match
-from voxc.passes.insert_quantization import InsertQuantization
-from voxc.passes.leave_integers_open import LeaveIntegersOpen, moved, pass_on
-from voxc.passes.precision_rules import candidates, choices, has_weight
+from voxc.passes.precision.annotate_precision import AnnotatePrecision, matching, without_match
+from voxc.passes.precision.insert_quantization import InsertQuantization
+from voxc.passes.precision.leave_integers_open import LeaveIntegersOpen, moved, pass_on
+from voxc.passes.precision.rules import candidates, choices, has_weight
 
 Report = Callable[[str], None]
 Samples = Sequence[Mapping[str, Array]]

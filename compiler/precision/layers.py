@@ -26,7 +26,7 @@ from voxc.compiler.core.tensor import Array, TensorSpec
 from voxc.compiler.measure.latency import interleave
 from voxc.compiler.precision.clocks import Choice, Clock, LayerTime, floats_of
 from voxc.compiler.precision.subject import Subject
-from voxc.passes.quantizable import operands
+from voxc.passes.precision.quantizable import operands
 
 # A layer whose output has its input's shape runs as often in a row, so that handing tensors over counts for little.
 REPEATS = 4

@@ -15,8 +15,8 @@ from voxc.backends import BACKENDS, find_backend
 from voxc.compiler.core.errors import TargetError
 from voxc.compiler.core.program import export
 from voxc.compiler.core.target import Target, load_targets
-from voxc.passes.clean_up import CleanUp
-from voxc.passes.planar_convolutions import PlanarConvolutions
+from voxc.passes.layout.planar_convolutions import PlanarConvolutions
+from voxc.passes.simplify.clean_up import CleanUp
 
 ONE_TARGET_EACH = {target.backend: target for target in reversed(load_targets().values())}
 

@@ -27,7 +27,7 @@ from voxc.compiler.request import Request
 from voxc.compiler.runtime.component import load_component, run_component
 from voxc.compiler.terminal import speed
 from voxc.compiler.verify import verify_bundle
-from voxc.passes.frame_rate_source_phase import FrameRateSourcePhase
+from voxc.passes.source.frame_rate_source_phase import FrameRateSourcePhase
 
 
 @st.composite

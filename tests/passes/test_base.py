@@ -12,7 +12,7 @@ from voxc.compiler.core.errors import PassError
 from voxc.compiler.core.program import Program
 from voxc.compiler.core.target import Target
 from voxc.passes.base import Pass, PassResult
-from voxc.passes.graph_editor import GraphEditor
+from voxc.passes.kit.graph_editor import GraphEditor
 
 
 class Plain(nn.Module):

@@ -16,8 +16,8 @@ from voxc.passes.pipeline import pipeline
 
 
 def all_passes() -> set[type[Pass]]:
-    for module in pkgutil.iter_modules(voxc.passes.__path__):
-        importlib.import_module(f"voxc.passes.{module.name}")
+    for module in pkgutil.walk_packages(voxc.passes.__path__, "voxc.passes."):
+        importlib.import_module(module.name)
     return {each for each in Pass.__subclasses__() if each.__module__.startswith("voxc.passes.")}
 
 

@@ -20,7 +20,7 @@ from voxc.compiler.core.component import Component
 from voxc.compiler.core.plan import PrecisionPlan
 from voxc.compiler.core.program import Program, export
 from voxc.compiler.core.target import Target, load_targets
-from voxc.passes.clean_up import CleanUp
+from voxc.passes.simplify.clean_up import CleanUp
 
 voxc = torch.ops.voxc
 #: Drops assertions, and folds no weights.

@@ -19,9 +19,9 @@ from voxc.compiler.core.errors import MissingRuntimeError, UnsupportedError
 from voxc.compiler.core.program import Program, export
 from voxc.compiler.core.runner import Requirement
 from voxc.compiler.core.target import Target, load_targets
-from voxc.passes.annotate_precision import AnnotatePrecision
-from voxc.passes.insert_quantization import InsertQuantization
 from voxc.passes.pipeline import pipeline
+from voxc.passes.precision.annotate_precision import AnnotatePrecision
+from voxc.passes.precision.insert_quantization import InsertQuantization
 
 TARGETS = {name: target for name, target in load_targets().items() if target.backend == "coreml"}
 

@@ -21,8 +21,8 @@ from voxc.compiler.core.program import Program, export
 from voxc.compiler.core.target import load_targets
 from voxc.compiler.families import load_voice
 from voxc.compiler.voice_files import VoiceFiles
-from voxc.passes.annotate_precision import AnnotatePrecision
 from voxc.passes.pipeline import pipeline
+from voxc.passes.precision.annotate_precision import AnnotatePrecision
 
 ANE = load_targets()["apple-ane"]
 NAMES = ("rvc_v1_40k_f0", "rvc_v2_40k_f0", "rvc_v2_40k_nof0", "rvc_v2_48k_f0")

@@ -24,8 +24,8 @@ from voxc.backends.mlx.runner import MlxRunner  # noqa: E402
 from voxc.compiler.core.plan import Precision, PrecisionPlan  # noqa: E402
 from voxc.compiler.core.program import Program, export  # noqa: E402
 from voxc.compiler.core.target import Target, load_targets  # noqa: E402
-from voxc.passes.clean_up import CleanUp  # noqa: E402
 from voxc.passes.pipeline import pipeline  # noqa: E402
+from voxc.passes.simplify.clean_up import CleanUp  # noqa: E402
 
 #: Drops assertions, and folds no weights.
 KEEP = CleanUp(most_folded_bytes=0)

@@ -26,7 +26,7 @@ from voxc.compiler.core.runner import Requirement
 from voxc.compiler.families import load_voice
 from voxc.compiler.retrieval.component import retrieval_component
 from voxc.compiler.voice_files import VoiceFiles
-from voxc.passes.annotate_precision import AnnotatePrecision
+from voxc.passes.precision.annotate_precision import AnnotatePrecision
 
 
 @pytest.fixture(scope="module")

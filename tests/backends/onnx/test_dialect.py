@@ -19,7 +19,7 @@ from voxc.backends.onnx.dialect import PLAIN, Dialect
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.compiler.core.program import Program, export
 from voxc.compiler.core.target import Target
-from voxc.passes.clean_up import CleanUp
+from voxc.passes.simplify.clean_up import CleanUp
 
 POOR = Dialect(
     lacks=frozenset({"Reciprocal", "LayerNormalization", "Gelu"}),

@@ -19,9 +19,9 @@ from voxc.compiler.core.component import Component
 from voxc.compiler.core.plan import Precision
 from voxc.compiler.core.program import Program, export
 from voxc.compiler.core.target import Target
-from voxc.passes.clean_up import CleanUp
-from voxc.passes.insert_quantization import InsertQuantization
-from voxc.passes.precision_rules import candidates, complete
+from voxc.passes.precision.insert_quantization import InsertQuantization
+from voxc.passes.precision.rules import candidates, complete
+from voxc.passes.simplify.clean_up import CleanUp
 
 voxc = torch.ops.voxc
 WIDTH, LENGTH = 16, 64

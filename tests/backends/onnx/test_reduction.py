@@ -12,7 +12,7 @@ from voxc.backends.onnx import emitter
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.compiler.core.program import export
 from voxc.compiler.core.target import Target
-from voxc.passes.clean_up import CleanUp
+from voxc.passes.simplify.clean_up import CleanUp
 
 
 class Sums(nn.Module):

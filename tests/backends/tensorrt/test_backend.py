@@ -32,9 +32,9 @@ from voxc.compiler.device import agent
 from voxc.compiler.families import load_voice
 from voxc.compiler.manifest import read_manifest, sha256_of_file
 from voxc.compiler.voice_files import find_voice
-from voxc.passes.annotate_precision import AnnotatePrecision
-from voxc.passes.clean_up import CleanUp
 from voxc.passes.pipeline import pipeline
+from voxc.passes.precision.annotate_precision import AnnotatePrecision
+from voxc.passes.simplify.clean_up import CleanUp
 
 NANO, JP5, JP6, ANY = TARGETS.values()
 BACKEND = TensorRTBackend()

@@ -25,7 +25,7 @@ from voxc.compiler.core.plan import Precision, PrecisionPlan
 from voxc.compiler.core.program import Program, export
 from voxc.compiler.core.target import load_targets
 from voxc.compiler.device import agent
-from voxc.passes.clean_up import CleanUp
+from voxc.passes.simplify.clean_up import CleanUp
 
 BARE = load_targets()["onnxruntime-cpu"]
 BOARD = BARE.model_copy(update={"name": "board", "memory_mib": 4096, "arithmetic": "float16"})

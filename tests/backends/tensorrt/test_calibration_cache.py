@@ -32,7 +32,7 @@ from voxc.compiler.core.plan import PrecisionPlan
 from voxc.compiler.core.program import Program, export
 from voxc.compiler.core.target import Scheme, load_targets
 from voxc.compiler.core.tensor import Array
-from voxc.passes.insert_quantization import InsertQuantization
+from voxc.passes.precision.insert_quantization import InsertQuantization
 
 OPSET = 13
 ORIN = load_targets()["jetson-orin-nano-jp5"]

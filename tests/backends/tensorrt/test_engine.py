@@ -24,7 +24,7 @@ from voxc.compiler.core.errors import BundleError, CompileError, MissingRuntimeE
 from voxc.compiler.core.program import export
 from voxc.compiler.core.target import load_targets
 from voxc.compiler.core.tensor import Array, TensorSpec
-from voxc.passes.clean_up import CleanUp
+from voxc.passes.simplify.clean_up import CleanUp
 
 VERSIONS = ("8.6.1", "10.3.0")
 LONGEST = 9

@@ -20,8 +20,8 @@ from voxc.compiler.core.target import Target, load_targets
 from voxc.compiler.core.tensor import Array
 from voxc.compiler.families import load_voice
 from voxc.compiler.voice_files import VoiceFiles
-from voxc.passes.annotate_precision import AnnotatePrecision
 from voxc.passes.pipeline import pipeline
+from voxc.passes.precision.annotate_precision import AnnotatePrecision
 
 TARGETS = {name: target for name, target in load_targets().items() if target.backend == "tensorrt"}
 OPEN = ("rvc_v2_40k_nof0", "rvc_v2_48k_f0")  # also tried with open lengths

@@ -34,8 +34,8 @@ from voxc.compiler.core.program import Program
 from voxc.compiler.core.tensor import Array, read_npz, write_npz
 from voxc.compiler.manifest import read_manifest
 from voxc.compiler.precision.plans import read_plans
-from voxc.passes.annotate_precision import AnnotatePrecision
-from voxc.passes.insert_quantization import InsertQuantization
+from voxc.passes.precision.annotate_precision import AnnotatePrecision
+from voxc.passes.precision.insert_quantization import InsertQuantization
 
 BACKEND = TensorRTBackend()
 

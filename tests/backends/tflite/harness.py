@@ -16,7 +16,7 @@ from voxc.backends.tflite.runner import TfliteRunner
 from voxc.compiler.core import ops  # noqa: F401, registers voxc's operators
 from voxc.compiler.core.program import export
 from voxc.compiler.core.target import load_targets
-from voxc.passes.clean_up import CleanUp
+from voxc.passes.simplify.clean_up import CleanUp
 
 voxc = torch.ops.voxc
 #: Drops assertions, and folds no weights.

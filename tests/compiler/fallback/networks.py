@@ -17,7 +17,7 @@ from voxc.compiler.core.target import Target
 from voxc.compiler.core.tensor import Array, TensorSpec
 from voxc.compiler.fallback.network import Fallback
 from voxc.compiler.fallback.write import write_fallback
-from voxc.passes.hoist_noise import HoistNoise
+from voxc.passes.source.hoist_noise import HoistNoise
 
 FRAMES = 6
 CHANNELS = 4

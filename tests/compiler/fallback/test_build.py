@@ -27,7 +27,7 @@ from voxc.compiler.runtime.component import run_component
 from voxc.compiler.runtime.fallback import load_fallback
 from voxc.compiler.verify import verify_bundle
 from voxc.compiler.voice_files import VoiceFiles
-from voxc.passes.hoist_noise import HoistNoise
+from voxc.passes.source.hoist_noise import HoistNoise
 
 PACKAGES = {"jetson-nano": "onnx", "apple-mlx": "mlx", "tflite-float32": "ai_edge_litert"}
 

@@ -18,9 +18,9 @@ from voxc.compiler.core.program import Program, export
 from voxc.compiler.core.runner import Runner
 from voxc.compiler.core.target import Target
 from voxc.compiler.precision.subject import Subject
-from voxc.passes.annotate_precision import AnnotatePrecision
-from voxc.passes.insert_quantization import InsertQuantization
-from voxc.passes.precision_rules import candidates, has_weight
+from voxc.passes.precision.annotate_precision import AnnotatePrecision
+from voxc.passes.precision.insert_quantization import InsertQuantization
+from voxc.passes.precision.rules import candidates, has_weight
 
 LENGTH = 40
 

@@ -22,9 +22,9 @@ from voxc.compiler.measure.latency import Latency
 from voxc.compiler.precision import layers
 from voxc.compiler.precision.clocks import LayerTime
 from voxc.compiler.precision.layers import REPEATS, Layer, LayerClock
-from voxc.passes.channels_last import ChannelsLast
-from voxc.passes.clean_up import CleanUp
-from voxc.passes.precision_rules import has_weight
+from voxc.passes.layout.channels_last import ChannelsLast
+from voxc.passes.precision.rules import has_weight
+from voxc.passes.simplify.clean_up import CleanUp
 
 TARGETS = [load_targets()[name] for name in ("onnxruntime-cpu", "tflite-int8")]
 
