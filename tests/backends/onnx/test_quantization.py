@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.passes.harness import component_of, tensors_for
-from tests.passes.test_insert_quantization import ranges_of
+from tests.passes.precision.test_insert_quantization import ranges_of
 from voxc.backends.onnx.emitter import emit
 from voxc.compiler.core.component import Component
 from voxc.compiler.core.plan import Precision

@@ -14,7 +14,7 @@ from tests.backends.tensorrt.conftest import Gpu
 from tests.compiler.device.kits import told
 from tests.conftest import Voxc
 from tests.passes.harness import FRAMES, component_of
-from tests.passes.test_leave_integers_open import CHAIN, Product
+from tests.passes.precision.test_leave_integers_open import CHAIN, Product
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.backends.tensorrt import backend as module
 from voxc.backends.tensorrt.backend import TensorRTBackend

@@ -9,7 +9,7 @@ import torch
 
 from tests.backends.tensorrt.test_implicit import ORINS, emit
 from tests.passes.harness import FRAMES, component_of
-from tests.passes.test_leave_integers_open import Residual
+from tests.passes.precision.test_leave_integers_open import Residual
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.backends.tensorrt.backend import TensorRTBackend
 from voxc.backends.tensorrt.calibration_cache import cache_file, read_cache
