@@ -4,7 +4,7 @@
     python benchmarks/other_cpus.py --make-arm-environment ...
 
 Kernels for integers are others on each kind of CPU, and not all are exact: on x86 without VNNI, ONNX Runtime adds two
-products in 16 bits, where they saturate (docs/guides/precision.md). The CPUs are
+products in 16 bits, where they saturate (docs/reference/precision.md). The CPUs are
 
 - exact arithmetic, to compare with;
 - this machine as it is, and with its newer instructions masked (`older_x86.py`), at full speed;

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from voxc.compiler.core.target import load_targets
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 FOLDERS = ("backends", "benchmarks", "compiler", "demo", "docs", "passes", "tests")
@@ -61,3 +63,8 @@ def test_documents_that_sources_name_exist() -> None:
 def test_the_index_lists_every_document() -> None:
     listed = {(DOCS / link).resolve() for link in LINK.findall((DOCS / "README.md").read_text())}
     assert {file for file in DOCS.rglob("*.md") if file.name != "README.md"} <= listed
+
+
+def test_the_reference_lists_every_target() -> None:
+    listed = re.findall(r"^\| `([\w-]+)` \|", (DOCS / "reference" / "targets.md").read_text(), re.MULTILINE)
+    assert listed == list(load_targets())

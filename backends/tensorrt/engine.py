@@ -1,6 +1,6 @@
 """Engines, where TensorRT and a GPU are: built as the agent builds them on a board, and run.
 
-What only such a machine can show is listed in docs/guides/tensorrt.md.
+What only such a machine can show is listed in docs/measurements/tensorrt.md.
 """
 
 from __future__ import annotations
