@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from voxc.compiler.core import interrupt
+from voxc.compiler.core.digest import sha256_of_file
 from voxc.compiler.core.errors import BundleError, OutputError, TensorError
+from voxc.compiler.core.staging import remove_abandoned, workplace
 from voxc.compiler.core.tensor import Array, read_npz
-from voxc.compiler.manifest import MANIFEST_NAME, FileRecord, Manifest, read_manifest, sha256_of_file
+from voxc.compiler.manifest import MANIFEST_NAME, FileRecord, Manifest, read_manifest
 
 REFERENCE_NAME = "reference.npz"
 PARTIAL_MARK = ".voxc-partial-"
-LOCK_NAME = ".lock"
 
 
 @dataclass(frozen=True)
@@ -85,27 +82,20 @@ def staged(destination: Path) -> Iterator[Path]:
     """
     destination = Path(os.path.abspath(destination))
     refuse_to_overwrite(destination)
+    prefix = f".{destination.name}{PARTIAL_MARK}"
     made = [parent for parent in destination.parents if not parent.exists()]
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
-        remove_abandoned(destination)
-        staging = Path(tempfile.mkdtemp(prefix=partial_prefix(destination), dir=destination.parent))
-        staging.chmod(0o777 & ~current_umask())
-    except OSError as error:
-        raise OutputError(f"{destination}: cannot be written ({error.strerror or error})") from error
-    lock = FileLock(staging / LOCK_NAME)
-    try:
-        lock.acquire()
-        yield staging
-        interrupt.check()
-        lock.release()
-        (staging / LOCK_NAME).unlink(missing_ok=True)
-        put_in_place(staging, destination)
+        remove_abandoned(destination.parent, prefix)
+        with workplace(destination.parent, prefix) as place:
+            staging = place / "new"
+            staging.mkdir()
+            yield staging
+            interrupt.check()
+            put_in_place(staging, destination)
     except OSError as error:
         raise OutputError(f"{destination}: cannot be written ({error.strerror or error})") from error
     finally:
-        lock.release()
-        shutil.rmtree(staging, ignore_errors=True)
         for parent in made:
             with contextlib.suppress(OSError):  # not empty: the bundle is in it
                 parent.rmdir()
@@ -120,39 +110,13 @@ def refuse_to_overwrite(destination: Path) -> None:
 
 
 def put_in_place(staging: Path, destination: Path) -> None:
-    """Renames; the old bundle, if any, steps aside under a name that the next run would clean up."""
+    """Renames; the old bundle, if any, steps aside into the same workplace, and goes with it."""
     if not destination.exists():
         staging.rename(destination)
         return
-    aside = Path(tempfile.mkdtemp(prefix=partial_prefix(destination), dir=destination.parent))
-    old = destination.rename(aside / "old")
+    old = destination.rename(staging.with_name("old"))
     try:
         staging.rename(destination)
     except OSError:
         old.rename(destination)
         raise
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def remove_abandoned(destination: Path) -> None:
-    """Removes staging directories whose owner is dead: the OS has released the lock of a process that was killed."""
-    for leftover in destination.parent.iterdir():
-        if not leftover.name.startswith(partial_prefix(destination)):
-            continue
-        lock = FileLock(leftover / LOCK_NAME)
-        try:
-            lock.acquire(timeout=0)
-        except (Timeout, OSError):
-            continue
-        lock.release()
-        shutil.rmtree(leftover, ignore_errors=True)
-
-
-def partial_prefix(destination: Path) -> str:
-    return f".{destination.name}{PARTIAL_MARK}"
-
-
-def current_umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from voxc.compiler.core.component import Component
+from voxc.compiler.core.digest import sha256_of_file
 from voxc.compiler.core.errors import CheckpointError
 from voxc.compiler.core.model import VoiceModel
 from voxc.compiler.core.nodes import module_path
 from voxc.compiler.core.program import Program
 from voxc.compiler.core.runner import Artifact
 from voxc.compiler.core.tensor import TensorSpec
-from voxc.compiler.manifest import ComponentBuild, FileRecord, PassNote, Source, SourceFile, Voice, sha256_of_file
+from voxc.compiler.manifest import ComponentBuild, FileRecord, PassNote, Source, SourceFile, Voice
 from voxc.compiler.voice_files import VoiceFiles
 
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Self
 import jsonschema
 from pydantic import AfterValidator, Field, JsonValue
 
+from voxc.compiler.core.digest import sha256_of_file
 from voxc.compiler.core.errors import BundleError
 from voxc.compiler.core.figure import Figure, Record
 from voxc.compiler.core.machine import Machine
@@ -329,8 +330,3 @@ def validate(document: object, path: Path) -> None:
 
 def canonical_json(document: object) -> str:
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def sha256_of_file(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -14,7 +14,7 @@ SOURCES = ("backends", "compiler", "passes")
 #: From the ground up. A part is a folder with all in it, or a single module.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("compiler.core",),
-    ("compiler.manifest", "compiler.content", "compiler.fallback", "passes", "backends.onnx"),
+    ("compiler.cache", "compiler.manifest", "compiler.content", "compiler.fallback", "passes", "backends.onnx"),
     ("compiler.bundle", "compiler.retrieval", "compiler.voice_files", "compiler.terminal", "compiler.cli_options",
      "compiler.version", "backends.base"),
     ("compiler.families", "compiler.request", "compiler.describe", "compiler.device", "backends.coreml",

@@ -12,10 +12,11 @@ from typing import IO, Protocol
 
 from voxc.compiler.bundle import Bundle
 from voxc.compiler.core import interrupt
+from voxc.compiler.core.digest import sha256_of_file
 from voxc.compiler.core.errors import BundleError, DeviceError, OutputError
 from voxc.compiler.device.agent import ENGINE
 from voxc.compiler.device.report import AgentReport, EngineReport
-from voxc.compiler.manifest import ComponentBuild, EngineBuild, FileRecord, Manifest, sha256_of_file
+from voxc.compiler.manifest import ComponentBuild, EngineBuild, FileRecord, Manifest
 
 #: The directory of engines, in the bundle and on the device.
 FOLDER = "engines"

@@ -25,12 +25,13 @@ from voxc.backends.tensorrt.backend import TensorRTBackend
 from voxc.backends.tensorrt.placement import placements
 from voxc.backends.tensorrt.precisions import precisions_file, read_precisions
 from voxc.compiler.core.component import Component
+from voxc.compiler.core.digest import sha256_of_file
 from voxc.compiler.core.errors import UnsupportedError
 from voxc.compiler.core.program import Program, export
 from voxc.compiler.core.target import Target
 from voxc.compiler.device import agent
 from voxc.compiler.families import load_voice
-from voxc.compiler.manifest import read_manifest, sha256_of_file
+from voxc.compiler.manifest import read_manifest
 from voxc.compiler.voice_files import find_voice
 from voxc.passes.pipeline import pipeline
 from voxc.passes.precision.annotate_precision import AnnotatePrecision

@@ -1,0 +1,1 @@
+"""What is worth keeping between compiles, on disk."""
