@@ -23,6 +23,9 @@ class Backend(ABC):
     kit: ClassVar[bool] = False  # whether the device itself has to finish what is emitted
     emit_needs: ClassVar[tuple[Requirement, ...]]
     run_needs: ClassVar[tuple[Requirement, ...]]
+    #: Modules that the agent takes to devices, in Python 3.6; a package stands for the modules in it. The first has the
+    #: backend's `RUNTIME` (`voxc.compiler.device.agent.runtime`). Empty where no device runs the artifacts.
+    device_modules: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def unsupported(self, program: Program) -> list[fx.Node]:

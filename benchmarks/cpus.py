@@ -18,12 +18,15 @@ import older_x86
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from stock_recipes import last_line
 
+from voxc.backends import BACKENDS
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.backends.tflite.runner import quiet_runtime
 from voxc.compiler.bundle import Bundle
 from voxc.compiler.core.fidelity import snr_db
+from voxc.compiler.core.machine import cpu_name
 from voxc.compiler.core.tensor import Array
-from voxc.compiler.device import agent
+from voxc.compiler.device.pack import NAME as AGENT
+from voxc.compiler.device.pack import pack
 
 BUILD = Path(__file__).resolve().parents[1] / "build"
 ARM = BUILD / "arm"
@@ -64,7 +67,7 @@ def cpus() -> list[Cpu]:
     """All of them, the exact one first."""
     return [
         Cpu("exact", "exact integers: ONNX Runtime unoptimised, LiteRT's reference kernels", exact),
-        Cpu("here", f"this machine: {agent.cpu_name()}", by_agent([sys.executable])),
+        Cpu("here", f"this machine: {cpu_name()}", by_agent([sys.executable])),
         *(masked(name, *how) for name, how in MASKED.items()),
         *(emulated(name, *how) for name, how in EMULATED.items()),
     ]
@@ -96,8 +99,11 @@ def by_agent(command: Sequence[str], environment: Mapping[str, str] | None = Non
     """What runs bundles by the agent, which needs no more than NumPy and the runtime, in the Python of `command`."""
 
     def run(bundle: Path) -> Ratios:
+        agent = BUILD / AGENT
+        BUILD.mkdir(exist_ok=True)
+        agent.write_bytes(pack(list(BACKENDS.values())))
         done = subprocess.run(
-            [*command, agent.__file__, "run", str(bundle), "--threads", "1"],
+            [*command, str(agent), "run", str(bundle), "--threads", "1"],
             env={**os.environ, **(environment or {})}, capture_output=True, text=True, check=False,
         )  # fmt: skip
         try:

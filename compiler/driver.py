@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -28,7 +27,7 @@ from voxc.compiler.core.runner import Artifact, Fit, Runner, Runtime
 from voxc.compiler.core.target import Target
 from voxc.compiler.core.work import integer_figures
 from voxc.compiler.describe import describe_component, describe_source, describe_voice
-from voxc.compiler.device import agent
+from voxc.compiler.device.pack import ship_agent
 from voxc.compiler.fallback.build import build_fallback
 from voxc.compiler.families import load_voice
 from voxc.compiler.manifest import (
@@ -288,7 +287,7 @@ class Job:
             voice=describe_voice(self.voice),
             plan=FileRecord.of(staging, write_plans(staging, plans)),
             components=tuple(component.build for component in compiled),
-            agent=leave_agent(staging) if self.backend.kit else None,
+            agent=ship_agent(self.backend, staging) if self.backend.kit else None,
         )
         measurements = Measurements(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -374,13 +373,6 @@ class Job:
             return None
         precision: Precision = "fp16" if self.target.arithmetic == "float16" else "fp32"
         return Floats(precision, self.load(replace(planned, plan=PrecisionPlan(default=precision))).run)
-
-
-def leave_agent(staging: Path) -> FileRecord:
-    """Puts the agent into a bundle that is a kit."""
-    place = staging / Path(agent.__file__).name
-    shutil.copyfile(agent.__file__, place)
-    return FileRecord.of(staging, place)
 
 
 def layers(program: Program) -> list[str]:

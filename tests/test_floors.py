@@ -11,23 +11,25 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("backends", "compiler", "passes")
 
-#: From the ground up. A part is a folder with all in it, or a single module.
+#: From the ground up. A part is a folder with all in it, or a single module. The agent is at the top: it is packed into
+#: a file for devices, and nothing imports it.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("compiler.core",),
     ("compiler.cache", "compiler.manifest", "compiler.content", "compiler.fallback", "passes", "backends.onnx"),
     ("compiler.bundle", "compiler.retrieval", "compiler.voice_files", "compiler.terminal", "compiler.cli_options",
      "compiler.version", "backends.base"),
-    ("compiler.families", "compiler.request", "compiler.describe", "compiler.device", "backends.coreml",
-     "backends.mlx", "backends.onnxruntime", "backends.tflite"),
-    ("compiler.part", "backends.tensorrt"),
+    ("compiler.families", "compiler.request", "compiler.describe", "backends.coreml",
+     "backends.mlx", "backends.onnxruntime", "backends.tensorrt", "backends.tflite"),
+    ("compiler.part",),
     ("backends",),
+    ("compiler.device",),
     ("compiler.runtime", "compiler.explain"),
     ("compiler.calibration", "compiler.measure", "compiler.verify", "compiler.explain_report"),
     ("compiler.precision", "compiler.report"),
     ("compiler.driver", "compiler.survey"),
     ("compiler.cli",),
     ("compiler.main",),
-    ("compiler.__main__",),
+    ("compiler.__main__", "compiler.device.agent"),
 )  # fmt: skip
 FLOOR = {part: floor for floor, parts in enumerate(FLOORS) for part in parts}
 
@@ -87,6 +89,9 @@ def test_imports_go_down() -> None:
         ("passes.base", "from voxc.backends.base import Backend", True),
         ("compiler.measure.latency", "from voxc.compiler.calibration.ranges import calibrate", True),
         ("compiler.driver", "from voxc.backends import find_backend", False),
+        ("compiler.device.pack", "from voxc.compiler.device.agent.main import main", True),
+        ("backends.tensorrt.engine", "from voxc.compiler.device.agent import bundle", True),
+        ("compiler.cli", "import voxc.compiler.device.agent.main", True),
     ],
 )
 def test_wrong_arrows_are_seen(module: str, line: str, wrong: bool) -> None:

@@ -25,6 +25,7 @@ class CoreMLBackend(Backend):
     name: ClassVar[str] = "coreml"
     emit_needs: ClassVar[tuple[Requirement, ...]] = (Requirement("coremltools", "pip install 'voxc[coreml]'"),)
     run_needs: ClassVar[tuple[Requirement, ...]] = emit_needs
+    device_modules: ClassVar[tuple[str, ...]] = ("voxc.compiler.device.agent.runtimes.coreml",)
 
     def unsupported(self, program: Program) -> list[fx.Node]:
         self.require(self.emit_needs, "emit Core ML packages")

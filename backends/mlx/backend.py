@@ -18,6 +18,7 @@ class MlxBackend(Backend):
     name: ClassVar[str] = "mlx"
     emit_needs: ClassVar[tuple[Requirement, ...]] = (Requirement("mlx", "pip install 'voxc[mlx]'"),)
     run_needs: ClassVar[tuple[Requirement, ...]] = emit_needs
+    device_modules: ClassVar[tuple[str, ...]] = ("voxc.compiler.device.agent.runtimes.mlx",)
 
     def unsupported(self, program: Program) -> list[fx.Node]:
         self.require(self.emit_needs, "emit MLX functions")

@@ -26,7 +26,7 @@ from voxc.compiler.core.errors import BundleError
 Device = Literal["cpu", "gpu"]
 DEVICES: Mapping[Device, int] = {"cpu": 0, "gpu": 1}
 #: The number of the one stream. MLX takes any stream of the same device for one that it does not have; this number
-#: makes the place findable for who has no parser (`device/agent.py`).
+#: makes the place findable for who has no parser (`device/agent/runtimes/mlx.py`).
 STREAM = int.from_bytes(b"voxc", "little")
 
 #: In the order of MLX's own numbers, with the bytes of an element.

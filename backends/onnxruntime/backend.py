@@ -21,6 +21,7 @@ class OnnxRuntimeBackend(Backend):
         Requirement("onnxsim", "pip install voxc"),
     )
     run_needs: ClassVar[tuple[Requirement, ...]] = (Requirement("onnxruntime", "pip install voxc"),)
+    device_modules: ClassVar[tuple[str, ...]] = ("voxc.compiler.device.agent.runtimes.onnxruntime",)
 
     def unsupported(self, program: Program) -> list[fx.Node]:
         from voxc.backends.onnx.emitter import unsupported

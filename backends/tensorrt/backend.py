@@ -38,6 +38,10 @@ class TensorRTBackend(Backend):
         Requirement("onnxsim", "pip install voxc"),
     )
     run_needs: ClassVar[tuple[Requirement, ...]] = (Requirement("onnxruntime", "pip install voxc"),)
+    device_modules: ClassVar[tuple[str, ...]] = (
+        "voxc.compiler.device.agent.runtimes.tensorrt",
+        "voxc.backends.tensorrt.device",
+    )
 
     def unsupported(self, program: Program) -> list[fx.Node]:
         from voxc.backends.onnx.emitter import unsupported

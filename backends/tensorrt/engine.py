@@ -16,18 +16,22 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from voxc.backends.tensorrt.calibration_cache import cache_file
+from voxc.backends.tensorrt.device.bound import Bound
+from voxc.backends.tensorrt.device.builder import Builder
+from voxc.backends.tensorrt.device.design import ENGINE, IDENTITY, Design
+from voxc.backends.tensorrt.device.timings import timings_file
 from voxc.backends.tensorrt.packed import SCRATCH, packed_beside
 from voxc.backends.tensorrt.precisions import precisions_file, read_precisions
+from voxc.compiler.core import device_errors
 from voxc.compiler.core.errors import BundleError, CompileError, MissingRuntimeError, TensorError, VoxcError
 from voxc.compiler.core.runner import Held, Runner
 from voxc.compiler.core.tensor import Array
-from voxc.compiler.device import agent
 
 DEVICE = torch.device("cuda")
-#: What the agent's errors are here, where nothing else is said.
+#: Errors of the code for devices as errors of voxc, where nothing else is said.
 ERRORS: dict[str, type[VoxcError]] = {
-    agent.BundleError.kind: BundleError,
-    agent.MissingError.kind: MissingRuntimeError,
+    device_errors.BundleError.kind: BundleError,
+    device_errors.MissingError.kind: MissingRuntimeError,
 }
 
 
@@ -59,24 +63,24 @@ class Identity(BaseModel):
 
 @contextmanager
 def complaints(otherwise: type[VoxcError]) -> Iterator[None]:
-    """What the agent's code and the GPU complain of in it, as errors of voxc."""
+    """Turns the errors of the code for devices, and of the GPU, into errors of voxc."""
     try:
         yield
-    except agent.AgentError as error:
+    except device_errors.AgentError as error:
         raise ERRORS.get(error.kind, otherwise)(str(error)) from error
     except torch.OutOfMemoryError as error:
         raise MissingRuntimeError(f"the GPU has too little memory left: {str(error).partition('. ')[0]}") from error
 
 
-def builder_here() -> agent.Builder:
+def builder_here() -> Builder:
     import tensorrt
 
     identity = Identity.here().model_dump()
     with complaints(MissingRuntimeError):
-        return agent.Builder(tensorrt, identity, agent.timings_file(identity))
+        return Builder(tensorrt, identity, timings_file(identity))
 
 
-def build(builder: agent.Builder, file: Path) -> bytes:
+def build(builder: Builder, file: Path) -> bytes:
     """A serialized engine of an ONNX file, by the recipe and perhaps the calibration cache that lie beside it.
 
     Raises:
@@ -85,7 +89,7 @@ def build(builder: agent.Builder, file: Path) -> bytes:
     """
     recipe, cache = read_precisions(precisions_file(file)), cache_file(file)
     scales = cache.read_bytes() if cache.exists() else None
-    design = agent.Design(file, recipe.model_dump(), scales, packed_beside(file), SCRATCH)
+    design = Design(file, recipe.model_dump(), scales, packed_beside(file), SCRATCH)
     free, _ = torch.cuda.mem_get_info()
     with complaints(CompileError):
         return bytes(builder.build(design, builder.workspace(free), lambda message: None))
@@ -94,7 +98,7 @@ def build(builder: agent.Builder, file: Path) -> bytes:
 def write(file: Path) -> tuple[Path, Path]:
     """Builds the engine of an ONNX file for this machine, beside it."""
     engine = build(builder_here(), file)
-    engine_file, identity_file = file.with_suffix(agent.ENGINE), file.with_suffix(agent.IDENTITY)
+    engine_file, identity_file = file.with_suffix(ENGINE), file.with_suffix(IDENTITY)
     engine_file.write_bytes(engine)
     identity_file.write_text(Identity.here().model_dump_json(indent=1) + "\n", encoding="utf-8")
     return engine_file, identity_file
@@ -126,7 +130,7 @@ class EngineRunner(Runner):
     is read where it is.
     """
 
-    bound: agent.Bound
+    bound: Bound
     device: torch.device
     stream: Any
 
@@ -143,14 +147,14 @@ class EngineRunner(Runner):
             CompileError: none could be built.
             MissingRuntimeError: the GPU has no room for it.
         """
-        builder, engine_file = builder_here(), file.with_suffix(agent.ENGINE)
+        builder, engine_file = builder_here(), file.with_suffix(ENGINE)
         if engine_file.exists():
-            Identity.here().check(read_identity(file.with_suffix(agent.IDENTITY)), engine_file)
+            Identity.here().check(read_identity(file.with_suffix(IDENTITY)), engine_file)
             plan = engine_file.read_bytes()
         else:
             plan = build(builder, file)
         with complaints(BundleError):
-            bound = agent.Bound(builder, builder.read(plan, engine_file))
+            bound = Bound(builder, builder.read(plan, engine_file))
         return cls(bound, DEVICE, torch.cuda.Stream())  # type: ignore[no-untyped-call]
 
     def dtype(self, name: str) -> torch.dtype:
@@ -190,7 +194,7 @@ class EngineRunner(Runner):
             tensor = torch.from_numpy(np.require(value, requirements=["C", "W"]))
         try:
             self.bound.fit(name, tuple(tensor.shape))
-        except agent.BundleError as error:
+        except device_errors.BundleError as error:
             raise TensorError(str(error)) from error
         buffer = self.buffers[name]
         if isinstance(value, OnGpu) and tensor.dtype == buffer.dtype and tensor.is_contiguous():

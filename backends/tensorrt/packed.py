@@ -19,9 +19,10 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import TensorProto, numpy_helper
 
 from voxc.backends.onnx.builder import Packed
+from voxc.backends.tensorrt.device import packed_weights
+from voxc.compiler.core import device_errors
 from voxc.compiler.core.errors import BundleError, OutputError, UnsupportedError
 from voxc.compiler.core.tensor import write_npz
-from voxc.compiler.device import agent
 
 FLOAT_BYTES = 4
 #: Where weights are floats for a while.
@@ -44,9 +45,9 @@ def pack(onnx_file: Path, weights: Mapping[str, Packed]) -> list[Path]:
     for name, place in places(onnx_file, {name: weights[name].numbers.size for name in there}).items():
         point(there[name], place)
     onnx.save_model(model, onnx_file)
-    file = onnx_file.with_name(onnx_file.stem + agent.PACKED)
-    arrays = {agent.NUMBERS + name: weights[name].numbers for name in there}
-    write_npz(file, arrays | {agent.SCALES + name: weights[name].scales for name in there})
+    file = onnx_file.with_name(onnx_file.stem + packed_weights.PACKED)
+    arrays = {packed_weights.NUMBERS + name: weights[name].numbers for name in there}
+    write_npz(file, arrays | {packed_weights.SCALES + name: weights[name].scales for name in there})
     return [file]
 
 
@@ -60,7 +61,7 @@ def places(onnx_file: Path, counts: Mapping[str, int]) -> dict[str, dict[str, st
     found, offset = {}, 0
     for name in sorted(counts):
         length = counts[name] * FLOAT_BYTES
-        found[name] = {"location": onnx_file.name + agent.DATA, "offset": str(offset), "length": str(length)}
+        found[name] = {"location": onnx_file.name + packed_weights.DATA, "offset": str(offset), "length": str(length)}
         offset += length
     return found
 
@@ -85,8 +86,8 @@ def whole(onnx_file: Path) -> Iterator[Path]:
     packed = packed_beside(onnx_file)
     with contextlib.ExitStack() as stack:
         try:
-            place = stack.enter_context(agent.whole(onnx_file, packed, SCRATCH))
-        except agent.SettingError as error:
+            place = stack.enter_context(packed_weights.whole(onnx_file, packed, SCRATCH))
+        except device_errors.SettingError as error:
             raise OutputError(str(error)) from error
         yield place
 
@@ -97,15 +98,15 @@ def packed_beside(onnx_file: Path) -> Path | None:
     Raises:
         BundleError: the file asks for others, or for other places, or they are no weights.
     """
-    packed = onnx_file.with_name(onnx_file.stem + agent.PACKED)
+    packed = onnx_file.with_name(onnx_file.stem + packed_weights.PACKED)
     if not packed.exists():
         return None
     try:
         model = onnx.load(onnx_file, load_external_data=False)
-        shapes = {name: numbers.shape for name, numbers, _ in agent.packed_weights(packed)}
+        shapes = {name: numbers.shape for name, numbers, _ in packed_weights.read_packed(packed)}
     except (OSError, DecodeError) as error:
         raise BundleError(f"{onnx_file}: not readable as ONNX ({error})") from error
-    except agent.BundleError as error:
+    except device_errors.BundleError as error:
         raise BundleError(str(error)) from error
     found = places(onnx_file, {name: math.prod(shape) for name, shape in shapes.items()})
     there = {name: (shape, TensorProto.FLOAT, found[name]) for name, shape in shapes.items()}

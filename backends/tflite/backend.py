@@ -18,6 +18,7 @@ class TfliteBackend(Backend):
     name: ClassVar[str] = "tflite"
     emit_needs: ClassVar[tuple[Requirement, ...]] = (Requirement("ai-edge-litert", "pip install 'voxc[tflite]'"),)
     run_needs: ClassVar[tuple[Requirement, ...]] = emit_needs
+    device_modules: ClassVar[tuple[str, ...]] = ("voxc.compiler.device.agent.runtimes.tflite",)
 
     def unsupported(self, program: Program) -> list[fx.Node]:
         self.require(self.emit_needs, "emit TFLite files")

@@ -14,12 +14,11 @@ from voxc.compiler.bundle import Bundle
 from voxc.compiler.core import interrupt
 from voxc.compiler.core.digest import sha256_of_file
 from voxc.compiler.core.errors import BundleError, DeviceError, OutputError
-from voxc.compiler.device.agent import ENGINE
 from voxc.compiler.device.report import AgentReport, EngineReport
 from voxc.compiler.manifest import ComponentBuild, EngineBuild, FileRecord, Manifest
 
-#: The directory of engines, in the bundle and on the device.
-FOLDER = "engines"
+#: The directory of engines, in the bundle and on the device, and their suffix.
+FOLDER, ENGINE = "engines", ".engine"
 MIB = 1 << 20
 #: What an engine may have: kernels, and weights in the forms that several of them want.
 KERNELS_MIB, FORMS = 64, 8

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,11 +14,11 @@ from typing import IO, Protocol
 from voxc.compiler.bundle import Bundle
 from voxc.compiler.core import interrupt
 from voxc.compiler.core.errors import BundleError, DeviceError, MissingRuntimeError, OutputError, RecipeError
-from voxc.compiler.device import agent
 from voxc.compiler.device.address import Address
 from voxc.compiler.device.engines import FOLDER, Engines, bring_engines, listed_engines, remove_unlisted
 from voxc.compiler.device.here import this_machine
 from voxc.compiler.device.merge import device_run, failures, merged
+from voxc.compiler.device.pack import ship_agent
 from voxc.compiler.device.process import Deadline, watch
 from voxc.compiler.device.report import AgentReport, read_answer
 from voxc.compiler.device.ssh import connect
@@ -155,13 +156,13 @@ def ask_agent(
     that it used come back."""
     deadline = Deadline(options.limit)
     report(f"connecting to {options.on}" if options.on else "starting the agent")
-    with options.open(deadline) as device:
+    with agent_for(bundle.manifest) as agent, options.open(deadline) as device:
 
         def tell(message: str) -> None:
             report(f"{device.name}: {message}")
 
         try:
-            there, directory = device.send(Path(agent.__file__), bundle.directory, files, tell)
+            there, directory = device.send(agent, bundle.directory, files, tell)
             engines = f"--engines={device.directory}/{FOLDER}"
             command = [options.interpreter, there, "measure", directory, engines, *options.arguments]
             outcome = watch(device.command(command), deadline, tell)
@@ -174,6 +175,21 @@ def ask_agent(
             return answer, bring_engines(bundle, answer, device, tell)
         except DeviceError as error:
             raise DeviceError(f"{device.name}: {error}") from None
+
+
+@contextmanager
+def agent_for(manifest: Manifest) -> Iterator[Path]:
+    """The agent's file for a bundle, in a temporary directory.
+
+    Raises:
+        TargetError: no backend is called as the bundle's.
+        UnsupportedError: the backend has nothing that runs on devices.
+    """
+    from voxc.backends import find_backend  # which takes seconds, as it imports PyTorch
+
+    backend = find_backend(manifest.build.target.backend)
+    with tempfile.TemporaryDirectory(prefix="voxc-") as directory:
+        yield Path(directory) / ship_agent(backend, Path(directory)).path
 
 
 @interrupt.uncut

@@ -16,7 +16,7 @@ from typing import Any
 
 from voxc.compiler.core import interrupt
 from voxc.compiler.core.errors import DeviceError, MissingRuntimeError
-from voxc.compiler.device.agent import PROGRESS
+from voxc.compiler.device.protocol import PROGRESS
 
 MOST_OUTPUT = 1 << 25  # bytes of a document; that of a full-size voice has some 200 kB
 DRAINED_IN = 2.0  # seconds for what a process wrote to stderr to come in after it has ended

@@ -7,11 +7,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from voxc.compiler.core.errors import BundleError as HostBundleError
-from voxc.compiler.core.errors import DeviceError, MissingRuntimeError, RecipeError, VoxcError
+from voxc.compiler.core import device_errors
+from voxc.compiler.core.errors import BundleError, DeviceError, MissingRuntimeError, RecipeError, VoxcError
 from voxc.compiler.core.machine import Machine
-from voxc.compiler.device.agent import FAILED, PASSED, BundleError, MissingError, SettingError
 from voxc.compiler.device.process import Outcome, printable
+from voxc.compiler.device.protocol import FAILED, PASSED
 from voxc.compiler.manifest import Sha256
 
 NOT_FOUND = (126, 127)  # how a shell says that there is no such program, or that it may not run
@@ -20,9 +20,9 @@ SIGNALLED = 128  # a shell's status for a program that a signal ended is this an
 KILLED = 9
 
 KINDS: dict[str, type[VoxcError]] = {
-    MissingError.kind: MissingRuntimeError,
-    BundleError.kind: HostBundleError,
-    SettingError.kind: RecipeError,
+    device_errors.MissingError.kind: MissingRuntimeError,
+    device_errors.BundleError.kind: BundleError,
+    device_errors.SettingError.kind: RecipeError,
 }
 
 

@@ -83,8 +83,8 @@ class SshDevice:
         Raises:
             DeviceError: they did not get there.
         """
-        place, there = f"{self.directory}/agent.py", f"{self.directory}/bundle"
-        self.copy({"agent.py": agent, **{f"bundle/{name}": bundle / name for name in files}}, tell)
+        place, there = f"{self.directory}/{agent.name}", f"{self.directory}/bundle"
+        self.copy({agent.name: agent, **{f"bundle/{name}": bundle / name for name in files}}, tell)
         return place, there
 
     def copy(self, files: Mapping[str, Path], tell: Callable[[str], None]) -> None:

@@ -12,7 +12,7 @@ from voxc.compiler.bundle import REFERENCE_NAME, Bundle
 from voxc.compiler.core.errors import MissingRuntimeError
 from voxc.compiler.core.runner import Requirement
 from voxc.compiler.core.tensor import read_npz, write_npz
-from voxc.compiler.manifest import MANIFEST_NAME, FileRecord
+from voxc.compiler.manifest import MANIFEST_NAME, FileRecord, read_manifest, write_manifest
 from voxc.compiler.verify import Check, verify_bundle
 
 
@@ -29,6 +29,18 @@ def test_a_good_bundle_passes(compiled: Path) -> None:
     checks = verify_bundle(compiled)
     assert not failed(checks)
     assert "synthesizer rerun" in [check.what for check in checks]
+
+
+def test_a_kit_whose_agent_has_an_older_name_passes(copy: Path) -> None:
+    (copy / "agent.py").write_text("print('hello')\n")
+    manifest = read_manifest(copy)
+    build = manifest.build.model_copy(update={"agent": FileRecord.of(copy, copy / "agent.py")})
+    write_manifest(copy, manifest.model_copy(update={"build": build, "build_digest": build.digest()}))
+    checks = verify_bundle(copy)
+    assert not failed(checks)
+    assert "agent.py" in [check.what for check in checks]
+    (copy / "agent.py").write_text("print('Hello')\n")
+    assert "agent.py" in failed(verify_bundle(copy))
 
 
 def test_a_changed_artifact_is_seen_and_not_run(copy: Path) -> None:

@@ -16,11 +16,12 @@ from onnx import numpy_helper
 
 from tests.backends.onnx.test_quantization import BLOCKS, quantized
 from tests.passes.harness import tensors_for
+from voxc.backends import find_backend
 from voxc.backends.onnx.emitter import emit
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.compiler.core.fidelity import snr_db
 from voxc.compiler.core.target import load_targets
-from voxc.compiler.device import agent
+from voxc.compiler.device.pack import NAME, pack
 
 HASWELL = ["qemu-x86_64", "-cpu", "Haswell", sys.executable]
 # A value that rounds the other way leaves more, saturation less. In dB.
@@ -85,8 +86,9 @@ def test_saturation_is_seen_where_there_is_some(ratios: dict[str, float]) -> Non
     assert ratios["extreme-63"] > SAME, "two products stay below 2 * 255 * 64 < 32767"
 
 
-def test_a_bundle_keeps_its_bound(compiled: Path) -> None:
-    command = [*HASWELL, agent.__file__, "run", compiled, "--threads", "1"]
+def test_a_bundle_keeps_its_bound(compiled: Path, tmp_path: Path) -> None:
+    (tmp_path / NAME).write_bytes(pack([find_backend("onnxruntime")]))
+    command = [*HASWELL, tmp_path / NAME, "run", compiled, "--threads", "1"]
     done = subprocess.run(command, capture_output=True, check=True)
     components = json.loads(done.stdout)["components"]
     assert components

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from voxc.compiler.core.digest import sha256_of_file
 from voxc.compiler.core.errors import UnsupportedError
 from voxc.compiler.core.program import Program, export
 from voxc.compiler.core.target import Target
-from voxc.compiler.device import agent
+from voxc.compiler.device.pack import NAME, pack
 from voxc.compiler.families import load_voice
 from voxc.compiler.manifest import read_manifest
 from voxc.compiler.voice_files import find_voice
@@ -224,7 +225,8 @@ def test_kits_have_the_agent(voice_file: Path, tmp_path: Path, voxc: Voxc) -> No
     assert voxc("compile", voice_file, "--target", "jetson-nano", "--frames", 10, "-o", kit).exit_code == 0
     manifest = read_manifest(kit)
     assert manifest.build.agent is not None
-    assert manifest.build.agent.sha256 == sha256_of_file(Path(agent.__file__))
+    assert manifest.build.agent.path == NAME
+    assert manifest.build.agent.sha256 == sha256(pack([BACKEND])).hexdigest()
     assert manifest.build.agent in manifest.files()
     command = [sys.executable, kit / manifest.build.agent.path, "build"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

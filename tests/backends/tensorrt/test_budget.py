@@ -21,10 +21,10 @@ from voxc.backends.tensorrt.budget import (
     peak_activations,
     weight_bytes,
 )
+from voxc.backends.tensorrt.device.builder import Builder
 from voxc.compiler.core.plan import Precision, PrecisionPlan
 from voxc.compiler.core.program import Program, export
 from voxc.compiler.core.target import load_targets
-from voxc.compiler.device import agent
 from voxc.passes.simplify.clean_up import CleanUp
 
 BARE = load_targets()["onnxruntime-cpu"]
@@ -136,7 +136,7 @@ def test_the_workspace_is_what_is_left() -> None:
     assert found.workspace == 300
     assert found.fits
     assert budget(need(), memory=8192).workspace == 2048
-    assert agent.Builder.LEAST_WORKSPACE == LEAST_WORKSPACE_MIB << 20
+    assert Builder.LEAST_WORKSPACE == LEAST_WORKSPACE_MIB << 20
     assert budget(need(stored=FREE - 3 - LEAST_WORKSPACE_MIB)).fits
     assert not budget(need(stored=FREE - 3 - LEAST_WORKSPACE_MIB + 1)).fits
 

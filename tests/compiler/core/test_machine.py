@@ -6,7 +6,7 @@ import pytest
 
 from voxc.compiler.core import machine
 from voxc.compiler.core.machine import integer_features, this_machine
-from voxc.compiler.device import agent
+from voxc.compiler.device.agent import machine as device_machine
 
 NO_INTEGERS = "processor : 0\nflags : fpu sse2 avx\n"
 AVX2 = "processor : 0\nflags : fpu sse2 avx avx2\n"
@@ -34,6 +34,6 @@ def test_integer_features(
 
 
 def test_the_agent_knows_the_same_features() -> None:
-    assert tuple(agent.integer_features()) == integer_features()
-    assert agent.INTEGER_FLAGS == machine.INTEGER_FLAGS
-    assert agent.MAC_INTEGER_FLAGS == machine.MAC_INTEGER_FLAGS
+    assert tuple(device_machine.integer_features()) == integer_features()
+    assert device_machine.INTEGER_FLAGS == machine.INTEGER_FLAGS
+    assert device_machine.MAC_INTEGER_FLAGS == machine.MAC_INTEGER_FLAGS

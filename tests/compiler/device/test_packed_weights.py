@@ -14,11 +14,12 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from tests.compiler.device.asking import ask
 from tests.compiler.device.conftest import edit_manifest
 from tests.compiler.device.kits import add_file
-from tests.compiler.device.test_agent import ask
+from voxc.backends.tensorrt.device.packed_weights import read_packed, whole
+from voxc.compiler.core.device_errors import BundleError, MachineError, SettingError
 from voxc.compiler.core.tensor import write_npz
-from voxc.compiler.device import agent
 
 NUMBERS = np.arange(-6, 6, dtype=np.int8).reshape(3, 4)
 SCALES = np.array([[0.5], [0.25], [3]], np.float32)
@@ -41,7 +42,7 @@ def network(tmp_path: Path) -> Path:
 def test_weights_lie_beside_a_copy_for_a_while(network: Path, tmp_path: Path) -> None:
     packed, elsewhere = archive(tmp_path), tmp_path / "engines" / "board"
     before = sorted(tmp_path.iterdir())
-    with agent.whole(network, packed, elsewhere) as copy:
+    with whole(network, packed, elsewhere) as copy:
         assert copy.parent.parent == elsewhere
         assert copy.read_bytes() == b"a network"
         floats = np.fromfile(f"{copy}.data", "<f4")
@@ -53,20 +54,20 @@ def test_weights_lie_beside_a_copy_for_a_while(network: Path, tmp_path: Path) ->
 
 def test_they_vanish_when_a_build_fails(network: Path, tmp_path: Path) -> None:
     packed, elsewhere = archive(tmp_path), tmp_path / "engines"
-    with pytest.raises(agent.MachineError), agent.whole(network, packed, elsewhere):
-        raise agent.MachineError("no memory")
+    with pytest.raises(MachineError), whole(network, packed, elsewhere):
+        raise MachineError("no memory")
     assert not list(elsewhere.iterdir())
 
 
 def test_a_file_that_has_its_weights_is_taken_as_it_is(network: Path, tmp_path: Path) -> None:
-    with agent.whole(network, None, tmp_path / "engines") as copy:
+    with whole(network, None, tmp_path / "engines") as copy:
         assert copy == network
     assert not (tmp_path / "engines").exists()
 
 
 def test_a_place_that_cannot_be_written(network: Path, tmp_path: Path) -> None:
-    with pytest.raises(agent.SettingError, match=r"cannot hold the weights of net\.onnx \(Not a directory\)"):
-        agent.whole(network, archive(tmp_path), network / "engines").__enter__()
+    with pytest.raises(SettingError, match=r"cannot hold the weights of net\.onnx \(Not a directory\)"):
+        whole(network, archive(tmp_path), network / "engines").__enter__()
 
 
 @pytest.mark.parametrize(
@@ -87,8 +88,8 @@ def test_a_place_that_cannot_be_written(network: Path, tmp_path: Path) -> None:
     ],
 )
 def test_arrays_that_are_no_weights(tmp_path: Path, changes: dict[str, Any], complaint: str) -> None:
-    with pytest.raises(agent.BundleError, match=r"net\.weights\.npz: not the weights of a kit .*" + complaint):
-        list(agent.packed_weights(archive(tmp_path, **changes)))
+    with pytest.raises(BundleError, match=r"net\.weights\.npz: not the weights of a kit .*" + complaint):
+        list(read_packed(archive(tmp_path, **changes)))
 
 
 def compressed(file: Path) -> None:
@@ -146,14 +147,14 @@ def changed(file: Path) -> None:
 def test_archives_that_lie(tmp_path: Path, harm: Callable[[Path], object], complaint: str) -> None:
     file = archive(tmp_path)
     harm(file)
-    with pytest.raises(agent.BundleError, match=complaint):
-        list(agent.packed_weights(file))
+    with pytest.raises(BundleError, match=complaint):
+        list(read_packed(file))
 
 
 def test_small_compressed_ones_are_refused_too(tmp_path: Path) -> None:
     np.savez_compressed(tmp_path / "a.npz", **{"numbers/a": NUMBERS, "scales/a": SCALES})
-    with pytest.raises(agent.BundleError, match="does not hold numbers and scales alone"):
-        list(agent.packed_weights(tmp_path / "a.npz"))
+    with pytest.raises(BundleError, match="does not hold numbers and scales alone"):
+        list(read_packed(tmp_path / "a.npz"))
 
 
 def pack_weights(kit: Path) -> None:

@@ -10,13 +10,10 @@ import pytest
 
 from tests.compiler.device.server import Server
 from tests.conftest import Voxc
-from voxc.compiler.device import agent
 from voxc.compiler.manifest import read_manifest
 
 needs_mlx = pytest.mark.skipif(util.find_spec("mlx") is None, reason="mlx is not installed (pip install 'mlx[cpu]')")
 needs_tflite = pytest.mark.skipif(util.find_spec("ai_edge_litert") is None, reason="ai-edge-litert is not installed")
-
-TARGET = {"threads": None, "capabilities": {}}
 
 
 def compiled_for(name: str, voice: Path, place: Path) -> Path:
@@ -57,19 +54,3 @@ def test_measures_an_mlx_bundle_behind_ssh(voxc: Voxc, server: Server, voice_fil
         assert {figure.evidence for figure in figures.values()} == {"host"}
         assert measurements.components == before
     assert not list(server.temporary.iterdir())
-
-
-@needs_mlx
-def test_settings_are_those_of_mlx() -> None:
-    assert agent.Mlx(TARGET, None, "CPU_ONLY").settings == {"device": "cpu"}
-    with pytest.raises(agent.SettingError, match="compute units ALL: MLX has CPU_ONLY, CPU_AND_GPU"):
-        agent.Mlx(TARGET, None, "ALL")
-    with pytest.raises(agent.SettingError, match="threads 2: mlx chooses its threads itself"):
-        agent.Mlx(TARGET, 2, None)
-
-
-@needs_mlx
-@pytest.mark.skipif(sys.platform == "darwin", reason="has a GPU")
-def test_a_gpu_that_is_not_there_is_refused() -> None:
-    with pytest.raises(agent.SettingError, match="MLX has no GPU on this machine"):
-        agent.Mlx(TARGET, None, "CPU_AND_GPU")

@@ -14,12 +14,16 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from tests.compiler.device.asking import Answer, ask
 from tests.compiler.device.conftest import edit_manifest, module_that
 from tests.compiler.device.kits import NANO, PRECISIONS, add_file, layers_of, make_kit, stand_in, told
-from tests.compiler.device.test_agent import Answer, ask
+from voxc.backends.tensorrt.device.builder import Builder
+from voxc.backends.tensorrt.device.cuda import Cuda
+from voxc.backends.tensorrt.device.design import Design
+from voxc.backends.tensorrt.device.engine import Engine
+from voxc.compiler.core.device_errors import BundleError, MissingError
 from voxc.compiler.core.recipe import PrecisionRecipe
 from voxc.compiler.core.target import load_targets
-from voxc.compiler.device import agent
 from voxc.compiler.driver import compile_voice
 from voxc.compiler.manifest import read_manifest
 from voxc.compiler.request import Request
@@ -105,16 +109,16 @@ def test_builds_in_float32_where_nothing_else_is_asked_for(kit: Path, board: Pat
 )
 def test_layers_by_the_names_that_the_parser_gives(layer: str, arithmetic: str) -> None:
     recipe = {"default": "fp16", "layers": {"a/sin": "fp32", "a/sin_1": "fp16", "b": "int8"}}
-    design = agent.Design(Path("x.onnx"), recipe)
+    design = Design(Path("x.onnx"), recipe)
     assert design.arithmetic(layer) == arithmetic
     assert design.arithmetics == ["fp16", "fp32", "int8"]
-    assert agent.Design(Path("x.onnx"), {}).arithmetics == ["fp32"]
+    assert Design(Path("x.onnx"), {}).arithmetics == ["fp32"]
 
 
 def test_layers_are_held_wherever_another_may_be_float16(kit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    builder = agent.Builder(stand_in(monkeypatch, "8.2.1.8"), NANO, None)
+    builder = Builder(stand_in(monkeypatch, "8.2.1.8"), NANO, None)
     first, *others = (node.name for node in layers_of(kit) if node.op_type == "Conv")
-    design = agent.Design(kit / "synthesizer.onnx", {"default": "fp32", "layers": {first: "fp16"}})
+    design = Design(kit / "synthesizer.onnx", {"default": "fp32", "layers": {first: "fp16"}})
     plan = builder.build(design, 1 << 20, lambda message: None)
     held = json.loads(bytes(plan).split(b"\n")[1])["held"]
     assert first not in held
@@ -196,7 +200,7 @@ def test_an_engine_of_another_machine_is_refused_and_built_anew(
     for command in ("run", "bench", "measure"):
         refusal = message(ask(tmp_path, command, kit, path=board), 3)
         assert "synthesizer.engine: built for TensorRT 8.2.1.8, NVIDIA Tegra X1 (5.3); " + words in refusal
-        assert "`agent.py build` builds it anew" in refusal
+        assert "`agent.pyz build` builds it anew" in refusal
     assert (kit / "synthesizer.engine").read_bytes() == before
     assert f"{words}: building anew" in ask(tmp_path, "build", kit, path=board).stderr
     assert ask(tmp_path, "run", kit, path=board).code == 0
@@ -363,8 +367,8 @@ def test_a_missing_cuda_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(f"{name}: cannot open shared object file")
 
     monkeypatch.setattr("ctypes.CDLL", nowhere)
-    with pytest.raises(agent.MissingError, match=r"libcudart, CUDA's runtime library, is not found; JetPack has it"):
-        agent.Cuda()
+    with pytest.raises(MissingError, match=r"libcudart, CUDA's runtime library, is not found; JetPack has it"):
+        Cuda()
 
 
 def test_settings_are_tensorrts_own(kit: Path, board: Path, tmp_path: Path) -> None:
@@ -434,18 +438,18 @@ def test_an_engine_takes_what_its_recipe_says(
 ) -> None:
     """One engine on segments of several lengths, and a refusal of those beyond; a longer one leaves nothing behind."""
     trt = stand_in(monkeypatch, version)
-    monkeypatch.setattr(agent.Cuda, "opened", staticmethod(lambda: ctypes.CDLL(str(hardware / "libcudart.so"))))
-    builder = agent.Builder(trt, {**NANO, "tensorrt": version}, None)
+    monkeypatch.setattr(Cuda, "opened", staticmethod(lambda: ctypes.CDLL(str(hardware / "libcudart.so"))))
+    builder = Builder(trt, {**NANO, "tensorrt": version}, None)
     recipe = json.loads((open_kit / PRECISIONS).read_text())
-    plan = builder.build(agent.Design(open_kit / "synthesizer.onnx", recipe), 1 << 20, lambda message: None)
-    engine = agent.Engine(agent.Cuda(), builder, builder.read(plan, Path("x.engine")))
+    plan = builder.build(Design(open_kit / "synthesizer.onnx", recipe), 1 << 20, lambda message: None)
+    engine = Engine(Cuda(), builder, builder.read(plan, Path("x.engine")))
     session = onnxruntime.InferenceSession(open_kit / "synthesizer.onnx")
     for frames in (LONGEST, 2, 17, FRAMES, LONGEST):
         inputs = inputs_of(open_kit, frames)
         found = engine(inputs)
         np.testing.assert_array_equal(found["audio"], session.run(["audio"], inputs)[0])
     for frames in (1, LONGEST + 1):
-        with pytest.raises(agent.BundleError, match=r"of shape \(1, \d+.*\): the engine takes \(1, 2.*\) to \(1, 40"):
+        with pytest.raises(BundleError, match=r"of shape \(1, \d+.*\): the engine takes \(1, 2.*\) to \(1, 40"):
             engine(inputs_of(open_kit, frames))
 
 
