@@ -26,7 +26,6 @@ from voxc.backends.tensorrt.backend import TensorRTBackend
 from voxc.backends.tensorrt.placement import placements
 from voxc.backends.tensorrt.precisions import precisions_file, read_precisions
 from voxc.compiler.core.component import Component
-from voxc.compiler.core.digest import sha256_of_file
 from voxc.compiler.core.errors import UnsupportedError
 from voxc.compiler.core.program import Program, export
 from voxc.compiler.core.target import Target
