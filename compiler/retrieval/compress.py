@@ -2,7 +2,7 @@
 
 RVC does the same where it trains an index: of more than 200,000 vectors it keeps 10,000 k-means centres. Here k-means
 runs inside cells of some hundred vectors, which takes seconds, and what is left is again an index of plain vectors,
-searched as any other. `docs/measurements/retrieval.md` has the comparison with fewer dimensions instead of fewer vectors.
+searched as any other. `docs/measurements/retrieval.md` compares it with fewer dimensions instead of fewer vectors.
 """
 
 from __future__ import annotations
