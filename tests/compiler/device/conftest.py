@@ -4,12 +4,14 @@ import json
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.compiler.device.server import Server, ssh_server
+from tests.conftest import Once
 from voxc.compiler.manifest import MANIFEST_NAME
 
 
@@ -56,6 +58,29 @@ def kit(bundle: Path) -> Path:
 
     make_kit(bundle)
     return bundle
+
+
+@pytest.fixture(scope="session")
+def open_bundle(voice_file: Path, once: Once) -> Path:
+    """A bundle whose segments may be of any length, which tests must not change."""
+    from tests.compiler.device.kits import FRAMES
+    from voxc.compiler.core.recipe import PrecisionRecipe
+    from voxc.compiler.core.target import load_targets
+    from voxc.compiler.driver import compile_voice
+    from voxc.compiler.request import Request
+
+    request = Request(voice_file, (load_targets()["onnxruntime-cpu"],), frames=FRAMES, dynamic=True,
+                      precision=PrecisionRecipe(policy="fp32"))  # fmt: skip
+    return once("open", lambda place: compile_voice(replace(request, output=place)))
+
+
+@pytest.fixture
+def open_kit(open_bundle: Path, tmp_path: Path) -> Path:
+    from tests.compiler.device.kits import FRAMES, LONGEST, make_kit, profiles_of
+
+    kit = Path(shutil.copytree(open_bundle, tmp_path / "open"))
+    make_kit(kit, profiles=profiles_of(kit, 2, FRAMES, LONGEST))
+    return kit
 
 
 def edit_manifest(bundle: Path, change: Callable[[dict[str, Any]], object]) -> None:

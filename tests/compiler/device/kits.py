@@ -11,12 +11,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.compiler.device.conftest import edit_manifest
+from voxc.compiler.manifest import read_manifest
 
 STAND_INS = Path(__file__).parent / "stand_ins"
 PRECISIONS = "synthesizer.precisions.json"
+FRAMES, LONGEST = 30, 40  # of a kit whose segments may be of any length
 NANO = {"tensorrt": "8.2.1.8", "gpu": "NVIDIA Tegra X1", "compute_capability": "5.3"}
 
 
@@ -77,3 +80,22 @@ def layers_of(bundle: Path) -> list[Any]:
     import onnx
 
     return list(onnx.load(bundle / "synthesizer.onnx").graph.node)
+
+
+def profiles_of(kit: Path, least: int, usual: int, most: int) -> dict[str, dict[str, tuple[int, ...]]]:
+    component = read_manifest(kit).component("synthesizer")
+    named = {"min": least, "opt": usual, "max": most}
+    return {
+        spec.name: {name: spec.sizes(frames) for name, frames in named.items()}
+        for spec in component.inputs
+        if spec.sizes(1) != spec.sizes(2)
+    }
+
+
+def inputs_of(bundle: Path, frames: int) -> dict[str, Any]:
+    """Other numbers than the reference, of another length."""
+    random = np.random.default_rng(frames)
+    specs = read_manifest(bundle).component("synthesizer").inputs
+    floats = {spec.name: random.standard_normal(spec.sizes(frames), np.float32) for spec in specs}
+    return {spec.name: floats[spec.name] if spec.dtype == "float32" else np.ones_like(floats[spec.name], spec.dtype)
+            for spec in specs}  # fmt: skip

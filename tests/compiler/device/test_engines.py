@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 from typer.testing import Result
 
-from tests.compiler.device.agent.runtimes.test_tensorrt import inputs_of
 from tests.compiler.device.conftest import edit_manifest, module_that
-from tests.compiler.device.kits import NANO, PRECISIONS, layers_of, told
+from tests.compiler.device.kits import NANO, PRECISIONS, inputs_of, layers_of, told
 from tests.compiler.device.server import Server
 from tests.compiler.device.test_runtimes import compiled_for
 from tests.conftest import Voxc

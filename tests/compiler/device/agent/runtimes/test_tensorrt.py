@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 
 from tests.compiler.device.asking import Answer, ask
 from tests.compiler.device.conftest import edit_manifest, module_that
-from tests.compiler.device.kits import NANO, PRECISIONS, add_file, layers_of, make_kit, stand_in, told
-from voxc.backends.tensorrt.device.builder import Builder
-from voxc.backends.tensorrt.device.cuda import Cuda
-from voxc.backends.tensorrt.device.design import Design
-from voxc.backends.tensorrt.device.engine import Engine
-from voxc.compiler.core.device_errors import BundleError, MissingError
-from voxc.compiler.core.recipe import PrecisionRecipe
-from voxc.compiler.core.target import load_targets
-from voxc.compiler.driver import compile_voice
-from voxc.compiler.manifest import read_manifest
-from voxc.compiler.request import Request
+from tests.compiler.device.kits import (
+    FRAMES,
+    LONGEST,
+    NANO,
+    PRECISIONS,
+    add_file,
+    layers_of,
+    make_kit,
+    profiles_of,
+    told,
+)
 
 VERSIONS = ("8.2.1.8", "10.3.0")
-FRAMES, LONGEST = 30, 40
-FLOATS = PrecisionRecipe(policy="fp32")
 
 
 @pytest.fixture
@@ -92,37 +87,6 @@ def test_builds_in_float32_where_nothing_else_is_asked_for(kit: Path, board: Pat
     engine = told(kit / "synthesizer.engine")
     assert engine["flags"] == ["OBEY_PRECISION_CONSTRAINTS"]
     assert engine["held"] == {}
-
-
-@pytest.mark.parametrize(
-    ("layer", "arithmetic"),
-    [
-        ("a/sin", "fp32"),
-        ("a/sin_7", "fp32"),  # a further layer of the node
-        ("a/sin_1", "fp16"),  # a node of its own
-        ("a/sin_1_12", "fp16"),
-        ("a/sin_bias", "fp16"),
-        ("b", "int8"),
-        ("(Unnamed Layer* 5) [Shuffle]", "fp16"),
-        ("other_3", "fp16"),
-    ],
-)
-def test_layers_by_the_names_that_the_parser_gives(layer: str, arithmetic: str) -> None:
-    recipe = {"default": "fp16", "layers": {"a/sin": "fp32", "a/sin_1": "fp16", "b": "int8"}}
-    design = Design(Path("x.onnx"), recipe)
-    assert design.arithmetic(layer) == arithmetic
-    assert design.arithmetics == ["fp16", "fp32", "int8"]
-    assert Design(Path("x.onnx"), {}).arithmetics == ["fp32"]
-
-
-def test_layers_are_held_wherever_another_may_be_float16(kit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    builder = Builder(stand_in(monkeypatch, "8.2.1.8"), NANO, None)
-    first, *others = (node.name for node in layers_of(kit) if node.op_type == "Conv")
-    design = Design(kit / "synthesizer.onnx", {"default": "fp32", "layers": {first: "fp16"}})
-    plan = builder.build(design, 1 << 20, lambda message: None)
-    held = json.loads(bytes(plan).split(b"\n")[1])["held"]
-    assert first not in held
-    assert set(others) <= held.keys()
 
 
 def test_workspace_leaves_half_of_what_is_free(
@@ -362,15 +326,6 @@ def test_a_missing_library_is_named(kit: Path, board: Path, tmp_path: Path, monk
     assert "JetPack" in words
 
 
-def test_a_missing_cuda_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def nowhere(name: str) -> None:
-        raise OSError(f"{name}: cannot open shared object file")
-
-    monkeypatch.setattr("ctypes.CDLL", nowhere)
-    with pytest.raises(MissingError, match=r"libcudart, CUDA's runtime library, is not found; JetPack has it"):
-        Cuda()
-
-
 def test_settings_are_tensorrts_own(kit: Path, board: Path, tmp_path: Path) -> None:
     assert "tensorrt chooses its threads itself" in message(ask(tmp_path, "run", kit, "--threads", 2, path=board), 2)
     assert "tensorrt has no such setting" in message(ask(tmp_path, "run", kit, "--compute-units", "ALL", path=board), 2)
@@ -378,32 +333,6 @@ def test_settings_are_tensorrts_own(kit: Path, board: Path, tmp_path: Path) -> N
 
 def test_others_build_nothing(bundle: Path, tmp_path: Path) -> None:
     assert message(ask(tmp_path, "build", bundle), 2) == "build: onnxruntime runs the bundle's files as they are"
-
-
-@pytest.fixture(scope="module")
-def open_bundle(voice_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle whose segments may be of any length."""
-    place = tmp_path_factory.mktemp("bundle") / "open"
-    target = load_targets()["onnxruntime-cpu"]
-    compile_voice(Request(voice_file, (target,), place, frames=FRAMES, dynamic=True, precision=FLOATS))
-    return place
-
-
-@pytest.fixture
-def open_kit(open_bundle: Path, tmp_path: Path) -> Path:
-    kit = Path(shutil.copytree(open_bundle, tmp_path / "open"))
-    make_kit(kit, profiles=profiles_of(kit, 2, FRAMES, LONGEST))
-    return kit
-
-
-def profiles_of(kit: Path, least: int, usual: int, most: int) -> dict[str, dict[str, tuple[int, ...]]]:
-    component = read_manifest(kit).component("synthesizer")
-    named = {"min": least, "opt": usual, "max": most}
-    return {
-        spec.name: {name: spec.sizes(frames) for name, frames in named.items()}
-        for spec in component.inputs
-        if spec.sizes(1) != spec.sizes(2)
-    }
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -430,33 +359,3 @@ def test_open_axes_without_shapes(open_kit: Path, board: Path, tmp_path: Path, p
 def test_shapes_that_contradict_each_other(open_kit: Path, board: Path, tmp_path: Path) -> None:
     make_kit(open_kit, profiles=profiles_of(open_kit, 9, 2, 3))
     assert "no shapes in its recipe for the open axes of" in message(ask(tmp_path, "build", open_kit, path=board), 2)
-
-
-@pytest.mark.parametrize("version", VERSIONS)
-def test_an_engine_takes_what_its_recipe_says(
-    open_kit: Path, hardware: Path, monkeypatch: pytest.MonkeyPatch, version: str
-) -> None:
-    """One engine on segments of several lengths, and a refusal of those beyond; a longer one leaves nothing behind."""
-    trt = stand_in(monkeypatch, version)
-    monkeypatch.setattr(Cuda, "opened", staticmethod(lambda: ctypes.CDLL(str(hardware / "libcudart.so"))))
-    builder = Builder(trt, {**NANO, "tensorrt": version}, None)
-    recipe = json.loads((open_kit / PRECISIONS).read_text())
-    plan = builder.build(Design(open_kit / "synthesizer.onnx", recipe), 1 << 20, lambda message: None)
-    engine = Engine(Cuda(), builder, builder.read(plan, Path("x.engine")))
-    session = onnxruntime.InferenceSession(open_kit / "synthesizer.onnx")
-    for frames in (LONGEST, 2, 17, FRAMES, LONGEST):
-        inputs = inputs_of(open_kit, frames)
-        found = engine(inputs)
-        np.testing.assert_array_equal(found["audio"], session.run(["audio"], inputs)[0])
-    for frames in (1, LONGEST + 1):
-        with pytest.raises(BundleError, match=r"of shape \(1, \d+.*\): the engine takes \(1, 2.*\) to \(1, 40"):
-            engine(inputs_of(open_kit, frames))
-
-
-def inputs_of(bundle: Path, frames: int) -> dict[str, Any]:
-    """Other numbers than the reference, of another length."""
-    random = np.random.default_rng(frames)
-    specs = read_manifest(bundle).component("synthesizer").inputs
-    floats = {spec.name: random.standard_normal(spec.sizes(frames), np.float32) for spec in specs}
-    return {spec.name: floats[spec.name] if spec.dtype == "float32" else np.ones_like(floats[spec.name], spec.dtype)
-            for spec in specs}  # fmt: skip
