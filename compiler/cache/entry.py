@@ -24,6 +24,10 @@ class DamagedEntry(Exception):
     """The files of an entry are not those that were written, or cannot be understood."""
 
 
+class UnsuitableEntry(Exception):
+    """Something cannot be kept: its files would not say all that it is."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """An entry as people see it. `bytes` is the size of its files; `label` says what it is, as `voice.pth`."""

@@ -14,6 +14,7 @@ from voxc.compiler.cache.entry import (
     INDEX_NAME,
     DamagedEntry,
     Entry,
+    UnsuitableEntry,
     check_files,
     describe,
     read_index,
@@ -83,7 +84,7 @@ class Store:
     def write(self, kind: str, key: str, save: Callable[[Path], None], label: str = "") -> None:
         """Has `save` fill an empty directory, and keeps that under the key. An entry that is there already stays.
 
-        `label` says to people what it is.
+        `label` says to people what it is. Where `save` raises UnsuitableEntry, nothing is kept.
         """
         place = self.place(kind, key)
         if not self.writable or (place / INDEX_NAME).exists():
@@ -93,6 +94,8 @@ class Store:
             self.uncounted -= self.add(place, save, label)
             if self.uncounted < 0:
                 self.evict()
+        except UnsuitableEntry as error:
+            self.warn(f"{label or key}: cannot be kept in the cache: {error}")
         except OSError as error:
             self.writable = False
             self.warn(f"{self.directory}: the cache cannot be written ({error.strerror or error}); going on without it")

@@ -1,0 +1,15 @@
+"""Where the cache is, unless the user says otherwise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import platformdirs
+
+NAME = "voxc"
+
+
+def cache_directory(chosen: Path | None = None) -> Path:
+    """The directory of the cache: the one the user has chosen, else the platform's place for the user's caches
+    (`~/.cache/voxc` on Linux, `~/Library/Caches/voxc` on macOS)."""
+    return platformdirs.user_cache_path(NAME, appauthor=False) if chosen is None else chosen.expanduser().absolute()
