@@ -158,9 +158,9 @@ class EngineRunner(Runner):
         return cls(bound, DEVICE, torch.cuda.Stream())  # type: ignore[no-untyped-call]
 
     def dtype(self, name: str) -> torch.dtype:
-        found = getattr(torch, self.bound.dtype(name))
-        assert isinstance(found, torch.dtype)
-        return found
+        dtype = getattr(torch, self.bound.dtype(name))
+        assert isinstance(dtype, torch.dtype)
+        return dtype
 
     def empty(self, name: str) -> torch.Tensor:
         """Memory for a tensor of the shape that it has now."""
@@ -178,15 +178,15 @@ class EngineRunner(Runner):
         if missing:
             raise TensorError(f"the engine also takes {', '.join(missing)}")
         with complaints(TensorError), self.in_order():
-            given = {name: self.given(name, inputs[name]) for name in self.bound.least}
-            found = {name: self.empty(name) for name in self.bound.outputs}
-            for name, tensor in {**given, **found}.items():
+            tensors = {name: self.readable(name, inputs[name]) for name in self.bound.least}
+            outputs = {name: self.empty(name) for name in self.bound.outputs}
+            for name, tensor in {**tensors, **outputs}.items():
                 self.bound.place(name, tensor.data_ptr())
             self.bound.run(self.stream.cuda_stream)
             self.stream.synchronize()
-        return {name: OnGpu(tensor) for name, tensor in found.items()}
+        return {name: OnGpu(tensor) for name, tensor in outputs.items()}
 
-    def given(self, name: str, value: Array | Held) -> torch.Tensor:
+    def readable(self, name: str, value: Array | Held) -> torch.Tensor:
         """An input where the engine can read it, which is where it is if it is on the device and of the right type."""
         if isinstance(value, OnGpu):
             tensor = value.tensor

@@ -1,4 +1,4 @@
-"""Engines and their tensors."""
+"""Engines with their tensors, whatever holds the memory."""
 
 from typing import Any, Dict, List, Tuple
 
@@ -7,10 +7,10 @@ from voxc.compiler.core.device_errors import BundleError, MachineError
 
 
 class Bound:
-    """An engine with a context to run it in: its tensors, whether TensorRT has them by number, as 8.2 does, or by name.
+    """An engine with a context to run it in. Its tensors have numbers for TensorRT before 8.5, names from then on.
 
-    `least` and `most` are the shapes that each input may have. Where they differ, the input has open axes, and has the
-    most until `fit` sets another shape.
+    `least` and `most` are the smallest and largest shapes of each input. Where they differ, the input has open axes;
+    it has its largest shape until `fit` sets another.
     """
 
     DTYPES = ("float32", "float16", "int32", "int64", "bool")
@@ -40,6 +40,7 @@ class Bound:
         return bool(self.engine.binding_is_input(self.names.index(name)))
 
     def range_of(self, name: str) -> Tuple[Tuple[int, ...], Tuple[int, ...]]:
+        """The smallest and the largest shape of an input."""
         if self.by_name:
             fixed = tuple(self.engine.get_tensor_shape(name))
         else:
@@ -53,10 +54,10 @@ class Bound:
         return tuple(least), tuple(most)
 
     def fit(self, name: str, shape: Tuple[int, ...]) -> None:
-        """Says what shape an input has from now on.
+        """Sets the shape of an input.
 
         Raises:
-            BundleError: it cannot have that.
+            BundleError: the engine does not take it.
         """
         least, most = self.least[name], self.most[name]
         if len(shape) != len(most) or not all(a <= size <= b for a, size, b in zip(least, shape, most)):
@@ -73,7 +74,11 @@ class Bound:
         self.shapes[name] = shape
 
     def shape(self, name: str) -> Tuple[int, ...]:
-        """Of a tensor, now that inputs have theirs."""
+        """The shape of a tensor, by the shapes that inputs have now.
+
+        Raises:
+            BundleError: it does not follow from them.
+        """
         if self.by_name:
             shape = tuple(self.context.get_tensor_shape(name))
         else:
@@ -83,7 +88,11 @@ class Bound:
         return shape
 
     def dtype(self, name: str) -> str:
-        """What NumPy calls a tensor's type."""
+        """NumPy's name of a tensor's type.
+
+        Raises:
+            BundleError: NumPy has no such type.
+        """
         if self.by_name:
             dtype = self.engine.get_tensor_dtype(name)
         else:
@@ -96,13 +105,17 @@ class Bound:
         return known[dtype]
 
     def place(self, name: str, address: int) -> None:
-        """Says where in the GPU's memory a tensor is."""
+        """Sets the address of a tensor in the GPU's memory."""
         self.addresses[self.names.index(name)] = address
         if self.by_name:
             self.context.set_tensor_address(name, address)
 
     def run(self, stream: int) -> None:
-        """Has the GPU run the engine when it is done with what is in the stream."""
+        """Queues a run of the engine in a CUDA stream.
+
+        Raises:
+            MachineError: TensorRT refuses.
+        """
         if self.by_name:
             done = self.context.execute_async_v3(stream)
         else:

@@ -51,7 +51,11 @@ class Builder:
         return Listener()
 
     def started(self, kind: Any) -> Any:
-        """A part of TensorRT that takes hold of the GPU."""
+        """A part of TensorRT that needs the GPU.
+
+        Raises:
+            MachineError: it cannot start.
+        """
         try:
             return kind(self.logger)
         except TypeError as error:  # how the binding says that nothing came of it
@@ -65,15 +69,15 @@ class Builder:
 
     @classmethod
     def workspace(cls, free: int, memory_mib: Optional[int] = None) -> int:
-        """What may be used to try kernels in, in bytes: half of what is free, and a quarter of the target's memory."""
+        """Bytes to try kernels in: at most half of what is free, and a quarter of the target's memory."""
         return max(min(free // 2, memory_mib << 18) if memory_mib else free // 2, cls.LEAST_WORKSPACE)
 
     def build(self, design: Design, workspace: int, report: Callable[[str], None]) -> Any:
         """A serialized engine.
 
         Raises:
-            MachineError: TensorRT refuses the file, or can make nothing of it here.
-            BundleError: the design lacks something.
+            MachineError: TensorRT refuses the file, or cannot build it on this machine.
+            BundleError: the design lacks something that the file needs.
         """
         with whole(design.onnx, design.packed, design.scratch) as onnx:
             return self.built_of(onnx, design, workspace, report)
@@ -111,7 +115,7 @@ class Builder:
         return MachineError(f"{design.onnx}: TensorRT {self.here['tensorrt']} {what}")
 
     def opened(self, design: Design, builder: Any, network: Any, config: Any) -> None:
-        """Says what shapes inputs with open axes may have, and which to be fast for."""
+        """Sets the shapes that inputs with open axes may have, and the shapes to optimize for."""
         inputs = map(network.get_input, range(network.num_inputs))
         names = [each.name for each in inputs if any(size < 0 for size in each.shape)]
         if not names:
@@ -126,7 +130,7 @@ class Builder:
             raise BundleError(f"{design.onnx}: TensorRT does not take the shapes in its recipe: {self.errors()}")
 
     def flagged(self, design: Design, builder: Any, network: Any, config: Any) -> Any:
-        """Sets what kernels may compute in; gives the calibrator if int8 is not in the graph itself."""
+        """Sets the precisions that kernels may use; gives the calibrator if int8 is not in the graph itself."""
         trt, flags = self.library, self.library.BuilderFlag
         if not design.tf32:
             config.clear_flag(flags.TF32)
@@ -157,7 +161,7 @@ class Builder:
         return calibrator
 
     def constrain(self, design: Design, network: Any, implicit: bool) -> int:
-        """Holds layers to what the recipe says where the builder could choose less; gives how many.
+        """Holds layers to the recipe where the builder could choose a lower precision; gives their number.
 
         float32 is held wherever float16 is allowed. Where int8 is `implicit`, TensorRT may choose it for each layer all
         of whose tensors have scales: of these, what is float16 in the recipe is held to it. Else QuantizeLinear says
@@ -186,7 +190,7 @@ class Builder:
         return held
 
     def read(self, plan: bytes, where: Path) -> Any:
-        """An engine of its bytes, which are from `where`.
+        """The engine in `plan`, which comes from the file `where`.
 
         Raises:
             MachineError: TensorRT does not read it.

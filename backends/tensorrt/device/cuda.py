@@ -11,7 +11,7 @@ from voxc.compiler.core.device_errors import MachineError, MissingError
 
 
 class Cuda:
-    """What engines need of the CUDA runtime, through its shared library.
+    """The part of the CUDA runtime that engines need, by its shared library.
 
     Raises:
         MissingError: there is no such library, or it finds no GPU.
@@ -48,7 +48,7 @@ class Cuda:
 
     @staticmethod
     def opened() -> Any:
-        """JetPack's is found by its name; those of Python packages lie below site-packages."""
+        """The library: JetPack's has a plain name, those of Python packages lie below site-packages."""
         wheels = (str(file) for place in sys.path for file in Path(place).glob("nvidia/cu*/lib/libcudart.so.*"))
         names = ("libcudart.so", *(f"libcudart.so.{version}" for version in ("10.2", "11.0", "12", "13")))
         for name in itertools.chain(names, ["/usr/local/cuda/lib64/libcudart.so"], wheels):
@@ -77,7 +77,7 @@ class Cuda:
         return result.value
 
     def pointer(self, name: str, *arguments: Any) -> int:
-        """What a function makes, by its address."""
+        """The address of what a function makes."""
         result = ctypes.c_void_p(None)
         self(name, ctypes.byref(result), *arguments)
         return result.value or 0
@@ -99,7 +99,7 @@ class Cuda:
 
     @property
     def free(self) -> int:
-        """Bytes of memory that nobody has; on a board those of the CPU as well."""
+        """Free memory of the GPU in bytes; a board shares it with the CPU."""
         free, total = ctypes.c_size_t(0), ctypes.c_size_t(0)
         self("MemGetInfo", ctypes.byref(free), ctypes.byref(total))
         return free.value

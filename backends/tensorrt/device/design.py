@@ -9,9 +9,12 @@ ENGINE, IDENTITY, RECIPE, CACHE = ".engine", ".engine.json", ".precisions.json",
 
 
 class Design:
-    """What an engine is built of: an ONNX file; a recipe, which says what layers are to compute in and what shapes open
-    axes are for; scales for int8 that is not in the file itself; and weights that are `packed` beside it, with room
-    for them below the directory `scratch`."""
+    """What an engine is built of.
+
+    An ONNX file; a recipe, which has the precisions of layers and the shapes for open axes; a `cache` with scales for
+    int8 that is not in the file itself; and weights that are `packed` beside it, which are unpacked below the directory
+    `scratch`.
+    """
 
     def __init__(
         self, onnx: Path, recipe: Dict[str, Any], cache: Optional[bytes] = None, packed: Optional[Path] = None,
@@ -29,6 +32,6 @@ class Design:
         return sorted({self.default, *self.layers.values()})
 
     def arithmetic(self, layer: str) -> str:
-        """Of a layer by its name in the network: that of its ONNX node, perhaps with `_` and a number behind."""
+        """The precision of a layer, whose name is that of its ONNX node, or that followed by `_` and a number."""
         base, _, number = layer.rpartition("_")
         return self.layers.get(layer, self.layers.get(base, self.default) if number.isdigit() else self.default)

@@ -29,7 +29,7 @@ class Engine:
             self.bound.place(name, address)
 
     def array(self, name: str) -> Any:
-        """A tensor's place on the host, as long as it is now."""
+        """The host's buffer of a tensor, in the shape that the tensor has now."""
         import numpy as np
 
         shape = self.bound.shape(name)

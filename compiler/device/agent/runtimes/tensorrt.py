@@ -21,8 +21,10 @@ from voxc.compiler.device.agent.runtime import Run, Runtime
 
 
 class Kit:
-    """What the engine of a component is built of, and where it goes: beside the ONNX file, or to the same place below
-    another directory."""
+    """What the engine of a component is built of, and its place.
+
+    That is beside the ONNX file, or the same path below the directory `engines`.
+    """
 
     def __init__(self, bundle: Bundle, component: Dict[str, Any], engines: Optional[Path]) -> None:
         self.bundle, self.component = bundle, component
@@ -39,7 +41,11 @@ class Kit:
 
     @staticmethod
     def recipe_of(files: Sequence[Path]) -> Dict[str, Any]:
-        """What layers are to compute in; all of it float32 where no file says so."""
+        """The precisions of layers; empty, which is float32 for all, if there is no file.
+
+        Raises:
+            BundleError: a file is not a recipe.
+        """
         recipe: Dict[str, Any] = {}
         for file in files:
             try:
@@ -49,7 +55,7 @@ class Kit:
         return recipe
 
     def stated(self) -> Dict[str, Any]:
-        """What stands beside the engine at its place: where and of what it was built."""
+        """Where and of what the engine at its place was built, by the file beside it; empty if there is none."""
         try:
             stated = json.loads(self.place.with_suffix(IDENTITY).read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -63,7 +69,11 @@ class Kit:
         return [(engine, engine["file"]) for engine in engines if engine]
 
     def write(self, plan: Any, identity: Dict[str, Any]) -> None:
-        """Writes an engine, and what it is, so that half an engine is none."""
+        """Writes an engine whole or not at all, and its identity beside it.
+
+        Raises:
+            SettingError: the directory cannot be written.
+        """
         partial = self.place.with_suffix(ENGINE + ".partial")
         try:
             self.place.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +85,7 @@ class Kit:
 
 
 class TensorRt(Runtime):
-    """TensorRT from 8.2 on: engines that are built here of the kit's ONNX files, and run with memory of our own."""
+    """TensorRT from 8.2 on: engines that are built here of the kit's ONNX files."""
 
     name = "tensorrt"
     builds = True
