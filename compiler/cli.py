@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from voxc.compiler import cli_cache
 from voxc.compiler import cli_options as options
 from voxc.compiler.core.errors import QualityError, VoxcError
 
@@ -432,6 +433,9 @@ def explain(
         print_json({"bundle": str(bundle), "components": [document(each) for each in explanations]})
     else:
         show(*(part for each in explanations for part in report(each, brief)))
+
+
+command(epilog=cli_cache.EPILOG)(cli_cache.cache)
 
 
 def standing_by() -> Any:

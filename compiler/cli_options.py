@@ -64,6 +64,20 @@ Fallback = Annotated[
     typer.Option("--with-fallback", help="Add the networks for PyTorch, to run those whose artifacts fail."),
 ]
 
+# What to keep between compiles.
+Cache = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache",
+        metavar="DIR",
+        envvar="VOXC_CACHE",
+        help="Where work is kept between compiles. (default: voxc in the user's caches)",
+    ),
+]
+NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="Do all work anew, and keep none of it for the next compile.")
+]
+
 # What to compute in.
 Precisions = Annotated[
     list[str] | None,

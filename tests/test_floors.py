@@ -27,6 +27,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("compiler.calibration", "compiler.measure", "compiler.verify", "compiler.explain_report"),
     ("compiler.precision", "compiler.report"),
     ("compiler.driver", "compiler.survey"),
+    ("compiler.cli_cache",),
     ("compiler.cli",),
     ("compiler.main",),
     ("compiler.__main__", "compiler.device.agent"),

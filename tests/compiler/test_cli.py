@@ -64,7 +64,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_every_command_has_help_with_an_example(voxc: Voxc) -> None:
-    commands = ("compile", "targets", "doctor", "inspect", "run", "verify", "measure", "explain")
+    commands = ("compile", "targets", "doctor", "inspect", "run", "verify", "measure", "explain", "cache")
     assert all(command in voxc("--help").stdout for command in commands)
     for command in commands:
         assert f"voxc {command}" in re.sub(r"\s+", " ", voxc(command, "--help").stdout.split("Example:")[1])
