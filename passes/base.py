@@ -31,7 +31,8 @@ class PassResult:
 class Pass(ABC):
     """A rewriting of one program for one target. Its fields are its options.
 
-    Subclasses write `run`, which must not change the program it is given, and may write `requires` and `ensures`.
+    Subclasses write `run`, which must not change the program it is given, and may write `applies`, `requires` and
+    `ensures`.
     """
 
     #: Names of the passes that must come earlier in any pipeline that has both.
@@ -46,6 +47,10 @@ class Pass(ABC):
     def name(self) -> str:
         return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
 
+    def applies(self, target: Target) -> bool:
+        """Whether the pass has anything to do for a target, whatever the program."""
+        return True
+
     @abstractmethod
     def run(self, program: Program, target: Target) -> PassResult:
         """The rewriting itself."""
@@ -53,28 +58,33 @@ class Pass(ABC):
     def requires(self, program: Program, target: Target) -> None:  # noqa: B027, most passes have nothing to ask
         """Raises PassError if `program` is not one that this pass can work on."""
 
-    def ensures(self, program: Program) -> None:  # noqa: B027
-        """Raises PassError if the result lacks what this pass promises."""
+    def ensures(self, before: Program, after: Program, target: Target) -> None:  # noqa: B027
+        """Raises PassError if the result lacks what this pass promises. Not called where the pass does not apply."""
 
     @final
     def __call__(self, program: Program, target: Target) -> PassResult:
-        """Runs the pass between its checks and adds it to the program's history.
+        """Runs the pass between its checks and adds it to the program's history; where it does not apply, the program
+        stays the same.
 
         Raises:
             PassError: a check failed; the message names the pass.
         """
         self.requires(program, target)
         started = time.perf_counter()
+        result = self.checked_run(program, target) if self.applies(target) else PassResult(program, modified=False)
+        seconds = time.perf_counter() - started
+        record = PassRecord(self.name, result.modified, result.notes, seconds)
+        return replace(result, program=replace(result.program, history=(*program.history, record)))
+
+    def checked_run(self, program: Program, target: Target) -> PassResult:
         try:
             result = self.run(program, target)
             result.program.graph.lint()
         except (SpecViolationError, RuntimeError) as error:  # an ExportedProgram checks itself when it is made
             raise PassError(f"{self.name} left a broken graph in {program.name}: {error}") from error
-        seconds = time.perf_counter() - started
         self.check_interface(program, result.program)
-        self.ensures(result.program)
-        record = PassRecord(self.name, result.modified, result.notes, seconds)
-        return replace(result, program=replace(result.program, history=(*program.history, record)))
+        self.ensures(program, result.program, target)
+        return result
 
     def check_interface(self, before: Program, after: Program) -> None:
         kept = after.inputs[: len(before.inputs)]
@@ -82,8 +92,8 @@ class Pass(ABC):
         if kept != before.inputs or after.outputs != before.outputs or (added and not self.adds_inputs):
             raise PassError(f"{self.name} changed the inputs or outputs of {before.name}")
         placeholders = [node for node in after.graph.nodes if node.op == "placeholder"]
-        given = [node for node in placeholders if after.weight_key(node) is None]
-        for specs, nodes in ((after.inputs, given), (after.outputs, after.results)):
+        inputs = [node for node in placeholders if after.weight_key(node) is None]
+        for specs, nodes in ((after.inputs, inputs), (after.outputs, after.results)):
             if len(specs) != len(nodes) or not all(map(describes, specs, nodes)):
                 raise PassError(f"{self.name} left {before.name} with inputs or outputs that its specs do not describe")
 
@@ -92,6 +102,6 @@ def describes(spec: TensorSpec, node: fx.Node) -> bool:
     """Whether the graph's own dtype and sizes are those of a spec; a symbolic size is only seen to be symbolic."""
     value = node.meta["val"]
     return str(value.dtype) == f"torch.{spec.dtype}" and len(spec.shape) == value.dim() and all(
-        size == found if isinstance(size, int) else isinstance(found, torch.SymInt)
-        for size, found in zip(spec.shape, value.shape, strict=True)
+        size == actual if isinstance(size, int) else isinstance(actual, torch.SymInt)
+        for size, actual in zip(spec.shape, value.shape, strict=True)
     )  # fmt: skip

@@ -21,7 +21,7 @@ from voxc.passes.source.frame_rate_source_phase import FrameRateSourcePhase
 from voxc.passes.source.hoist_noise import HoistNoise
 from voxc.passes.source.sums_as_products import SumsAsProducts
 
-COMMON: tuple[Pass, ...] = (
+ORDER: tuple[Pass, ...] = (
     HoistNoise(),
     FoldWeightNorm(),
     DropFullMasks(),
@@ -42,5 +42,5 @@ COMMON: tuple[Pass, ...] = (
 
 
 def pipeline(target: Target) -> tuple[Pass, ...]:
-    """The passes for a target, in order. A pass looks itself at whether the target is one for it."""
-    return COMMON
+    """The passes that have something to do for a target, in order."""
+    return tuple(each for each in ORDER if each.applies(target))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import fx
+from torch import Tensor, fx
 
-from voxc.compiler.core.program import Program
+
+class HasWeights(Protocol):
+    """A program, or a graph that is being edited."""
+
+    def weight(self, node: fx.Node, /) -> Tensor | None:
+        """The tensor behind a parameter, buffer or constant; None for every other node."""
 
 
 def is_float(node: fx.Node) -> bool:
@@ -15,9 +20,9 @@ def is_float(node: fx.Node) -> bool:
     return getattr(node.meta.get("val"), "dtype", None) is torch.float32
 
 
-def is_weight(program: Program, node: object) -> bool:
+def is_weight(graph: HasWeights, node: object) -> bool:
     """Whether a node stands for a parameter, a buffer or a constant of the network."""
-    return isinstance(node, fx.Node) and node.op == "placeholder" and program.weight_key(node) is not None
+    return isinstance(node, fx.Node) and node.op == "placeholder" and graph.weight(node) is not None
 
 
 def module_path(node: fx.Node) -> str:

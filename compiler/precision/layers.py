@@ -114,7 +114,7 @@ class Layer:
         activations = [each for each in slots if isinstance(each, tuple)]
         shape = tuple(node.meta["val"].shape)
         assert callable(node.target)
-        found = operands(node, lambda source: program.weight(source) is not None)
+        found = operands(program, node)
         axis = found.axis if found else 0
         return cls(node.target, args, kwargs, tuple(slots), axis, REPEATS if activations[:1] == [shape] else 1)
 

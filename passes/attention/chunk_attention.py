@@ -22,6 +22,7 @@ float16 neither. Values take the way back: spread^T x (w * near), times own, int
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -29,45 +30,48 @@ import torch
 from torch import Tensor, fx
 
 from voxc.compiler.core import ops as _operators  # noqa: F401, registers voxc::matmul_channels
-from voxc.compiler.core.nodes import module_path
-from voxc.compiler.core.program import Program
 from voxc.compiler.core.target import Target
-from voxc.passes.attention.match import Attention, Offsets, Refused, match
-from voxc.passes.base import Pass, PassResult
+from voxc.passes.attention.match import Attention, Offsets, attention_around
 from voxc.passes.kit.graph_editor import GraphEditor
+from voxc.passes.kit.pattern import Match, call_to, rewrite_matches
+from voxc.passes.kit.rewrite import Rewrite
 
 aten = torch.ops.aten
 MATMUL = torch.ops.voxc.matmul_channels.default
 #: Axes of [B, C, 1, S].
 CHANNELS, TIME = 1, 3
 
+SOFTMAX = call_to(aten._softmax.default)
+
 
 @dataclass(frozen=True)
-class ChunkAttention(Pass):
+class ChunkAttention(Rewrite):
     """Rewrites self-attention of batch 1 where the target has signals of rank 4."""
 
     after: ClassVar[tuple[str, ...]] = ("ane_layout",)
 
-    def run(self, program: Program, target: Target) -> PassResult:
-        if target.layout != "ane":
-            return PassResult(program, modified=False)
-        editor = GraphEditor(program)
+    def applies(self, target: Target) -> bool:
+        return target.layout == "ane"
+
+    def edit(self, editor: GraphEditor, target: Target) -> Iterator[str]:
         constants = Constants(editor)
-        notes, heads = [], []
-        for softmax in editor.calls(aten._softmax.default):
-            if softmax.meta["val"].dim() == 4 and softmax.args[1] == CHANNELS:
-                continue  # it is a chunk already
-            try:
-                attention = match(editor, softmax)
-            except Refused as refused:
-                notes.append(f"{module_path(softmax) or softmax.name}: attention stays as it is: {refused}")
-                continue
+        heads: list[int] = []
+
+        def check(match: Match) -> Attention | None:
+            return None if is_chunk(match.node) else attention_around(editor, match.node)
+
+        def rewrite(match: Match, attention: Attention) -> None:
             Chunking(editor, constants, attention).rewrite()
             heads.append(attention.heads)
-        if not heads:
-            return PassResult(program, False, tuple(notes))
-        notes.insert(0, f"{len(heads)} layers of attention in {sum(heads)} chunks, with a permute for each layer")
-        return PassResult(editor.finish(), True, tuple(notes))
+
+        refusals = list(rewrite_matches(editor, SOFTMAX, check, rewrite, refusal="attention stays as it is"))
+        if heads:
+            yield f"{len(heads)} layers of attention in {sum(heads)} chunks, with a permute for each layer"
+        yield from refusals
+
+
+def is_chunk(softmax: fx.Node) -> bool:
+    return bool(softmax.meta["val"].dim() == 4 and softmax.args[1] == CHANNELS)
 
 
 @dataclass
@@ -130,12 +134,11 @@ class Chunking:
             queries = self.split(self.scaled(attention.query, attention.scale), CHANNELS)
             keys = self.split(call(aten.permute.default, attention.key, [0, TIME, 2, CHANNELS]), TIME)
             values = self.split(attention.value, CHANNELS)
-            asked = queries
+            queries_for_offsets = queries
             if attention.key_offsets is not None and attention.offset_scale != attention.scale:
-                asked = self.split(self.scaled(attention.query, attention.offset_scale), CHANNELS)
-            parts = [
-                self.attend(head, *each) for head, each in enumerate(zip(queries, keys, values, asked, strict=True))
-            ]
+                queries_for_offsets = self.split(self.scaled(attention.query, attention.offset_scale), CHANNELS)
+            operands = zip(queries, keys, values, queries_for_offsets, strict=True)
+            parts = [self.attend(head, *each) for head, each in enumerate(operands)]
             joined = call(aten.cat.default, parts, CHANNELS) if len(parts) > 1 else parts[0]
         self.editor.replace(attention.result, joined)
 
@@ -149,11 +152,11 @@ class Chunking:
         parts = self.editor.call(aten.split_with_sizes.default, signal, [self.width // heads] * heads, axis)
         return [self.editor.call(operator.getitem, parts, head) for head in range(heads)]
 
-    def attend(self, head: int, query: fx.Node, key: fx.Node, value: fx.Node, asked: fx.Node) -> fx.Node:
+    def attend(self, head: int, query: fx.Node, key: fx.Node, value: fx.Node, shifted: fx.Node) -> fx.Node:
         attention, call = self.attention, self.editor.call
         scores = call(MATMUL, key, query)
         if attention.key_offsets is not None:
-            scores = call(aten.add.Tensor, scores, self.relative_scores(attention.key_offsets, head, asked))
+            scores = call(aten.add.Tensor, scores, self.relative_scores(attention.key_offsets, head, shifted))
         weights = call(aten._softmax.default, scores, CHANNELS, False)
         result = call(MATMUL, value, weights)
         if attention.value_offsets is not None:

@@ -12,8 +12,7 @@ as others; there are as many multiplications as before.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -21,11 +20,11 @@ import torch
 from torch import Tensor, fx
 
 from voxc.compiler.core import ops as _operators  # noqa: F401, registers voxc::conv_channels_last
-from voxc.compiler.core.nodes import call_arguments, module_path
-from voxc.compiler.core.program import Program
+from voxc.compiler.core.nodes import call_arguments
 from voxc.compiler.core.target import Target
-from voxc.passes.base import Pass, PassResult
 from voxc.passes.kit.graph_editor import GraphEditor
+from voxc.passes.kit.pattern import Match, Refused, anything, call_to, rewrite_matches, where
+from voxc.passes.kit.rewrite import Rewrite
 
 aten = torch.ops.aten
 
@@ -35,22 +34,29 @@ VIEWS = frozenset({aten.view.default, aten.clone.default})
 SCALES = frozenset({aten.mul.Tensor, aten.div.Tensor})
 
 
+#: Heads that are cut from a signal, and those that are put beside each other again.
+CUT = call_to(aten.permute.default, anything("whole"), where(lambda order: list(order) in (SPLIT, ACROSS), "order"))
+JOINED = call_to(aten.permute.default, anything("heads"), where(lambda order: list(order) == SPLIT))
+
+
 @dataclass(frozen=True)
-class FoldHeads(Pass):
+class FoldHeads(Rewrite):
     """Rewrites projections with constant weights where the target says that batches of weights are as good."""
 
     after: ClassVar[tuple[str, ...]] = ("channels_last", "clean_up", "share_equal_nodes")
 
-    def run(self, program: Program, target: Target) -> PassResult:
-        if not target.batched_weights:
-            return PassResult(program, modified=False)
-        folding = Folding(GraphEditor(program))
-        editor = folding.editor
-        for permute in editor.calls(aten.permute.default):
-            folding.split(permute)
-        for node in editor.calls(*PROJECTIONS):
-            folding.join(node)
-        return PassResult(editor.finish() if editor.modified else program, editor.modified, tuple(folding.notes()))
+    def applies(self, target: Target) -> bool:
+        return target.batched_weights
+
+    def edit(self, editor: GraphEditor, target: Target) -> Iterator[str]:
+        folding = Folding(editor)
+        refusal = "heads stay beside the weights"
+        refusals = [
+            *rewrite_matches(editor, CUT, folding.cut, folding.split, refusal=refusal),
+            *rewrite_matches(editor, call_to(*PROJECTIONS), folding.joined, folding.join, refusal=refusal),
+        ]
+        yield from (f"{count} projections {done}" for done, count in folding.counts.items() if count)
+        yield from refusals
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,26 @@ class Projection:
     bias_key: str
 
 
+@dataclass(frozen=True)
+class Cut:
+    """Heads [H, T, D] of a projection, times `scales`; `across` where they are wanted as [H, D, T]."""
+
+    projection: Projection
+    scales: tuple[fx.Node, ...]
+    heads: int
+    width: int
+    time: int
+    across: bool
+
+
+@dataclass(frozen=True)
+class Join:
+    """A projection of `heads` [H, T, D] that are put beside each other."""
+
+    projection: Projection
+    heads: fx.Node
+
+
 @dataclass
 class Folding:
     """The rewriting of one graph; `spread` has the inputs that several projections of as many heads take."""
@@ -72,85 +98,82 @@ class Folding:
     editor: GraphEditor
     spread: dict[tuple[fx.Node, int], fx.Node] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=lambda: {"give heads": 0, "take heads": 0})
-    refused: list[str] = field(default_factory=list)
 
-    def notes(self) -> list[str]:
-        return [*(f"{count} projections {what}" for what, count in self.counts.items() if count), *self.refused]
+    def cut(self, match: Match) -> Cut | None:
+        """The projection whose result is only cut into heads and scaled; None if there is none.
 
-    def split(self, permute: fx.Node) -> None:
-        """A projection whose result is only cut into heads and scaled."""
-        source, order = call_arguments(permute)
-        if list(order) not in (SPLIT, ACROSS):
-            return None
+        Raises:
+            Refused: something else uses the result.
+        """
+        source: fx.Node = match["whole"]
         time, heads, width = source.meta["val"].shape
         scales: list[fx.Node] = []
+        shared = False
         while source.target in VIEWS or is_scale(source):
             if is_scale(source):
                 scales.insert(0, source)
-            if len(source.users) > 1:
-                return self.refuse(source, "something else uses it too")
+            shared = shared or len(source.users) > 1
             source = source.all_input_nodes[0]
-        projection = PROJECTIONS[source.target](self.editor, source) if source.target in PROJECTIONS else None
-        sizes = (time, heads, width)
-        if projection is None or not all(isinstance(size, int) for size in sizes) or heads == 1:
+        projection = projection_at(self.editor, source)
+        if projection is None or not all(isinstance(size, int) for size in (time, heads, width)) or heads == 1:
             return None
         if source.meta["val"].shape[-1] != heads * width:
             return None
-        if len(source.users) > 1:
-            return self.refuse(source, "something else uses it too")
-        with self.editor.before(projection.node):
-            result = self.batched(projection, time, heads, width)
-            for scale in scales:
+        if shared or len(source.users) > 1:
+            raise Refused("something else uses it too", source)
+        return Cut(projection, tuple(scales), heads, width, time, list(match["order"]) == ACROSS)
+
+    def split(self, match: Match, cut: Cut) -> None:
+        with self.editor.before(cut.projection.node):
+            result = self.batched(cut)
+            for scale in cut.scales:
                 assert callable(scale.target)
                 result = self.editor.call(scale.target, result, *scale.args[1:])
-            if list(order) == ACROSS:
+            if cut.across:
                 result = self.editor.call(aten.permute.default, result, [0, 2, 1])
-        self.editor.replace(permute, result)
+        self.editor.replace(match.node, result)
         self.counts["give heads"] += 1
-        return None
 
-    def batched(self, projection: Projection, time: int, heads: int, width: int) -> fx.Node:
+    def batched(self, cut: Cut) -> fx.Node:
         """[H, T, D]."""
-        call, inputs = self.editor.call, projection.weight.shape[0]
+        call, projection, heads = self.editor.call, cut.projection, cut.heads
+        inputs = projection.weight.shape[0]
         if (projection.x, heads) not in self.spread:
-            rows = call(aten.view.default, projection.x, [1, time, inputs])
-            self.spread[projection.x, heads] = call(aten.expand.default, rows, [heads, time, inputs])
-        weight = projection.weight.reshape(inputs, heads, width).transpose(0, 1)
+            rows = call(aten.view.default, projection.x, [1, cut.time, inputs])
+            self.spread[projection.x, heads] = call(aten.expand.default, rows, [heads, cut.time, inputs])
+        weight = projection.weight.reshape(inputs, heads, cut.width).transpose(0, 1)
         product = call(aten.bmm.default, self.spread[projection.x, heads], self.store(projection.key, weight))
         if projection.bias is None:
             return product
-        bias = self.store(projection.bias_key, projection.bias.reshape(heads, 1, width))
+        bias = self.store(projection.bias_key, projection.bias.reshape(heads, 1, cut.width))
         return call(aten.add.Tensor, product, bias)
 
-    def join(self, node: fx.Node) -> None:
-        """A projection of heads that were only put beside each other."""
-        projection = PROJECTIONS[node.target](self.editor, node)
+    def joined(self, match: Match) -> Join | None:
+        """The heads that a projection takes and that were only put beside each other; None if it takes others."""
+        projection = projection_at(self.editor, match.node)
         source = None if projection is None else projection.x
         while source is not None and source.target in VIEWS:
             source = source.all_input_nodes[0]
-        if projection is None or source is None or source.target is not aten.permute.default:
-            return
-        heads_first, order = call_arguments(source)
-        if list(order) != SPLIT or math.prod(source.meta["val"].shape[1:]) != projection.weight.shape[0]:
-            return
-        heads, time, width = heads_first.meta["val"].shape
-        if not isinstance(time, int):
-            return
-        call = self.editor.call
-        with self.editor.before(node):
-            weight = self.store(projection.key, projection.weight.reshape(heads, width, -1))
-            total = call(aten.sum.dim_IntList, call(aten.bmm.default, heads_first, weight), [0], False)
-            if projection.bias is not None:
-                total = call(aten.add.Tensor, total, self.store(projection.bias_key, projection.bias))
-            result = call(aten.view.default, total, list(node.meta["val"].shape))
-        self.editor.replace(node, result)
+        joined = JOINED.match(self.editor, source)
+        if projection is None or joined is None:
+            return None
+        heads, time, width = joined["heads"].meta["val"].shape
+        if not isinstance(time, int) or heads * width != projection.weight.shape[0]:
+            return None
+        return Join(projection, joined["heads"])
+
+    def join(self, match: Match, join: Join) -> None:
+        call, projection = self.editor.call, join.projection
+        heads, _, width = join.heads.meta["val"].shape
+        weight = self.store(projection.key, projection.weight.reshape(heads, width, -1))
+        total = call(aten.sum.dim_IntList, call(aten.bmm.default, join.heads, weight), [0], False)
+        if projection.bias is not None:
+            total = call(aten.add.Tensor, total, self.store(projection.bias_key, projection.bias))
+        self.editor.replace(match.node, call(aten.view.default, total, list(match.node.meta["val"].shape)))
         self.counts["take heads"] += 1
 
     def store(self, key: str, tensor: Tensor) -> fx.Node:
         return self.editor.add_weight(f"{key}_heads", tensor)
-
-    def refuse(self, node: fx.Node, reason: str) -> None:
-        self.refused.append(f"{module_path(node) or node.name}: heads stay beside the weights: {reason}")
 
 
 def is_scale(node: fx.Node) -> bool:
@@ -196,3 +219,8 @@ PROJECTIONS: Mapping[Any, Callable[[GraphEditor, fx.Node], Projection | None]] =
     aten.addmm.default: of_product,
     aten.mm.default: of_product,
 }
+
+
+def projection_at(editor: GraphEditor, node: fx.Node) -> Projection | None:
+    rule = PROJECTIONS.get(node.target) if node.op == "call_function" else None
+    return None if rule is None else rule(editor, node)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx
 
-from voxc.compiler.core.nodes import call_arguments
+from voxc.compiler.core.nodes import call_arguments, is_weight
 from voxc.passes.kit.graph_editor import GraphEditor
+from voxc.passes.kit.pattern import Refused
 
 aten = torch.ops.aten
 
@@ -67,11 +68,7 @@ class Attention:
     result: fx.Node
 
 
-class Refused(Exception):
-    """A softmax that is no attention as it is known here."""
-
-
-def match(editor: GraphEditor, softmax: fx.Node) -> Attention:
+def attention_around(editor: GraphEditor, softmax: fx.Node) -> Attention:
     """The attention around a softmax.
 
     Raises:
@@ -154,7 +151,7 @@ def terms(editor: GraphEditor, scores: fx.Node) -> tuple[fx.Node, Moved | None]:
     for each in summands:
         if each.source.target is not aten.bmm.default:
             raise Refused(f"{each.source.name} is added to its scores")
-        (offsets if editor.weight(each.source.args[1]) is not None else found).append(each)
+        (offsets if is_weight(editor, each.source.args[1]) else found).append(each)
     if len(found) != 1 or len(offsets) > 1 or found[0].scale != 1:
         raise Refused("its scores are not one product of queries and keys")
     product = found[0]
@@ -204,7 +201,7 @@ def applied(editor: GraphEditor, softmax: fx.Node) -> tuple[Moved, Offsets | Non
     if not all(user in reached for node in (softmax, *reached - set(products)) for user in node.users):
         raise Refused("its weights are used for something else")
     weights = numbered(softmax.meta["val"].shape)
-    values = [each for each in products if editor.weight(each.args[1]) is None]
+    values = [each for each in products if not is_weight(editor, each.args[1])]
     tables = [each for each in products if each not in values]
     if len(values) != 1 or len(tables) > 1:
         raise Refused("its weights are not applied to one set of values")

@@ -38,14 +38,18 @@ class GraphEditor:
         exported = program.exported
         self.graph: fx.Graph = copy.deepcopy(exported.graph)
         self.weights: dict[str, Tensor] = {**exported.state_dict, **exported.constants}
-        self.input_specs = {spec.arg.name: spec for spec in exported.graph_signature.input_specs}
+        # By place: the copy of an input that has the name of a builtin, as `input`, gets another name.
+        self.input_specs = {
+            node.name: replace(spec, arg=replace(spec.arg, name=node.name))
+            for node, spec in zip(self.placeholders(), exported.graph_signature.input_specs, strict=True)
+        }
         self.added_inputs: list[TensorSpec] = []
         self.modified = False
         self.place: fx.Node | None = None
 
     @cached_property
     def fake_mode(self) -> FakeTensorMode:
-        mode = detect_fake_mode([node.meta["val"] for node in self.graph.nodes if node.op == "placeholder"])
+        mode = detect_fake_mode([node.meta["val"] for node in self.placeholders()])
         assert mode is not None, "an exported graph always has fake inputs"
         return mode
 
@@ -53,8 +57,11 @@ class GraphEditor:
         """The nodes that call one of `targets`, in order."""
         return [node for node in self.graph.nodes if node.op == "call_function" and node.target in targets]
 
+    def placeholders(self) -> list[fx.Node]:
+        return [node for node in self.graph.nodes if node.op == "placeholder"]
+
     def weight(self, node: object) -> Tensor | None:
-        """The tensor behind a parameter, buffer or constant; None for every other node."""
+        """The tensor behind a parameter, buffer or constant; None for everything else."""
         if not isinstance(node, fx.Node) or node.op != "placeholder":
             return None
         target = self.input_specs[node.name].target
@@ -118,13 +125,16 @@ class GraphEditor:
         node.meta["val"] = value
         return node
 
-    def finish(self) -> Program:
-        """The edited program, without dead nodes and unused weights."""
+    def drop_dead_nodes(self) -> None:
+        """Drops calls whose value nothing uses, and unused weights."""
         self.graph.eliminate_dead_code()
-        placeholders = [node for node in self.graph.nodes if node.op == "placeholder"]
-        for node in placeholders:
+        for node in self.placeholders():
             if self.weight(node) is not None and not node.users:
                 self.graph.erase_node(node)
+
+    def finish(self) -> Program:
+        """The edited program, without dead nodes and unused weights."""
+        self.drop_dead_nodes()
         return replace(
             self.program,
             exported=self.rebuild(),
@@ -134,8 +144,7 @@ class GraphEditor:
 
     def rebuild(self) -> ExportedProgram:
         exported = self.program.exported
-        names = [node.name for node in self.graph.nodes if node.op == "placeholder"]
-        input_specs = [self.input_specs[name] for name in names]
+        input_specs = [self.input_specs[node.name] for node in self.placeholders()]
         user_inputs = [spec for spec in input_specs if spec.kind == InputKind.USER_INPUT]
         constants = {spec.target for spec in input_specs if spec.kind == InputKind.CONSTANT_TENSOR}
         used = {spec.target: self.weights[spec.target] for spec in input_specs if spec.target is not None}

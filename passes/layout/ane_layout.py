@@ -12,6 +12,7 @@ contiguously and pads it to 64 bytes, which a short axis of channels or a 1 at t
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -22,12 +23,13 @@ from voxc.compiler.core import ops as _operators  # noqa: F401, registers voxc::
 from voxc.compiler.core.nodes import call_arguments
 from voxc.compiler.core.program import Program
 from voxc.compiler.core.target import Target
-from voxc.passes.base import Pass, PassResult
 from voxc.passes.kit.graph_editor import GraphEditor
-from voxc.passes.layout.axis_order import Held, Order, normal, shape_of
+from voxc.passes.kit.pattern import call_to
+from voxc.passes.kit.rewrite import Rewrite
+from voxc.passes.layout.axis_order import Held, normal, shape_of
 from voxc.passes.layout.axis_rules import AXIS_RULES, along, meet, part
 from voxc.passes.layout.axis_sweep import Rule, Sweep
-from voxc.passes.layout.convolutions import is_rewritable, planar
+from voxc.passes.layout.convolutions import channels, convolve, is_line
 
 aten = torch.ops.aten
 LAYER_NORM = torch.ops.voxc.layer_norm_channels.default
@@ -37,49 +39,29 @@ LONGEST_AXIS = 16384
 
 
 @dataclass(frozen=True)
-class AneLayout(Pass):
+class AneLayout(Rewrite):
     """Rewrites convolutions, linear layers and layer norms with constant weights where the target wants rank 4."""
 
     after: ClassVar[tuple[str, ...]] = ("fold_flips", "fold_time_into_rows", "clean_up", "share_equal_nodes")
 
-    def run(self, program: Program, target: Target) -> PassResult:
-        if target.layout != "ane":
-            return PassResult(program, modified=False)
-        editor = GraphEditor(program)
+    def applies(self, target: Target) -> bool:
+        return target.layout == "ane"
+
+    def edit(self, editor: GraphEditor, target: Target) -> Iterator[str]:
         counts = {
             "convolutions": sum(is_line(editor, node) for node in editor.calls(aten.convolution.default)),
             "linear layers": sum(product(editor, node) is not None for node in editor.calls(*PRODUCTS)),
             "layer norms": sum(map(is_over_last, editor.calls(aten.native_layer_norm.default))),
         }
-        if not any(counts.values()):
-            return PassResult(program, modified=False)
-        Sweep(editor, RULES, pointwise=meet).rewrite()
-        rewritten = editor.finish()
-        left = sum(node.target is aten.permute.default for node in rewritten.graph.nodes)
-        told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-        return PassResult(rewritten, modified=True, notes=(f"{told} as [B, C, 1, S]; {left} permutes are left",))
+        if any(counts.values()):
+            Sweep(editor, RULES, pointwise=meet).rewrite()
+            rewritten = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+            left = len(editor.calls(aten.permute.default))
+            yield f"{rewritten} as [B, C, 1, S]; {left} permutes are left"
 
-
-def is_line(editor: GraphEditor, node: fx.Node) -> bool:
-    return is_rewritable(editor, node) and node.meta["val"].dim() == 3
-
-
-def channels(rank: int, channel: int, time: int) -> Order:
-    """[B, C, 1, S] of a value of `rank` 2 or 3, from the axes that are its channels and its time."""
-    return (0 if rank == 3 else None, channel, None, time)
-
-
-def convolve(sweep: Sweep, node: fx.Node) -> Held | None:
-    if not is_line(sweep.editor, node):
-        return None
-    x, weight, bias, *_ = call_arguments(node)
-    order = channels(3, 1, 2)
-    kernel, geometry = planar(sweep.editor, node)
-    laid = sweep.editor.add_weight(f"{sweep.editor.weight_key(weight)}_planar", kernel)
-    source = sweep.convert(x, normal(order, shape_of(x)))
-    return Held(
-        sweep.editor.call(aten.convolution.default, source, laid, bias, *geometry), normal(order, shape_of(node))
-    )
+    def ensures(self, before: Program, after: Program, target: Target) -> None:
+        self.expect_none_left(after, call_to(aten.convolution.default), lambda match: is_line(after, match.node))
+        self.expect_none_left(after, call_to(aten.native_layer_norm.default), lambda match: is_over_last(match.node))
 
 
 @dataclass(frozen=True)
@@ -123,15 +105,15 @@ def product(editor: GraphEditor, node: fx.Node) -> Product | None:
 
 
 def project(sweep: Sweep, node: fx.Node) -> Held | None:
-    found = product(sweep.editor, node)
-    if found is None:
+    layer = product(sweep.editor, node)
+    if layer is None:
         return None
     rank = node.meta["val"].dim()
-    order = channels(rank, found.channel, 2 * rank - 3 - found.channel)  # the other one of the last two
-    laid = sweep.editor.add_weight(f"{found.key}_planar", found.weight[:, :, None, None])
-    bias = None if found.bias is None else sweep.editor.add_weight(f"{found.bias_key}_planar", found.bias)
-    source = sweep.convert(found.x, normal(order, shape_of(found.x)))
-    result = sweep.editor.call(aten.convolution.default, source, laid, bias, [1, 1], [0, 0], [1, 1], False, [0, 0], 1)
+    order = channels(rank, layer.channel, 2 * rank - 3 - layer.channel)  # the other one of the last two
+    kernel = sweep.editor.add_weight(f"{layer.key}_planar", layer.weight[:, :, None, None])
+    bias = None if layer.bias is None else sweep.editor.add_weight(f"{layer.bias_key}_planar", layer.bias)
+    source = sweep.convert(layer.x, normal(order, shape_of(layer.x)))
+    result = sweep.editor.call(aten.convolution.default, source, kernel, bias, [1, 1], [0, 0], [1, 1], False, [0, 0], 1)
     return Held(result, normal(order, shape_of(node)))
 
 

@@ -25,13 +25,15 @@ class Sweep(Holdings):
         self.pointwise = pointwise
 
     def rewrite(self) -> None:
-        given = list(self.editor.graph.nodes)
-        for node in given:
+        nodes = list(self.editor.graph.nodes)
+        for node in nodes:
             with self.editor.before(node):
                 self.visit(node)
-        for node in reversed(given):
+        for node in reversed(nodes):
             if node.op == "call_function" and self.held[node].node is not node and not node.users:
                 self.editor.graph.erase_node(node)
+        self.editor.drop_dead_nodes()
+        self.editor.modified = True
 
     def visit(self, node: fx.Node) -> None:
         if node.op == "placeholder":

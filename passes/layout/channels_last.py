@@ -10,6 +10,7 @@ operator insists on an order, or where two values meet that are held differently
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,8 +21,9 @@ from voxc.compiler.core import ops as _operators  # noqa: F401, registers voxc::
 from voxc.compiler.core.nodes import call_arguments
 from voxc.compiler.core.program import Program
 from voxc.compiler.core.target import Target
-from voxc.passes.base import Pass, PassResult
 from voxc.passes.kit.graph_editor import GraphEditor
+from voxc.passes.kit.pattern import call_to
+from voxc.passes.kit.rewrite import Rewrite
 from voxc.passes.layout.axis_order import Held, Order, normal, shape_of
 from voxc.passes.layout.axis_rules import AXIS_RULES, meet
 from voxc.passes.layout.axis_sweep import Rule, Sweep
@@ -34,28 +36,29 @@ CHANNELS_LAST: dict[int, Order] = {3: (0, None, 2, 1), 4: (0, 2, 3, 1)}
 
 
 @dataclass(frozen=True)
-class ChannelsLast(Pass):
+class ChannelsLast(Rewrite):
     """Rewrites one- and two-dimensional convolutions with constant weights where the target wants channels last."""
 
     after: ClassVar[tuple[str, ...]] = ("fold_flips", "fold_time_into_rows", "clean_up", "share_equal_nodes")
 
-    def run(self, program: Program, target: Target) -> PassResult:
-        if target.layout != "channels_last":
-            return PassResult(program, modified=False)
-        editor = GraphEditor(program)
-        convolutions = [node for node in editor.calls(aten.convolution.default) if is_rewritable(editor, node)]
-        if not convolutions:
-            return PassResult(program, modified=False)
+    def applies(self, target: Target) -> bool:
+        return target.layout == "channels_last"
+
+    def edit(self, editor: GraphEditor, target: Target) -> Iterator[str]:
+        count = sum(is_rewritable(editor, node) for node in editor.calls(aten.convolution.default))
+        if not count:
+            return
         permutes = len(editor.calls(aten.permute.default))
         spell_out_instance_norms(editor)
         Sweep(editor, RULES, pointwise=meet).rewrite()
-        rewritten = editor.finish()
-        left = sum(node.target is aten.permute.default for node in rewritten.graph.nodes)
-        note = (
-            f"{len(convolutions)} convolutions take channels last; {left} permutes are left "
-            f"({permutes + 2 * len(convolutions)} if each convolution had its own)"
+        left = len(editor.calls(aten.permute.default))
+        yield (
+            f"{count} convolutions take channels last; {left} permutes are left "
+            f"({permutes + 2 * count} if each convolution had its own)"
         )
-        return PassResult(rewritten, modified=True, notes=(note,))
+
+    def ensures(self, before: Program, after: Program, target: Target) -> None:
+        self.expect_none_left(after, call_to(aten.convolution.default), lambda match: is_rewritable(after, match.node))
 
 
 def spell_out_instance_norms(editor: GraphEditor) -> None:

@@ -11,45 +11,50 @@ next reversal undoes it.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
 from torch import fx
 
+from voxc.compiler.core.errors import PassError
 from voxc.compiler.core.nodes import call_arguments, module_path
 from voxc.compiler.core.program import Program
 from voxc.compiler.core.target import Target
-from voxc.passes.base import Pass, PassResult
 from voxc.passes.kit.graph_editor import GraphEditor, same_size
+from voxc.passes.kit.pattern import is_call
+from voxc.passes.kit.rewrite import Rewrite
+from voxc.passes.layout.convolutions import has_constants
 
 aten = torch.ops.aten
 CHANNELS = 1
 
 
 @dataclass(frozen=True)
-class FoldFlips(Pass):
+class FoldFlips(Rewrite):
     """Removes reversals of the channel axis; those that something else consumes stay, with a note."""
 
     after: ClassVar[tuple[str, ...]] = ("fold_weight_norm", "drop_full_masks")
 
-    def run(self, program: Program, target: Target) -> PassResult:
-        editor = GraphEditor(program)
+    def edit(self, editor: GraphEditor, target: Target) -> Iterator[str]:
         flips = len(editor.calls(aten.flip.default))
         sweep = Sweep(editor)
         for node in list(editor.graph.nodes):
             sweep.visit(node)
-        notes = tuple(sweep.refusals)
         for alias in editor.calls(aten.alias.default):
             alias.replace_all_uses_with(call_arguments(alias)[0])
-        rewritten = editor.finish()
-        left = sum(node.target is aten.flip.default for node in rewritten.graph.nodes)
-        if left >= flips:
-            return PassResult(program, modified=False, notes=notes)
-        return PassResult(
-            rewritten, modified=True, notes=(f"{flips - left} of {flips} channel reversals folded", *notes)
-        )
+        editor.drop_dead_nodes()
+        left = len(editor.calls(aten.flip.default))
+        editor.modified = left < flips
+        if editor.modified:
+            yield f"{flips - left} of {flips} channel reversals folded"
+        yield from sweep.refusals
+
+    def ensures(self, before: Program, after: Program, target: Target) -> None:
+        flips = [sum(is_call(node, aten.flip.default) for node in program.graph.nodes) for program in (before, after)]
+        if flips[1] > flips[0]:
+            raise PassError(f"{self.name}: {after.name} has {flips[1]} reversals, and had {flips[0]}")
 
 
 @dataclass
@@ -129,9 +134,8 @@ def reverse_outputs(sweep: Sweep, node: fx.Node) -> bool:
     """Permutes the output channels of a convolution that has no other user."""
     if node.target is not aten.convolution.default or len(node.users) != 1:
         return False
-    _, weight, bias, *_, transposed, _, groups = call_arguments(node)
-    tensors = [sweep.editor.weight(weight), sweep.editor.weight(bias)]
-    if groups != 1 or tensors[0] is None or (bias is not None and tensors[1] is None):
+    _, _, bias, *_, transposed, _, groups = call_arguments(node)
+    if groups != 1 or not has_constants(sweep.editor, node):
         return False
     permute_weight(sweep, node, 1, axis=1 if transposed else 0)
     if bias is not None:

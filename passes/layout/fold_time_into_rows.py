@@ -12,7 +12,7 @@ edges are the signal's own and see the same zeros as before.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -20,25 +20,19 @@ import torch
 from torch import fx
 
 from voxc.compiler.core.nodes import call_arguments, module_path
-from voxc.compiler.core.program import Program
 from voxc.compiler.core.target import Target
-from voxc.passes.base import Pass, PassResult
 from voxc.passes.kit.graph_editor import GraphEditor
+from voxc.passes.kit.rewrite import Rewrite
+from voxc.passes.layout.convolutions import has_constants
+from voxc.passes.layout.rows import ELEMENTWISE, Rows
 
 aten = torch.ops.aten
 TIME = 2
 ROWS = 2
 
-ELEMENTWISE = frozenset(
-    {
-        aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor, aten.leaky_relu.default, aten.relu.default,
-        aten.tanh.default, aten.sigmoid.default,
-    }
-)  # fmt: skip
-
 
 @dataclass(frozen=True)
-class FoldTimeIntoRows(Pass):
+class FoldTimeIntoRows(Rewrite):
     """Folds stages of at least `least_length` samples where the target shares work out by rows.
 
     `channel_block` is how many output channels such a kernel handles at once, `most_overlap` the share of samples that
@@ -51,27 +45,26 @@ class FoldTimeIntoRows(Pass):
     channel_block: int = 64
     most_overlap: float = 0.1
 
-    def run(self, program: Program, target: Target) -> PassResult:
-        if target.work_items is None:
-            return PassResult(program, modified=False)
-        editor = GraphEditor(program)
-        notes = []
+    def applies(self, target: Target) -> bool:
+        return target.work_items is not None
+
+    def edit(self, editor: GraphEditor, target: Target) -> Iterator[str]:
+        assert target.work_items is not None
         for stage in find_stages(editor, self.least_length):
-            rows = self.choose_rows(stage, target.work_items)
-            if rows is None:
-                notes.append(f"{stage.place}: {stage.length} samples stay one-dimensional: too short to cut")
+            count = self.choose_rows(stage, target.work_items)
+            if count is None:
+                yield f"{stage.place}: {stage.length} samples stay one-dimensional: too short to cut"
                 continue
-            Folding(editor, stage, rows).rewrite()
-            notes.append(f"{stage.place}: {stage.length} samples as {rows} row{'s' * (rows > 1)}, halo {stage.halo}")
-        return PassResult(editor.finish() if editor.modified else program, editor.modified, tuple(notes))
+            Folding(editor, stage, count).rewrite()
+            yield f"{stage.place}: {stage.length} samples as {count} row{'s' * (count > 1)}, halo {stage.halo}"
 
     def choose_rows(self, stage: Stage, work_items: int) -> int | None:
         """As few rows as make enough work items; None if the overlap would then cost more than it gains."""
         blocks = -(-stage.channels // self.channel_block)
-        wanted = -(-work_items // blocks)
-        affordable = int(self.most_overlap * stage.length / (2 * stage.halo)) if stage.halo else wanted
-        rows = max(1, min(wanted, affordable))
-        return None if rows * blocks == 1 and work_items > 1 else rows
+        enough = -(-work_items // blocks)
+        affordable = int(self.most_overlap * stage.length / (2 * stage.halo)) if stage.halo else enough
+        count = max(1, min(enough, affordable))
+        return None if count * blocks == 1 and work_items > 1 else count
 
 
 @dataclass
@@ -121,10 +114,9 @@ def is_local(node: fx.Node, editor: GraphEditor) -> bool:
     if node.op != "call_function" or len(shape) != 3 or not all(isinstance(size, int) for size in shape):
         return False
     if is_convolution(node):
-        source, weight, bias, stride, _, _, transposed, *_ = call_arguments(node)
-        constant = editor.weight(weight) is not None and (bias is None or editor.weight(bias) is not None)
+        source, _, _, stride, _, _, transposed, *_ = call_arguments(node)
         same_length = source.meta["val"].shape[TIME] == shape[TIME]
-        return constant and not transposed and list(stride) == [1] and same_length
+        return has_constants(editor, node) and not transposed and list(stride) == [1] and same_length
     if node.target not in ELEMENTWISE:
         return False
     return all(source.meta["val"].shape == shape for source in node.all_input_nodes)
@@ -164,14 +156,10 @@ def reaches(nodes: list[fx.Node]) -> dict[fx.Node, int]:
 class Folding:
     """The rewriting of one stage into rows."""
 
-    def __init__(self, editor: GraphEditor, stage: Stage, rows: int) -> None:
+    def __init__(self, editor: GraphEditor, stage: Stage, count: int) -> None:
         self.editor = editor
         self.stage = stage
-        self.step = -(-stage.length // rows)
-        sides = min(rows - 1, 2)  # an inner row has a neighbour on both sides
-        self.width = min(stage.length, self.step + sides * stage.halo)
-        last = stage.length - self.width
-        self.starts = [min(max(row * self.step - stage.halo, 0), last) for row in range(rows)]
+        self.rows = Rows.of(stage.length, count, stage.halo)
         self.folded: dict[fx.Node, fx.Node] = {}
 
     def rewrite(self) -> None:
@@ -212,8 +200,8 @@ class Folding:
         if signal not in self.folded:
             call = self.editor.call
             windows = [
-                call(aten.slice.Tensor, signal, TIME, start, start + self.width) if len(self.starts) > 1 else signal
-                for start in self.starts
+                call(aten.slice.Tensor, signal, TIME, start, start + self.rows.width) if self.rows.count > 1 else signal
+                for start in self.rows.starts
             ]
             rows = [call(aten.unsqueeze.default, window, ROWS) for window in windows]
             self.folded[signal] = call(aten.cat.default, rows, ROWS) if len(rows) > 1 else rows[0]
@@ -223,10 +211,8 @@ class Folding:
         """[B, C, R, W] -> [B, C, L]: of each row the part that is its own."""
         call = self.editor.call
         parts = []
-        for row, start in enumerate(self.starts):
-            first = row * self.step
-            end = min(first + self.step, self.stage.length)
-            part = call(aten.slice.Tensor, rows, ROWS, row, row + 1) if len(self.starts) > 1 else rows
-            part = call(aten.slice.Tensor, part, TIME + 1, first - start, end - start)
+        for row, (first, end) in enumerate(self.rows.own()):
+            part = call(aten.slice.Tensor, rows, ROWS, row, row + 1) if self.rows.count > 1 else rows
+            part = call(aten.slice.Tensor, part, TIME + 1, first, end)
             parts.append(call(aten.squeeze.dims, part, [ROWS]))
         return call(aten.cat.default, parts, TIME) if len(parts) > 1 else parts[0]

@@ -14,6 +14,7 @@ the way, and windows are cut where the signal is still short, so that nothing lo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -21,24 +22,18 @@ import torch
 from torch import Tensor, fx
 
 from voxc.compiler.core.nodes import call_arguments, module_path
-from voxc.compiler.core.program import Program
 from voxc.compiler.core.target import Target
-from voxc.passes.base import Pass, PassResult
 from voxc.passes.kit.graph_editor import GraphEditor
+from voxc.passes.kit.rewrite import Rewrite
+from voxc.passes.layout.convolutions import has_constants
+from voxc.passes.layout.rows import ELEMENTWISE, Rows
 
 aten = torch.ops.aten
 ROWS, TIME = 2, 3
 
-ELEMENTWISE = frozenset(
-    {
-        aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor, aten.leaky_relu.default, aten.relu.default,
-        aten.tanh.default, aten.sigmoid.default,
-    }
-)  # fmt: skip
-
 
 @dataclass(frozen=True)
-class FoldWidth(Pass):
+class FoldWidth(Rewrite):
     """Folds what follows an upsampling to more than the target's `fold_width`; `most_overlap` is the share of samples
     that may be computed twice."""
 
@@ -46,24 +41,23 @@ class FoldWidth(Pass):
 
     most_overlap: float = 0.1
 
-    def run(self, program: Program, target: Target) -> PassResult:
-        if target.fold_width is None or target.layout != "ane":
-            return PassResult(program, modified=False)
-        editor = GraphEditor(program)
+    def applies(self, target: Target) -> bool:
+        return target.fold_width is not None and target.layout == "ane"
+
+    def edit(self, editor: GraphEditor, target: Target) -> Iterator[str]:
+        assert target.fold_width is not None
         tail = find_tail(editor, target.fold_width)
         if tail is None:
-            return PassResult(program, modified=False)
+            return
+        place = f"{tail.place} and what follows: {tail.longest} samples"
         rows = self.choose_rows(tail, target.fold_width)
-        told = f"{tail.place} and what follows: {tail.longest} samples"
         if rows is None:
-            note = (
-                f"{told} stay one row: rows of {target.fold_width} would overlap by more than {self.most_overlap:.0%}"
-            )
-            return PassResult(program, False, (note,))
+            most = f"{self.most_overlap:.0%}"
+            yield f"{place} stay one row: rows of {target.fold_width} would overlap by more than {most}"
+            return
         shape = f"{rows.count} rows of {rows.width * tail.longest // tail.base}"
         Folding(editor, tail, rows).rewrite()
-        note = f"{told} as {shape}, overlapping by {rows.halo} of {tail.base} samples"
-        return PassResult(editor.finish(), True, (note,))
+        yield f"{place} as {shape}, overlapping by {rows.halo} of {tail.base} samples"
 
     def choose_rows(self, tail: Tail, most: int) -> Rows | None:
         """As few rows as are short enough; None if the overlap would cost too much before they are."""
@@ -75,24 +69,6 @@ class FoldWidth(Pass):
                 return None
             if rows.width * tail.longest // tail.base <= most and (count - 1) * rows.step < tail.base:
                 return rows
-
-
-@dataclass(frozen=True)
-class Rows:
-    """`count` windows of `width` samples of a signal, from `starts`; `step` samples of each are its own."""
-
-    count: int
-    step: int
-    width: int
-    halo: int
-    starts: tuple[int, ...]
-
-    @classmethod
-    def of(cls, length: int, count: int, halo: int) -> Rows:
-        step = -(-length // count)
-        width = min(length, step + min(count - 1, 2) * halo)  # an inner row has a neighbour on both sides
-        starts = tuple(min(max(row * step - halo, 0), length - width) for row in range(count))
-        return cls(count, step, width, halo, starts)
 
 
 @dataclass
@@ -147,11 +123,10 @@ def is_local(editor: GraphEditor, node: fx.Node, most: int) -> bool:
         return all(length_of(each) in (1, length_of(node)) for each in tensors(node))
     if node.target is not aten.convolution.default:
         return False
-    source, weight, bias, stride, _, _, transposed, output_padding, _ = call_arguments(node)
-    constant = editor.weight(weight) is not None and (bias is None or editor.weight(bias) is not None)
+    source, weight, _, stride, _, _, transposed, output_padding, _ = call_arguments(node)
     inner, outer = (source, node) if transposed else (node, source)
     flat = weight.meta["val"].shape[ROWS] == 1 and not any(output_padding)
-    return constant and flat and length_of(outer) == stride[1] * length_of(inner)
+    return has_constants(editor, node) and flat and length_of(outer) == stride[1] * length_of(inner)
 
 
 def is_upsampling(node: fx.Node) -> bool:
@@ -234,9 +209,7 @@ class Folding:
         """[1, C, R, W] -> [1, C, 1, S]: of each row the part that is its own."""
         times = length // self.tail.base
         parts = []
-        for row, start in enumerate(self.rows.starts):
-            first = times * row * self.rows.step
-            end = min(first + times * self.rows.step, length)
+        for row, (first, end) in enumerate(self.rows.own(times)):
             part = self.editor.call(aten.slice.Tensor, rows, ROWS, row, row + 1)
-            parts.append(self.editor.call(aten.slice.Tensor, part, TIME, first - times * start, end - times * start))
+            parts.append(self.editor.call(aten.slice.Tensor, part, TIME, first, end))
         return self.editor.call(aten.cat.default, parts, TIME)

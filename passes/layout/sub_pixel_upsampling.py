@@ -12,6 +12,7 @@ ones get a scale for each channel of each r.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,63 +20,90 @@ import torch
 from torch import Tensor, fx
 
 from voxc.compiler.core import ops  # noqa: F401, registers the operator
-from voxc.compiler.core.nodes import call_arguments, module_path
+from voxc.compiler.core.nodes import HasWeights, call_arguments
 from voxc.compiler.core.program import Program
 from voxc.compiler.core.target import Target
-from voxc.passes.base import Pass, PassResult
 from voxc.passes.kit.graph_editor import GraphEditor
+from voxc.passes.kit.pattern import Match, Refused, call_to, rewrite_matches
+from voxc.passes.kit.rewrite import Rewrite
+from voxc.passes.layout.convolutions import has_constants
 
 CONVOLUTION = torch.ops.voxc.conv_channels_last.default
 TIME = 2
 
+UPSAMPLING = call_to(CONVOLUTION, transposed=True)
+
 
 @dataclass(frozen=True)
-class SubPixelUpsampling(Pass):
+class SubPixelUpsampling(Rewrite):
     """Rewrites where a target takes that many times as many products: short filters are filled up with zeros to the
     length of the longest."""
 
     after: ClassVar[tuple[str, ...]] = ("channels_last",)
 
-    def run(self, program: Program, target: Target) -> PassResult:
-        if target.sub_pixel is None:
-            return PassResult(program, modified=False)
-        editor = GraphEditor(program)
-        notes = []
-        for node in editor.calls(CONVOLUTION):
-            if not call_arguments(node)[6]:
-                continue
-            refusal = rewrite(editor, node, target.sub_pixel)
-            notes.append(f"{module_path(node) or node.name}: {refusal or 'sub-pixel'}")
-        return PassResult(editor.finish() if editor.modified else program, editor.modified, tuple(notes))
+    def applies(self, target: Target) -> bool:
+        return target.sub_pixel is not None
+
+    def edit(self, editor: GraphEditor, target: Target) -> Iterator[str]:
+        assert target.sub_pixel is not None
+        most_waste = target.sub_pixel
+
+        def check(match: Match) -> Phases:
+            return phases_of(editor, match.node, most_waste)
+
+        def rewrite(match: Match, phases: Phases) -> str:
+            editor.replace(match.node, sub_pixel(editor, match.node, phases))
+            return "sub-pixel"
+
+        yield from rewrite_matches(editor, UPSAMPLING, check, rewrite, refusal="stays transposed")
+
+    def ensures(self, before: Program, after: Program, target: Target) -> None:
+        most_waste = target.sub_pixel or 0.0
+        self.expect_none_left(after, UPSAMPLING, lambda match: phases_of(after, match.node, most_waste))
 
 
-def rewrite(editor: GraphEditor, node: fx.Node, most_waste: float) -> str:
-    """Rewrites one transposed convolution; gives the reason if it stays as it is."""
+@dataclass(frozen=True)
+class Phases:
+    """The short filters of a transposed convolution as one kernel [step * O, 1, width, I], and its bias [step * O];
+    each reaches `before` samples back and as many ahead."""
+
+    kernel: Tensor
+    bias: Tensor | None
+    before: int
+
+
+def phases_of(graph: HasWeights, node: fx.Node, most_waste: float) -> Phases:
+    """The phases of one transposed convolution.
+
+    Raises:
+        Refused: it has none, or they take too many products.
+    """
     x, weight, bias, stride, padding, dilation, _, _, groups = call_arguments(node)
-    kernel, offset = editor.weight(weight), None if bias is None else editor.weight(bias)
-    if kernel is None or (bias is not None and offset is None):
-        return "stays transposed: its weights are computed"
+    if not has_constants(graph, node):
+        raise Refused("its weights are computed")
+    kernel = graph.weight(weight)
+    assert kernel is not None
     length, height = x.meta["val"].shape[TIME], x.meta["val"].shape[1]
     step, taps = stride[-1], kernel.shape[-2]
     plain = groups == 1 and dilation[-1] == 1 and kernel.shape[1] == height == 1
     if not plain or node.meta["val"].shape[TIME] != step * length:
-        return "stays transposed: it does not multiply the length of one row"
+        raise Refused("it does not multiply the length of one row")
     phases, before, after = polyphase(kernel, step, padding[-1])
     if before != after:
-        return "stays transposed: it reaches further to one side than to the other"
+        raise Refused("it reaches further to one side than to the other")
     if step * phases.shape[-2] > most_waste * taps:
-        return f"stays transposed: {step * phases.shape[-2]} taps in place of {taps}"
-    with editor.before(node):
-        key = editor.weight_key(weight)
-        arguments = [
-            x,
-            editor.add_weight(f"{key}.phases", phases),
-            None if offset is None else editor.add_weight(f"{editor.weight_key(bias)}.phases", offset.repeat(step)),
-        ]
-        whole = editor.call(CONVOLUTION, *arguments, [1, 1], [0, before], [1, 1], False, [0, 0], 1)
-        result = editor.call(torch.ops.aten.view.default, whole, [x.meta["val"].shape[0], 1, -1, kernel.shape[0]])
-    editor.replace(node, result)
-    return ""
+        raise Refused(f"{step * phases.shape[-2]} taps in place of {taps}")
+    offset = None if bias is None else graph.weight(bias)
+    return Phases(phases, None if offset is None else offset.repeat(step), before)
+
+
+def sub_pixel(editor: GraphEditor, node: fx.Node, phases: Phases) -> fx.Node:
+    x, weight, bias, *_ = call_arguments(node)
+    kernel = editor.add_weight(f"{editor.weight_key(weight)}.phases", phases.kernel)
+    offset = None if phases.bias is None else editor.add_weight(f"{editor.weight_key(bias)}.phases", phases.bias)
+    whole = editor.call(CONVOLUTION, x, kernel, offset, [1, 1], [0, phases.before], [1, 1], False, [0, 0], 1)
+    outputs = node.meta["val"].shape[-1]
+    return editor.call(torch.ops.aten.view.default, whole, [x.meta["val"].shape[0], 1, -1, outputs])
 
 
 def polyphase(kernel: Tensor, step: int, padding: int) -> tuple[Tensor, int, int]:

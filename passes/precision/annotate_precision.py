@@ -17,7 +17,7 @@ from typing import ClassVar
 from torch import fx
 
 from voxc.compiler.core.errors import PassError, RecipeError
-from voxc.compiler.core.nodes import call_arguments, is_weight, module_path
+from voxc.compiler.core.nodes import call_arguments, module_path
 from voxc.compiler.core.plan import Policy, Precision, PrecisionPlan
 from voxc.compiler.core.program import Program
 from voxc.compiler.core.target import Target
@@ -171,7 +171,7 @@ class Layers:
         return weight
 
     def operands(self, name: str) -> Operands:
-        found = operands(self.calls[name], lambda each: is_weight(self.program, each))
+        found = operands(self.program, self.calls[name])
         assert found is not None, f"{name} is no layer"
         return found
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -30,14 +30,14 @@ from voxc.compiler.core.errors import PassError, UnsupportedError
 from voxc.compiler.core.nodes import call_arguments, is_float, module_path
 from voxc.compiler.core.program import Program
 from voxc.compiler.core.target import Target
-from voxc.passes.base import Pass, PassResult
 from voxc.passes.kit.graph_editor import GraphEditor
+from voxc.passes.kit.rewrite import Rewrite
 from voxc.passes.precision.integer_steps import BIAS_LIMIT, WEIGHT_LIMIT, Steps, along, single, weight_scales
 from voxc.passes.precision.quantizable import Operands, aten, factor, moves, operands, uses, voxc
 
 
 @dataclass(frozen=True)
-class InsertQuantization(Pass):
+class InsertQuantization(Rewrite):
     """Quantizes weights, and activations by the ranges that calibration put into the plan.
 
     Quantization moves the outputs by what the plan's integers cannot express, which no bound on a pass can foresee: how
@@ -47,9 +47,10 @@ class InsertQuantization(Pass):
     after: ClassVar[tuple[str, ...]] = ("annotate_precision", "clean_up")
     tolerance: ClassVar[float] = math.inf
 
-    def run(self, program: Program, target: Target) -> PassResult:
-        quantizer = Quantizer(GraphEditor(program), program, target)
-        for node in [node for node in quantizer.editor.graph.nodes if node.op == "call_function"]:
+    def edit(self, editor: GraphEditor, target: Target) -> Iterator[str]:
+        program = editor.program
+        quantizer = Quantizer(editor, program, target)
+        for node in [node for node in editor.graph.nodes if node.op == "call_function"]:
             precision = program.plan.precision(node.name)
             if precision == "int4" and precision not in target.precisions:
                 raise UnsupportedError(f"{target.name}: {node.name} in {module_path(node)}: int4 weights; use w8")
@@ -57,16 +58,15 @@ class InsertQuantization(Pass):
                 quantizer.quantize(node)
             elif precision in written(target):
                 quantizer.store_weight(node, precision)
-        editor = quantizer.editor
-        return PassResult(editor.finish() if editor.modified else program, editor.modified)
+        yield from ()
 
-    def ensures(self, program: Program) -> None:
-        for node in program.graph.nodes:
-            if not program.plan.is_written(node.name):
+    def ensures(self, before: Program, after: Program, target: Target) -> None:
+        for node in after.graph.nodes:
+            if not after.plan.is_written(node.name):
                 continue
             floats = [source for source in node.all_input_nodes if is_float(source) and not is_dequantized(source)]
             if floats or not is_written(node):
-                raise PassError(f"{program.name}: {node.name} should be int8 and takes or gives floats")
+                raise PassError(f"{after.name}: {node.name} should be int8 and takes or gives floats")
 
 
 def written(target: Target) -> frozenset[str]:
@@ -110,7 +110,7 @@ class Quantizer:
         return None if self.target.scheme is None else self.target.scheme.pair_limit
 
     def layer(self, node: fx.Node) -> Operands | None:
-        return operands(node, lambda each: self.editor.weight(each) is not None)
+        return operands(self.editor, node)
 
     def quantize_layer(self, node: fx.Node, layer: Operands) -> None:
         """Activation, weight and bias as integers; the bias in steps of the products that it is added to."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import fx
 
 from voxc.compiler.core import ops  # noqa: F401, registers voxc's operators
-from voxc.compiler.core.nodes import call_arguments, is_float
+from voxc.compiler.core.nodes import HasWeights, call_arguments, is_float, is_weight
 
 aten = torch.ops.aten
 voxc = torch.ops.voxc
@@ -51,8 +51,6 @@ MOVES = frozenset(
 ACTIVATIONS = frozenset({aten.leaky_relu.default, aten.relu.default})
 ADD = aten.add.Tensor
 
-IsWeight = Callable[[fx.Node], bool]
-
 
 def moves(node: fx.Node) -> bool:
     """Whether a node only moves what it is given, or pads it with zeros."""
@@ -87,13 +85,13 @@ def follows(node: fx.Node) -> bool:
     return node.op == "call_function" and (node.target in ACTIVATIONS or factor(node) is not None) and is_float(node)
 
 
-def operands(node: fx.Node, is_weight: IsWeight) -> Operands | None:
+def operands(graph: HasWeights, node: fx.Node) -> Operands | None:
     """The operands of a convolution or matrix product with a constant weight; None for other nodes."""
     found = OPERANDS.get(node.target) if node.op == "call_function" else None
     if found is None or not is_float(node):
         return None
     arguments = call_arguments(node)
-    if not is_weight(arguments[found.weight]) or is_weight(arguments[found.activation]):
+    if not is_weight(graph, arguments[found.weight]) or is_weight(graph, arguments[found.activation]):
         return None
     transposed = node.target is aten.convolution.default and arguments[6]
     return replace(found, axis=1, inputs=0) if transposed else found

@@ -39,7 +39,7 @@ PROJECTIONS = frozenset(
 
 def has_weight(program: Program, node: fx.Node) -> bool:
     """Whether a node is a convolution or a matrix product with a constant weight."""
-    return operands(node, lambda each: is_weight(program, each)) is not None
+    return operands(program, node) is not None
 
 
 def phases(program: Program) -> dict[str, str]:

@@ -7,18 +7,20 @@ after:   y = x;  table = constant
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
-from voxc.compiler.core.nodes import call_arguments
+from voxc.compiler.core.errors import PassError
+from voxc.compiler.core.nodes import call_arguments, is_weight
 from voxc.compiler.core.noise import GAUSSIAN_DRAWS, OTHER_DRAWS
 from voxc.compiler.core.program import Program
 from voxc.compiler.core.target import Target
-from voxc.passes.base import Pass, PassResult
 from voxc.passes.kit.graph_editor import GraphEditor, same_shape
+from voxc.passes.kit.rewrite import Rewrite
 
 aten = torch.ops.aten
 
@@ -33,7 +35,7 @@ NOTHING_IF_SAME_SHAPE = frozenset({aten.expand.default, aten.view.default, aten.
 
 
 @dataclass(frozen=True)
-class CleanUp(Pass):
+class CleanUp(Rewrite):
     """Drops copies, assertions and dead nodes; folds constants of at most `most_folded_bytes`, or no larger than what
     they are made of.
 
@@ -42,18 +44,22 @@ class CleanUp(Pass):
 
     most_folded_bytes: int = 1 << 22
 
-    def run(self, program: Program, target: Target) -> PassResult:
-        editor = GraphEditor(program)
+    def edit(self, editor: GraphEditor, target: Target) -> Iterator[str]:
+        before = len(editor.graph.nodes)
         counts = {
             "assertions dropped": drop_assertions(editor),
             "copies dropped": drop_copies(editor),
             "constants folded": fold_constants(editor, self.most_folded_bytes),
         }
-        cleaned = editor.finish()
-        counts["dead nodes dropped"] = len(program.graph.nodes) - len(cleaned.graph.nodes) - sum(counts.values())
-        notes = tuple(f"{count} {what}" for what, count in counts.items() if count > 0)
-        modified = len(cleaned.graph.nodes) != len(program.graph.nodes)
-        return PassResult(cleaned, True, notes) if modified else PassResult(program, modified=False)
+        editor.drop_dead_nodes()
+        counts["dead nodes dropped"] = before - len(editor.graph.nodes) - sum(counts.values())
+        editor.modified = any(counts.values())
+        yield from (f"{count} {what}" for what, count in counts.items() if count > 0)
+
+    def ensures(self, before: Program, after: Program, target: Target) -> None:
+        for node in after.graph.nodes:
+            if not node.users and (node.target in ASSERTIONS or is_weight(after, node)):
+                raise PassError(f"{self.name}: {after.name}: {node.name} is still there, and nothing uses it")
 
 
 def drop_assertions(editor: GraphEditor) -> int:
@@ -120,8 +126,8 @@ def is_foldable(node: fx.Node, values: dict[fx.Node, Any], most_bytes: int) -> b
     sizes = [static_bytes(part) for part in parts]
     if None in sizes or not all(source in values for source in node.all_input_nodes):
         return False
-    given = sum(static_bytes(values[source]) or 0 for source in node.all_input_nodes)
-    return node.target is operator.getitem or sum(filter(None, sizes)) <= max(most_bytes, given)
+    operands = sum(static_bytes(values[source]) or 0 for source in node.all_input_nodes)
+    return node.target is operator.getitem or sum(filter(None, sizes)) <= max(most_bytes, operands)
 
 
 def static_bytes(value: object) -> int | None:

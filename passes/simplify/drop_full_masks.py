@@ -9,58 +9,54 @@ mask goes only where its values are proven, for symbolic lengths too.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import fx
 
-from voxc.compiler.core.nodes import call_arguments
-from voxc.compiler.core.program import Program
 from voxc.compiler.core.target import Target
-from voxc.passes.base import Pass, PassResult
 from voxc.passes.kit.graph_editor import GraphEditor, same_shape
+from voxc.passes.kit.pattern import Call, Match, anything, call_to, where
+from voxc.passes.kit.rewrite import Rewrite
 from voxc.passes.kit.value_ranges import ValueRanges
 
 aten = torch.ops.aten
 
+SELECTION = call_to(aten.where.self, anything("condition"), anything("if_true"), anything("if_false"))
+
 
 @dataclass(frozen=True)
-class DropFullMasks(Pass):
+class DropFullMasks(Rewrite):
     """Removes multiplications by ones and selections whose condition is constant."""
 
-    def run(self, program: Program, target: Target) -> PassResult:
-        editor = GraphEditor(program)
+    def edit(self, editor: GraphEditor, target: Target) -> Iterator[str]:
         ranges = ValueRanges()
         products = selections = 0
-        for product in editor.calls(aten.mul.Tensor):
-            kept = other_factor(product, ranges)
-            if kept is not None and same_shape(kept, product):
-                editor.replace(product, kept)
+        for match in product_with_ones(ranges).matches(editor):
+            if same_shape(match["kept"], match.node):
+                editor.replace(match.node, match["kept"])
                 products += 1
-        for selection in editor.calls(aten.where.self):
-            chosen = chosen_branch(selection, ranges)
-            if chosen is not None and same_shape(chosen, selection):
-                editor.replace(selection, chosen)
+        for match in SELECTION.matches(editor):
+            chosen = chosen_branch(match, ranges)
+            if chosen is not None and same_shape(chosen, match.node):
+                editor.replace(match.node, chosen)
                 selections += 1
-        if not editor.modified:
-            return PassResult(program, modified=False)
-        notes = (f"{products} multiplications by ones and {selections} constant selections dropped",)
-        return PassResult(editor.finish(), modified=True, notes=notes)
+        if editor.modified:
+            yield f"{products} multiplications by ones and {selections} constant selections dropped"
 
 
-def other_factor(product: fx.Node, ranges: ValueRanges) -> fx.Node | None:
-    """The factor that is not all ones, if the other one is."""
-    left, right = call_arguments(product)
-    for kept, mask in ((left, right), (right, left)):
-        if isinstance(kept, fx.Node) and isinstance(mask, fx.Node) and ranges.constant(mask) == 1:
-            return kept
-    return None
+def product_with_ones(ranges: ValueRanges) -> Call:
+    def is_ones(value: object) -> bool:
+        return isinstance(value, fx.Node) and bool(ranges.constant(value) == 1)
+
+    kept = where(lambda value: isinstance(value, fx.Node), "kept")
+    return call_to(aten.mul.Tensor, kept, where(is_ones), commutative=True)
 
 
-def chosen_branch(selection: fx.Node, ranges: ValueRanges) -> fx.Node | None:
-    condition, if_true, if_false = call_arguments(selection)
-    known = ranges.constant(condition)
+def chosen_branch(selection: Match, ranges: ValueRanges) -> fx.Node | None:
+    known = ranges.constant(selection["condition"])
     if known is None:
         return None
-    chosen = if_true if known else if_false
+    chosen = selection["if_true" if known else "if_false"]
     return chosen if isinstance(chosen, fx.Node) else None

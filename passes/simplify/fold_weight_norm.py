@@ -6,59 +6,49 @@ after:   conv(x, weight)
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor
 
-from voxc.compiler.core.nodes import call_arguments
+from voxc.compiler.core.nodes import HasWeights
 from voxc.compiler.core.program import Program
 from voxc.compiler.core.target import Target
-from voxc.passes.base import Pass, PassResult
 from voxc.passes.kit.graph_editor import GraphEditor
+from voxc.passes.kit.pattern import Match, anything, call_to, weight
+from voxc.passes.kit.rewrite import Rewrite
 
 aten = torch.ops.aten
 
+DIRECTION = weight("direction")
+NORM = call_to(
+    aten.linalg_vector_norm.default, DIRECTION, anything("order"), anything("axes"), anything("keepdim"),
+)  # fmt: skip
+WEIGHT_NORM = call_to(aten.mul.Tensor, DIRECTION, call_to(aten.div.Tensor, weight("magnitude"), NORM))
+
 
 @dataclass(frozen=True)
-class FoldWeightNorm(Pass):
+class FoldWeightNorm(Rewrite):
     """Replaces the weight-norm formula over two parameters by the parameter that it gives."""
 
-    def run(self, program: Program, target: Target) -> PassResult:
-        editor = GraphEditor(program)
+    def edit(self, editor: GraphEditor, target: Target) -> Iterator[str]:
         folded = 0
-        for product in editor.calls(aten.mul.Tensor):
-            match = match_weight_norm(product, editor)
-            if match is None:
-                continue
-            direction, weight = match
-            key = editor.weight_key(direction)
+        for match in WEIGHT_NORM.matches(editor):
+            key = editor.weight_key(match["direction"])
             stem = key.removesuffix("_v") if key.endswith("weight_v") else f"{key}_normed"
-            editor.replace(product, editor.add_weight(stem, weight))
+            editor.replace(match.node, editor.add_weight(stem, normed(editor, match)))
             folded += 1
-        if not folded:
-            return PassResult(program, modified=False)
-        return PassResult(editor.finish(), modified=True, notes=(f"{folded} weight norms folded",))
+        if folded:
+            yield f"{folded} weight norms folded"
+
+    def ensures(self, before: Program, after: Program, target: Target) -> None:
+        self.expect_none_left(after, WEIGHT_NORM)
 
 
-def match_weight_norm(product: fx.Node, editor: GraphEditor) -> tuple[fx.Node, Tensor] | None:
-    """The direction node and the weight, if `product` is `direction * (magnitude / |direction|)` over parameters."""
-    direction, ratio = call_arguments(product)
-    direction_value = editor.weight(direction)
-    if direction_value is None or not is_call(ratio, aten.div.Tensor):
-        return None
-    magnitude, norm = call_arguments(ratio)
-    magnitude_value = editor.weight(magnitude)
-    if magnitude_value is None or not is_call(norm, aten.linalg_vector_norm.default):
-        return None
-    normed, *options = call_arguments(norm)
-    if normed is not direction:
-        return None
-    order, axes, keepdim, _ = options
-    return direction, direction_value * (
-        magnitude_value / torch.linalg.vector_norm(direction_value, order, axes, keepdim)
-    )
-
-
-def is_call(node: object, target: object) -> bool:
-    return isinstance(node, fx.Node) and node.op == "call_function" and node.target is target
+def normed(graph: HasWeights, match: Match) -> Tensor:
+    direction, magnitude = graph.weight(match["direction"]), graph.weight(match["magnitude"])
+    assert direction is not None
+    assert magnitude is not None
+    norm = torch.linalg.vector_norm(direction, match["order"], match["axes"], match["keepdim"])
+    return direction * (magnitude / norm)

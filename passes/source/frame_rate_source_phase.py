@@ -12,22 +12,45 @@ sum over 80,000 samples, which loses precision in float32, and the modulo at sam
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import fx
 
-from voxc.compiler.core.nodes import call_arguments, module_path
+from voxc.compiler.core.nodes import HasWeights, call_arguments
 from voxc.compiler.core.program import Program
 from voxc.compiler.core.target import Target
-from voxc.passes.base import Pass, PassResult
 from voxc.passes.kit.graph_editor import GraphEditor, same_size
+from voxc.passes.kit.pattern import Match, Refused, anything, call_to, one_of, rewrite_matches, where
+from voxc.passes.kit.rewrite import Rewrite
 
 aten = torch.ops.aten
 TURN = 2 * math.pi
 
 Term = fx.Node | float
+
+SINE = call_to(aten.sin.default)
+RUNNING_SUM = call_to(aten.cumsum.default, anything("summed"), anything("axis"))
+TURNED_SUM = call_to(
+    aten.mul.Tensor,
+    RUNNING_SUM,
+    where(lambda factor: isinstance(factor, float) and math.isclose(factor, TURN)),
+    commutative=True,
+)
+#: Each frame repeated in place.
+HELD = call_to(
+    aten.view.default,
+    call_to(
+        aten.expand.default,
+        call_to(aten.unsqueeze.default, anything("frames"), one_of(2, -1)),
+        name="repeated",
+        through=frozenset({aten.clone.default}),
+    ),
+    anything("shape"),
+)
+MODULO_ONE = call_to(aten.remainder.Scalar, anything("frames"), 1)
 
 
 @dataclass(frozen=True)
@@ -40,52 +63,56 @@ class Hold:
 
 
 @dataclass(frozen=True)
-class FrameRateSourcePhase(Pass):
+class FrameRateSourcePhase(Rewrite):
     """Rewrites the sine of a sample-rate running sum of a frame-rate signal [B, T] into frame-rate sums."""
 
     after: ClassVar[tuple[str, ...]] = ("hoist_noise",)
     tolerance: ClassVar[float] = 5e-3  # the float32 sum over samples is what is off, not the result
 
-    def run(self, program: Program, target: Target) -> PassResult:
-        editor = GraphEditor(program)
-        notes = []
-        for sine in editor.calls(aten.sin.default):
-            where = module_path(sine) or sine.name
-            match = match_phase(sine)
-            if isinstance(match, str):
-                notes.append(f"{where}: the phase stays at sample rate: {match}")
-                continue
-            with editor.before(sine):
-                sine.update_arg(0, phase_of(editor, match))
-            editor.modified = True
-            notes.append(f"{where}: phase summed once for every {match.hop} samples")
-        return PassResult(editor.finish() if editor.modified else program, editor.modified, tuple(notes))
+    def edit(self, editor: GraphEditor, target: Target) -> Iterator[str]:
+        def check(match: Match) -> Hold:
+            return hold_of(editor, match.node)
+
+        def rewrite(match: Match, held: Hold) -> str:
+            match.node.update_arg(0, phase_of(editor, held))
+            return f"phase summed once for every {held.hop} samples"
+
+        yield from rewrite_matches(editor, SINE, check, rewrite, refusal="the phase stays at sample rate")
+
+    def ensures(self, before: Program, after: Program, target: Target) -> None:
+        self.expect_none_left(after, SINE, lambda match: hold_of(after, match.node))
 
 
-def match_phase(sine: fx.Node) -> Hold | str:
-    """The held cycles per sample whose running sum the sine is of; or why it is no such sine."""
-    (angle,) = call_arguments(sine)
-    total = scaled_by_turn(angle)
-    if total is None or total.target is not aten.cumsum.default:
-        return "its argument is not 2*pi times a running sum"
-    summed, dim, _ = call_arguments(total)
-    if dim not in (1, -2) or summed.meta["val"].dim() != 3:
-        return "the sum does not run over the samples of [B, samples, 1]"
-    terms = [term for term in addends(summed) if not is_whole(term)]
+def hold_of(graph: HasWeights, sine: fx.Node) -> Hold:
+    """The held cycles per sample whose running sum a sine is of.
+
+    A modulo by one on the frames goes: it changes each sample's phase by whole cycles.
+
+    Raises:
+        Refused: it is no such sine.
+    """
+    total = TURNED_SUM.match(graph, call_arguments(sine)[0])
+    if total is None:
+        raise Refused("its argument is not 2*pi times a running sum")
+    if total["axis"] not in (1, -2) or total["summed"].meta["val"].dim() != 3:
+        raise Refused("the sum does not run over the samples of [B, samples, 1]")
+    terms = [term for term in addends(total["summed"]) if not is_whole(term)]
     if len(terms) != 1:
-        return f"{len(terms)} terms of the sum are not whole numbers"
-    return match_hold(terms[0]) or "the summed signal is not a frame-rate signal held for whole frames"
+        raise Refused(f"{len(terms)} terms of the sum are not whole numbers")
+    held = HELD.match(graph, terms[0])
+    if held is None or not is_column(held):
+        raise Refused("the summed signal is not a frame-rate signal held for whole frames")
+    modulo = MODULO_ONE.match(graph, held["frames"])
+    frames = modulo["frames"] if modulo else held["frames"]
+    return Hold(frames, held["repeated"].meta["val"].shape[2], held["shape"])
 
 
-def scaled_by_turn(node: fx.Node) -> fx.Node | None:
-    """x, if `node` is 2*pi * x."""
-    if node.target is not aten.mul.Tensor:
-        return None
-    left, right = call_arguments(node)
-    for value, factor in ((left, right), (right, left)):
-        if isinstance(factor, float) and math.isclose(factor, TURN):
-            return value
-    return None
+def is_column(held: Match) -> bool:
+    """Whether frames [B, T] are held as [B, T * hop, 1]."""
+    _, length, hop = held["repeated"].meta["val"].shape
+    _, samples, *rest = held.node.meta["val"].shape
+    whole = isinstance(hop, int) and rest == [1] and same_size(samples, length * hop)
+    return whole and held["frames"].meta["val"].dim() == 2
 
 
 def addends(node: Term) -> list[Term]:
@@ -116,31 +143,6 @@ WHOLE_IF_SOURCES_ARE = frozenset(
         aten.unsqueeze.default, aten.neg.default, aten.mul.Tensor, aten.add.Tensor, aten.sub.Tensor,
     }
 )  # fmt: skip
-
-
-def match_hold(node: Term) -> Hold | None:
-    """What `node` holds, if it repeats each frame in place: view(expand(unsqueeze(frames, 2))).
-
-    A modulo by one on the frames goes too: it changes each sample's phase by whole cycles.
-    """
-    if not isinstance(node, fx.Node) or node.target is not aten.view.default:
-        return None
-    repeated, shape = call_arguments(node)
-    while repeated.target is aten.clone.default:
-        repeated = call_arguments(repeated)[0]
-    if repeated.target is not aten.expand.default:
-        return None
-    column = call_arguments(repeated)[0]
-    if column.target is not aten.unsqueeze.default or call_arguments(column)[1] not in (2, -1):
-        return None
-    frames = call_arguments(column)[0]
-    _, length, hop = repeated.meta["val"].shape
-    _, samples, *rest = node.meta["val"].shape
-    if frames.meta["val"].dim() != 2 or not isinstance(hop, int) or rest != [1] or not same_size(samples, length * hop):
-        return None
-    if frames.target is aten.remainder.Scalar and call_arguments(frames)[1] == 1:
-        frames = call_arguments(frames)[0]
-    return Hold(frames, hop, shape)
 
 
 def phase_of(editor: GraphEditor, held: Hold) -> fx.Node:

@@ -12,6 +12,7 @@ which no plan of precisions could reach, and what is summed up here are phases.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -19,56 +20,70 @@ import torch
 from torch import fx
 from torch.fx.experimental.symbolic_shapes import statically_known_true
 
-from voxc.compiler.core.nodes import call_arguments, module_path
 from voxc.compiler.core.program import Program
 from voxc.compiler.core.target import Target
 from voxc.compiler.core.tensor import MAX_FRAMES
-from voxc.passes.base import Pass, PassResult
 from voxc.passes.kit.graph_editor import GraphEditor
+from voxc.passes.kit.pattern import Match, Refused, anything, call_to, rewrite_matches
+from voxc.passes.kit.rewrite import Rewrite
 
 aten = torch.ops.aten
 
 
+SUM = call_to(aten.cumsum.default, anything("x"), anything("axis"))
+
+
 @dataclass(frozen=True)
-class SumsAsProducts(Pass):
+class SumsAsProducts(Rewrite):
     """Rewrites cumulative sums of at most `most_length` numbers, whose triangle then takes as much as a small layer."""
 
     after: ClassVar[tuple[str, ...]] = ("frame_rate_source_phase", "clean_up")
 
     most_length: int = 1024
 
-    def run(self, program: Program, target: Target) -> PassResult:
-        if target.scans:
-            return PassResult(program, modified=False)
-        editor = GraphEditor(program)
-        notes, triangles = [], dict[str, fx.Node]()
-        for node in editor.calls(aten.cumsum.default):
-            where, reason = module_path(node) or node.name, self.why_not(node)
-            if reason:
-                notes.append(f"{where}: a cumulative sum stays: {reason}")
-                continue
-            x, dim, *_ = call_arguments(node)
-            length = x.meta["val"].shape[dim]
-            with editor.before(node):
-                if str(length) not in triangles:
-                    triangles[str(length)] = triangle(editor, x, dim)
-                editor.replace(node, product(editor, x, dim % x.meta["val"].dim(), triangles[str(length)]))
-            count = length if isinstance(length, int) else "all frames"
-            notes.append(f"{where}: a cumulative sum of {count} as a product")
-        return PassResult(editor.finish() if editor.modified else program, editor.modified, tuple(notes))
+    def applies(self, target: Target) -> bool:
+        return not target.scans
 
-    def why_not(self, node: fx.Node) -> str:
-        x, dim, *_ = call_arguments(node)
-        given, result = x.meta["val"], node.meta["val"]
-        if given.dtype is not torch.float32 or result.dtype is not torch.float32:
-            return f"it is of {given.dtype}"
-        if given.dim() == 0 or hint(given.shape[dim]) > self.most_length:
-            return f"it is over more than {self.most_length} numbers"
-        if all(isinstance(size, int) for size in given.shape):
-            return ""
-        if given.dim() != 2 or not statically_known_true(given.shape[dim] <= MAX_FRAMES):
-            return "its length is not known"
-        return ""
+    def edit(self, editor: GraphEditor, target: Target) -> Iterator[str]:
+        triangles: dict[str, fx.Node] = {}
+
+        def rewrite(match: Match, total: Sum) -> str:
+            key = str(total.length)
+            if key not in triangles:
+                triangles[key] = triangle(editor, total)
+            editor.replace(match.node, product(editor, total, triangles[key]))
+            return f"a cumulative sum of {key if isinstance(total.length, int) else 'all frames'} as a product"
+
+        yield from rewrite_matches(editor, SUM, self.check, rewrite, refusal="a cumulative sum stays")
+
+    def ensures(self, before: Program, after: Program, target: Target) -> None:
+        self.expect_none_left(after, SUM, self.check)
+
+    def check(self, match: Match) -> Sum:
+        """
+        Raises:
+            Refused: the numbers are too many, are no floats, or are not known to be few.
+        """
+        summed, result = match["x"].meta["val"], match.node.meta["val"]
+        if summed.dtype is not torch.float32 or result.dtype is not torch.float32:
+            raise Refused(f"it is of {summed.dtype}")
+        if summed.dim() == 0 or hint(summed.shape[match["axis"]]) > self.most_length:
+            raise Refused(f"it is over more than {self.most_length} numbers")
+        total = Sum(match["x"], match["axis"] % summed.dim(), summed.shape[match["axis"]])
+        if all(isinstance(size, int) for size in summed.shape):
+            return total
+        if summed.dim() != 2 or not statically_known_true(total.length <= MAX_FRAMES):
+            raise Refused("its length is not known")
+        return total
+
+
+@dataclass(frozen=True)
+class Sum:
+    """A cumulative sum of `x` over the `length` numbers along `axis`."""
+
+    x: fx.Node
+    axis: int
+    length: int | torch.SymInt
 
 
 def hint(size: int | torch.SymInt) -> int:
@@ -76,20 +91,20 @@ def hint(size: int | torch.SymInt) -> int:
     return size if isinstance(size, int) else int(size.node.hint)
 
 
-def triangle(editor: GraphEditor, x: fx.Node, axis: int) -> fx.Node:
-    """Ones on and above the diagonal, as long and as wide as `x` along an axis."""
-    length = x.meta["val"].shape[axis]
-    if isinstance(length, int):
-        return editor.add_weight(f"triangle_{length}", torch.ones(length, length).triu())
+def triangle(editor: GraphEditor, total: Sum) -> fx.Node:
+    """Ones on and above the diagonal, as long and as wide as the sum is."""
+    if isinstance(total.length, int):
+        return editor.add_weight(f"triangle_{total.length}", torch.ones(total.length, total.length).triu())
     call, numbers = editor.call, editor.add_weight("frame_numbers", torch.arange(MAX_FRAMES, dtype=torch.float32))
-    places = call(aten.slice.Tensor, numbers, 0, 0, call(aten.sym_size.int, x, axis))
+    places = call(aten.slice.Tensor, numbers, 0, 0, call(aten.sym_size.int, total.x, total.axis))
     columns = call(aten.add.Tensor, call(aten.unsqueeze.default, places, 0), 0.5)
     above = call(aten.gt.Tensor, columns, call(aten.unsqueeze.default, places, 1))
     return call(aten._to_copy.default, above, dtype=torch.float32)
 
 
-def product(editor: GraphEditor, x: fx.Node, axis: int, triangle: fx.Node) -> fx.Node:
-    """`x` as rows along `axis`, times the triangle, and back."""
+def product(editor: GraphEditor, total: Sum, triangle: fx.Node) -> fx.Node:
+    """What is summed up as rows, times the triangle, and back."""
+    x, axis = total.x, total.axis
     shape = list(x.meta["val"].shape)
     order = [*(place for place in range(len(shape)) if place != axis), axis]
     moved = [shape[place] for place in order]

@@ -68,7 +68,7 @@ class PromisesTooMuch(Pass):
     def run(self, program: Program, target: Target) -> PassResult:
         return PassResult(program, modified=False)
 
-    def ensures(self, program: Program) -> None:
+    def ensures(self, before: Program, after: Program, target: Target) -> None:
         raise PassError("checked on the result")
 
 

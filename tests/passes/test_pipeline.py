@@ -12,13 +12,15 @@ from voxc.compiler.core.component import Component
 from voxc.compiler.core.program import export
 from voxc.compiler.core.target import Target, load_targets
 from voxc.passes.base import Pass
+from voxc.passes.kit.rewrite import Rewrite
 from voxc.passes.pipeline import pipeline
 
 
 def all_passes() -> set[type[Pass]]:
     for module in pkgutil.walk_packages(voxc.passes.__path__, "voxc.passes."):
         importlib.import_module(module.name)
-    return {each for each in Pass.__subclasses__() if each.__module__.startswith("voxc.passes.")}
+    passes = {*Pass.__subclasses__(), *Rewrite.__subclasses__()} - {Rewrite}
+    return {each for each in passes if each.__module__.startswith("voxc.passes.")}
 
 
 @pytest.mark.parametrize("target", load_targets().values(), ids=lambda target: target.name)

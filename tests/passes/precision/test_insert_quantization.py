@@ -229,8 +229,9 @@ def test_a_target_without_integer_kernels_is_refused(target: Target) -> None:
 
 
 def test_what_is_promised_is_checked(target: Target) -> None:
+    program = planned(RESIDUAL, target)
     with pytest.raises(PassError, match="should be int8"):
-        InsertQuantization().ensures(planned(RESIDUAL, target))
+        InsertQuantization().ensures(program, program, target)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES, ids=str)
@@ -288,4 +289,4 @@ def test_a_layer_that_is_given_floats_is_found(target: Target) -> None:
     (layer,) = [node for node in program.graph.nodes if node.target is aten.convolution.default]
     layer.replace_input_with(layer.args[0], layer.args[0].args[0].args[0])
     with pytest.raises(PassError, match="should be int8"):
-        InsertQuantization().ensures(program)
+        InsertQuantization().ensures(program, program, target)
