@@ -42,6 +42,9 @@ class Pass(ABC):
     #: Largest absolute difference at the outputs that the pass may cause. The default is float32 rounding through
     #: a whole vocoder: even a copy that goes can make PyTorch choose another kernel, which sums in another order.
     tolerance: ClassVar[float] = 1e-5
+    #: For passes that round on purpose, in place of `tolerance`: the least signal-to-noise ratio in dB of an output to
+    #: what it was.
+    least_snr: ClassVar[float | None] = None
 
     @property
     def name(self) -> str:

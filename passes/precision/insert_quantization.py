@@ -17,7 +17,6 @@ moves integers about gives integers with the same scale, and what multiplies the
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -40,12 +39,12 @@ from voxc.passes.precision.quantizable import Operands, aten, factor, moves, ope
 class InsertQuantization(Rewrite):
     """Quantizes weights, and activations by the ranges that calibration put into the plan.
 
-    Quantization moves the outputs by what the plan's integers cannot express, which no bound on a pass can foresee: how
-    far is measured at the end, as a signal-to-noise ratio.
+    Quantization moves the outputs by what the plan's integers cannot express. How far is measured at the end; the bound
+    here is what coarse integers reach and wrong ones, of another scale or in another place, do not.
     """
 
     after: ClassVar[tuple[str, ...]] = ("annotate_precision", "clean_up")
-    tolerance: ClassVar[float] = math.inf
+    least_snr: ClassVar[float] = 3.0
 
     def edit(self, editor: GraphEditor, target: Target) -> Iterator[str]:
         program = editor.program
