@@ -15,8 +15,7 @@ from voxc.backends import find_backend
 from voxc.backends.base import Backend
 from voxc.compiler.bundle import refuse_to_overwrite, staged
 from voxc.compiler.calibration.source import Calibration
-from voxc.compiler.core.errors import CompileError, PassError, RecipeError
-from voxc.compiler.core.fidelity import max_abs_error
+from voxc.compiler.core.errors import CompileError, RecipeError
 from voxc.compiler.core.figure import Figure, figure
 from voxc.compiler.core.gates import Gate, failures
 from voxc.compiler.core.machine import machine_model, peak_memory_mib, this_machine, tool_versions, usable_cores
@@ -52,9 +51,11 @@ from voxc.compiler.precision.plans import Plans, write_plans
 from voxc.compiler.request import CONVERTING_SEGMENT_SECONDS, DEFAULT_SEGMENT_SECONDS, Request
 from voxc.compiler.runtime.voice import pipeline_of
 from voxc.compiler.voice_files import VoiceFiles, demo_sample, find_voice
+from voxc.passes.base import Pass, PassResult
 from voxc.passes.pipeline import pipeline
 from voxc.passes.precision.quantizable import moves
 from voxc.passes.source.hoist_noise import HoistNoise
+from voxc.passes.verify import run_verified
 
 Report = Callable[[str], None]
 
@@ -123,7 +124,7 @@ class Job:
         told = f"{self.runtime.description}, {self.threads} threads, on {here}"
         timed = None if self.runtime.evidence == "reference" else told
         recipe = self.request.precision.on(self.target)
-        return Decider(self.target, recipe, self.calibration.samples, self.load, timed, self.report)
+        return Decider(self.target, recipe, self.calibration.samples, self.load, timed, self.report, self.run_pass)
 
     @property
     def threads(self) -> int:
@@ -313,28 +314,25 @@ class Job:
         )
 
     def run_passes(self, part: Part) -> Program:
-        """A part's program after the target's pipeline; on request, each pass is checked by running the graph.
+        """A part's program after the target's pipeline.
 
         Raises:
             PassError: a pass refused the graph, or moved the outputs further than it says it may.
         """
         self.report(f"{self.target.name}: {part.component.name}: passes")
         program = part.program
-        tensors = {name: torch.from_numpy(array) for name, array in part.inputs.items()}
-        before = {name: torch.from_numpy(array) for name, array in part.outputs.items()}
         for compiler_pass in pipeline(self.target):
-            program = compiler_pass(program, self.target).program
-            if self.request.verify_passes:
-                after = program.run(tensors)
-                for name, value in after.items():
-                    error = max_abs_error(before[name].numpy(), value.numpy())
-                    if not error <= compiler_pass.tolerance:
-                        raise PassError(
-                            f"{compiler_pass.name} moved {name} of {program.name} by {error:.2g}, "
-                            f"more than its tolerance of {compiler_pass.tolerance:.2g}"
-                        )
-                before = after
+            program = self.run_pass(compiler_pass, program, self.target).program
         return program
+
+    def run_pass(self, compiler_pass: Pass, program: Program, target: Target) -> PassResult:
+        """One pass; on request, the graph runs before and after it."""
+        if not self.request.verify_passes:
+            return compiler_pass(program, target)
+        (component,) = (each for each in self.voice.components if each.name == program.name)
+        arrays = component.reference_inputs(program.frames)
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        return run_verified(compiler_pass, program, target, tensors)
 
     def fidelity(self, part: Part, runner: Runner, runtime: Runtime) -> dict[str, Figure]:
         """How close an artifact in a runtime comes to float32 PyTorch on a part's reference inputs."""

@@ -27,12 +27,15 @@ from voxc.compiler.precision.record import SearchRecord, write_search
 from voxc.compiler.precision.search import search
 from voxc.compiler.precision.sensitivity import measure_sensitivities
 from voxc.compiler.precision.subject import Subject
+from voxc.passes.base import Pass, PassResult
 from voxc.passes.precision.annotate_precision import AnnotatePrecision, matching, without_match
 from voxc.passes.precision.insert_quantization import InsertQuantization
 from voxc.passes.precision.leave_integers_open import LeaveIntegersOpen, moved, pass_on
 from voxc.passes.precision.rules import candidates, choices, has_weight
 
 Report = Callable[[str], None]
+#: Runs a pass; may check its result by running the graph.
+RunPass = Callable[[Pass, Program, Target], PassResult]
 Samples = Sequence[Mapping[str, Array]]
 
 # What a search tries choices on: of one segment to the next, the noise of integers differs by 10 dB. Samples that are
@@ -72,6 +75,7 @@ class Decider:
     load: Callable[[Program], Runner]
     timed: str | None
     report: Report
+    run_pass: RunPass = Pass.__call__
 
     @property
     def rounding(self) -> Target:
@@ -117,7 +121,7 @@ class Decider:
             if plan.implicit and self.target.implicit is None:
                 raise RecipeError(f"{self.recipe.plan}: leaves int8 to a runtime, and that of {self.target.name} does "
                                   f"not choose")  # fmt: skip
-            return Decision(AnnotatePrecision(plan=plan)(program, self.target).program)
+            return Decision(self.run_pass(AnnotatePrecision(plan=plan), program, self.target).program)
         if self.policy != "auto":
             return Decision(self.with_ranges(component, self.left_open(self.annotate(program, self.policy))))
         whole = self.with_ranges(component, self.annotate(program, "int8"))
@@ -146,7 +150,7 @@ class Decider:
         further = [component.reference_inputs(whole.frames, seed) for seed in FURTHER_SEEDS]
         inputs = tuple(tensors_of(call) for call in (*spread(self.samples(component)), *further))
         subject = Subject(
-            whole, layers, sums, lambda chosen: self.precisions(whole, chosen), self.quantize, inputs,
+            whole, layers, sums, lambda chosen: self.precisions(whole, chosen), self.try_out, inputs,
             component.audio_rate,
         )  # fmt: skip
         clock = self.clock
@@ -180,7 +184,7 @@ class Decider:
             if self.changes(program, override)
         )
         plain = replace(program, plan=PrecisionPlan(ranges=program.plan.ranges))
-        return AnnotatePrecision(policy, (*chosen, *overrides))(plain, self.rounding).program
+        return self.run_pass(AnnotatePrecision(policy, (*chosen, *overrides)), plain, self.rounding).program
 
     def changes(self, program: Program, override: Override) -> bool:
         """Whether an exception is for something that has a choice of precisions."""
@@ -207,9 +211,13 @@ class Decider:
 
     def left_open(self, program: Program) -> Program:
         """The program with integers for the runtime to choose, if that is asked for."""
-        return LeaveIntegersOpen()(program, self.target).program if self.recipe.implicit else program
+        return self.run_pass(LeaveIntegersOpen(), program, self.target).program if self.recipe.implicit else program
 
     def quantize(self, program: Program) -> Program:
+        return self.run_pass(InsertQuantization(), program, self.rounding).program
+
+    def try_out(self, program: Program) -> Program:
+        """A program quantized for a search, which measures itself how far off it is."""
         return InsertQuantization()(program, self.rounding).program
 
 

@@ -72,6 +72,12 @@ class PromisesTooMuch(Pass):
         raise PassError("checked on the result")
 
 
+@dataclass(frozen=True)
+class AppliesNowhere(PromisesTooMuch):
+    def applies(self, target: Target) -> bool:
+        return False
+
+
 @pytest.mark.parametrize(
     ("compiler_pass", "complaint"),
     [
@@ -91,3 +97,11 @@ def test_a_declared_input_may_be_added(target: Target) -> None:
     program = AddsInputSaysSo()(program_of(Plain(), (2, 3)), target).program
     assert [spec.name for spec in program.inputs] == ["x0", "extra"]
     assert [record.name for record in program.history] == ["adds_input_says_so"]
+
+
+def test_where_a_pass_does_not_apply_nothing_runs(target: Target) -> None:
+    program = program_of(Plain(), (2, 3))
+    result = AppliesNowhere()(program, target)
+    assert not result.modified
+    assert result.program.exported is program.exported
+    assert [(record.name, record.modified) for record in result.program.history] == [("applies_nowhere", False)]

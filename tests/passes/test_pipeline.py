@@ -13,7 +13,7 @@ from voxc.compiler.core.program import export
 from voxc.compiler.core.target import Target, load_targets
 from voxc.passes.base import Pass
 from voxc.passes.kit.rewrite import Rewrite
-from voxc.passes.pipeline import pipeline
+from voxc.passes.pipeline import ORDER, pipeline
 
 
 def all_passes() -> set[type[Pass]]:
@@ -30,6 +30,27 @@ def test_order_is_what_the_passes_ask_for(target: Target) -> None:
     for compiler_pass in pipeline(target):
         for earlier in compiler_pass.after:
             assert earlier not in names or names.index(earlier) < names.index(compiler_pass.name)
+
+
+@pytest.mark.parametrize("target", load_targets().values(), ids=lambda target: target.name)
+def test_a_pipeline_has_what_applies_in_the_one_order(target: Target) -> None:
+    passes = pipeline(target)
+    assert passes == tuple(each for each in ORDER if each in passes)
+    assert {each.name for each in ORDER if each not in passes} == {
+        name
+        for name, applies in {
+            "fold_time_into_rows": target.work_items,
+            "sums_as_products": not target.scans,
+            "planar_convolutions": target.layout == "planar",
+            "channels_last": target.layout == "channels_last",
+            "ane_layout": target.layout == "ane",
+            "chunk_attention": target.layout == "ane",
+            "fold_width": target.layout == "ane" and target.fold_width,
+            "fold_heads": target.batched_weights,
+            "sub_pixel_upsampling": target.sub_pixel,
+        }.items()
+        if not applies
+    }
 
 
 def test_names_in_after_exist() -> None:

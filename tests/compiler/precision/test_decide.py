@@ -26,6 +26,7 @@ from voxc.compiler.precision.decide import Decider, Decision
 from voxc.compiler.precision.plans import Plans, write_plans
 from voxc.compiler.precision.record import FOLDER
 from voxc.compiler.precision.subject import Subject
+from voxc.passes.base import Pass, PassResult
 
 
 @dataclass
@@ -230,6 +231,23 @@ def test_a_plan_gives_the_same_again(case: Case, tmp_path: Path, options: tuple[
     assert histories[0] == histories[1]
     graphs = [str(decider.quantize(each.program).graph) for each in (first, again)]
     assert graphs[0] == graphs[1]
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("precision", ["int8", "auto"])
+def test_passes_run_as_the_driver_says(case: Case, precision: str) -> None:
+    """But for those that a search tries, which it measures itself."""
+    names: list[str] = []
+
+    def run_pass(compiler_pass: Pass, program: Program, target: Target) -> PassResult:
+        names.append(compiler_pass.name)
+        return compiler_pass(program, target)
+
+    decider = replace(case.decider(precision, min_snr=20.0), run_pass=run_pass)
+    decision = decider.decide(case.component, case.program)
+    assert set(names) == {"annotate_precision"}
+    decider.quantize(decision.program)
+    assert names[-1] == "insert_quantization"
 
 
 class Other(nn.Module):
