@@ -1,4 +1,4 @@
-"""Where the operators of a bundle run: as a backend's rules predict it, or as the device itself has said."""
+"""Where the operators of a bundle run: as a backend's rules predict it, or as the device itself reports."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ PREDICTION = "prediction"
 
 @dataclass(frozen=True)
 class Explanation:
-    """The operators of one component, in order. `basis` is `prediction`, or the device that has said where they run;
-    `rewritten` is what passes say of what they have changed."""
+    """The operators of one component, in order. `basis` is `prediction`, or the device that reported where they run;
+    `rewritten` are the notes of passes that changed the graph."""
 
     component: str
     basis: str
@@ -60,14 +60,14 @@ def rewritings(component: ComponentBuild) -> tuple[str, ...]:
 
 
 def measured(component: ComponentBuild, predicted: tuple[Placement, ...], run: DeviceRun) -> Explanation:
-    """The operators where a device said it would run them; why it did is known only where the rules agree with it.
+    """The operators where a device reported to run them; reasons are known only where the rules agree with it.
 
-    What it did not speak of keeps no place: it may have become a part of another operator.
+    An operator that it did not report has no place: it may have become a part of another one.
     """
-    told = run.components[component.name].placements
+    places = run.components[component.name].placements
 
     def placed(each: Placement) -> Placement:
-        where = told.get(each.name, "?")
+        where = places.get(each.name, "?")
         agrees = where == each.where
         return replace(
             each, where=where, why=each.why if agrees else "", fix=each.fix if agrees else "", generations={}
@@ -87,7 +87,7 @@ def shares(placements: tuple[Placement, ...], place: Callable[[Placement], str])
 
 
 def generations(placements: tuple[Placement, ...]) -> dict[str, dict[str, tuple[int, int]]]:
-    """The same by generation of the hardware, where rules tell them apart."""
+    """The same by generation of the hardware, if the rules distinguish them."""
     names = dict.fromkeys(name for each in placements for name in each.generations)
     return {name: shares(placements, functools.partial(place_on, name)) for name in names}
 

@@ -14,20 +14,20 @@ PREDICTED = "a prediction from rules and their sources, not a measurement; `voxc
 
 
 def report(explanation: Explanation, brief: bool) -> list[object]:
-    """A component: all operators, or with `brief` only kinds of those that are elsewhere; then the shares."""
+    """A component: all operators, or with `brief` only the kinds that run elsewhere; then the shares."""
     basis = PREDICTED if explanation.predicted else f"as measured on {explanation.basis}"
     rows = kinds(explanation) if brief else everything(explanation)
-    told = [*columns(rows), *rewritten(explanation), *sources(explanation)]
-    return [f"\n{explanation.component}: {basis}", *told, "", share_table(explanation)]
+    lines = [*columns(rows), *rewritten(explanation), *sources(explanation)]
+    return [f"\n{explanation.component}: {basis}", *lines, "", share_table(explanation)]
 
 
 def rewritten(explanation: Explanation) -> list[str]:
-    return ["\nwhat was rewritten:", *(f"  {note}" for note in explanation.rewritten)] if explanation.rewritten else []
+    return ["\nrewritten by passes:", *(f"  {note}" for note in explanation.rewritten)] if explanation.rewritten else []
 
 
 def sources(explanation: Explanation) -> list[str]:
-    found = sorted({source for each in explanation.placements for source in each.sources})
-    return ["\nwhat the rules rest on:", *(f"  {source}" for source in found)] if found else []
+    names = sorted({source for each in explanation.placements for source in each.sources})
+    return ["\nsources of the rules:", *(f"  {source}" for source in names)] if names else []
 
 
 def everything(explanation: Explanation) -> list[tuple[str, ...]]:
@@ -38,7 +38,7 @@ def everything(explanation: Explanation) -> list[tuple[str, ...]]:
 
 
 def kinds(explanation: Explanation) -> list[tuple[str, ...]]:
-    """Operators that have a reason, those with the same one together."""
+    """Operators that have a reason, grouped by it."""
     groups: dict[tuple[str, ...], list[Placement]] = {}
     for each in explanation.placements:
         if each.why:
@@ -57,7 +57,7 @@ def reason(placement: Placement) -> str:
 
 
 def columns(rows: list[tuple[str, ...]]) -> list[str]:
-    """Lines that keep their length, however wide they are: what people search for is whole."""
+    """Lines that are never cut, however wide they are, so that people can search in them."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
@@ -66,9 +66,9 @@ def share_table(explanation: Explanation) -> object:
     by_generation = generations(explanation.placements) or {"": shares(explanation.placements, lambda each: each.where)}
     rows = [
         (name, where, str(operators), f"{percent(macs, total)} of {total / 1e9:.3g} G")
-        for name, found in by_generation.items()
-        for total in [sum(macs for _, macs in found.values())]
-        for where, (operators, macs) in found.items()
+        for name, places in by_generation.items()
+        for total in [sum(macs for _, macs in places.values())]
+        for where, (operators, macs) in places.items()
     ]
     return table("", ("generation", "where", "operators", "MACs"), rows)
 
@@ -76,15 +76,15 @@ def share_table(explanation: Explanation) -> object:
 def document(explanation: Explanation) -> dict[str, Any]:
     """The same for programs."""
 
-    def told(found: Mapping[str, tuple[int, int]]) -> dict[str, dict[str, int]]:
-        return {where: {"operators": operators, "macs": macs} for where, (operators, macs) in found.items()}
+    def as_mappings(places: Mapping[str, tuple[int, int]]) -> dict[str, dict[str, int]]:
+        return {where: {"operators": operators, "macs": macs} for where, (operators, macs) in places.items()}
 
     return {
         "component": explanation.component,
         "basis": explanation.basis,
         "rewritten": list(explanation.rewritten),
-        "shares": told(shares(explanation.placements, lambda each: each.where)),
-        "generations": {name: told(found) for name, found in generations(explanation.placements).items()},
+        "shares": as_mappings(shares(explanation.placements, lambda each: each.where)),
+        "generations": {name: as_mappings(places) for name, places in generations(explanation.placements).items()},
         "operators": [asdict(each) for each in explanation.placements],
     }
 

@@ -33,9 +33,9 @@ P = ParamSpec("P")
 
 @contextmanager
 def progress() -> Iterator[Report]:
-    """A spinner with the present step and the time on a terminal; a line for each step elsewhere.
+    """A spinner with the current step and the time on a terminal; one line per step elsewhere.
 
-    A message `step, detail` is a step of its own only as `step`: details move the spinner and print no lines.
+    In a message `step, detail`, only a new `step` prints a line; details change the text beside the spinner.
     """
     if sys.stderr.isatty():
         with live_progress() as report:
@@ -45,7 +45,7 @@ def progress() -> Iterator[Report]:
 
 
 def interruptible(report: Callable[P, None]) -> Callable[P, None]:
-    """A report of progress at which an interrupt comes up again that a library has swallowed."""
+    """A report of progress that raises an interrupt again if a library has swallowed it."""
 
     def checked(*args: P.args, **kwargs: P.kwargs) -> None:
         interrupt.check()
@@ -139,14 +139,14 @@ def table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]])
 
 
 def plain(text: str) -> Text:
-    """Text as it stands: what comes out of a file from anyone neither styles nor steers the terminal."""
+    """Text as it is: a file from anyone must neither style nor control the terminal."""
     return Text("".join(character for character in text if character.isprintable() or character == "\n"))
 
 
 def figures_table(manifest: Manifest) -> Table:
     """The measurements of a bundle."""
     rows: list[tuple[str, ...]] = [
-        (component, name, told(figure), figure.evidence or "-", figure.how)
+        (component, name, format_figure(figure), figure.evidence or "-", figure.how)
         for component, measured in manifest.measurements.components.items()
         for name, figure in measured.figures.items()
     ]
@@ -156,7 +156,7 @@ def figures_table(manifest: Manifest) -> Table:
     if conversion is not None:
         families = {"fidelity": conversion.fidelity, "task": conversion.task, "conversion": conversion.steps}
         rows += [
-            (family, name, rated(name, figure), figure.evidence or "-", figure.how)
+            (family, name, format_rated(name, figure), figure.evidence or "-", figure.how)
             for family, figures in families.items()
             for name, figure in figures.items()
         ]
@@ -164,28 +164,28 @@ def figures_table(manifest: Manifest) -> Table:
 
 
 def device_summary(run: DeviceRun) -> list[object]:
-    """What `voxc measure` found."""
+    """The results of `voxc measure`."""
     machine = run.machine
-    what = ", ".join(
+    description = ", ".join(
         part for part in (machine.model, describe_cpu(machine), f"{machine.cores} cores", machine.system) if part
     )
-    said = ", ".join([f"peak memory {told(run.peak_memory)}", *map(" ".join, run.conditions.items())])
+    conditions = ", ".join([f"peak memory {format_figure(run.peak_memory)}", *map(" ".join, run.conditions.items())])
     return [
-        f"{run.host}: {what}",
-        said,
+        f"{run.host}: {description}",
+        conditions,
         table("", ("component", "figure", "value", "evidence", "how"), device_rows(run)),
     ]
 
 
 def device_rows(run: DeviceRun, prefix: str = "") -> list[tuple[str, ...]]:
     return [
-        (f"{prefix}{component}", name, told(figure), figure.evidence or "-", figure.how)
-        for component, found in run.components.items()
-        for name, figure in found.figures.items()
+        (f"{prefix}{component}", name, format_figure(figure), figure.evidence or "-", figure.how)
+        for component, measured in run.components.items()
+        for name, figure in measured.figures.items()
     ]
 
 
-def told(figure: Figure) -> str:
+def format_figure(figure: Figure) -> str:
     return "-" if figure.value is None else f"{figure.value:.4g} {figure.unit}"
 
 
@@ -198,12 +198,14 @@ def summary(place: object, manifest: Manifest) -> list[str]:
         size, spare = (sum(file.bytes for file in files) / 1e6 for files in (component.files, component.fallback))
         sizes = f"{size:.1f} MB" + (f" and {spare:.1f} MB for PyTorch" if spare else "")
         rehearsed = figures.get("snr_rehearsed")
-        coarser = "" if rehearsed is None else f" ({told(rehearsed)} as the device rounds, an estimate)"
-        snr = f"SNR {told(figures['snr'])}{coarser}"
+        coarser = "" if rehearsed is None else f" ({format_figure(rehearsed)} as the device rounds, an estimate)"
+        snr = f"SNR {format_figure(figures['snr'])}{coarser}"
         lines.append(f"  {name}: {component.format}, {sizes}, {snr}, {speed(figures)}")
     conversion = manifest.measurements.conversion
     if conversion is not None:
-        lines.append(f"  {conversion.sample} to speaker {conversion.options['speaker']}: {heard(conversion)}")
+        lines.append(
+            f"  {conversion.sample} to speaker {conversion.options['speaker']}: {describe_conversion(conversion)}"
+        )
     return [*lines, *slow_integers(manifest), *(f"  FAILED: {failure}" for failure in manifest.failures)]
 
 
@@ -214,7 +216,7 @@ def slow_integers(manifest: Manifest) -> list[str]:
     measured = manifest.measurements.components.items()
     ratios = {name: component.figures.get("speedup_over_floats") for name, component in measured}
     return [
-        f"  NOTE: {name}: integers are no faster than {floats} on {cpu}: {told(ratio)}; "
+        f"  NOTE: {name}: integers are no faster than {floats} on {cpu}: {format_figure(ratio)}; "
         f"--precision {floats} is faster here"
         for name, ratio in ratios.items()
         if ratio is not None and ratio.value is not None and ratio.value <= 1
@@ -227,32 +229,32 @@ def describe_cpu(machine: Machine) -> str:
     return f"{machine.cpu} ({features})" if features else machine.cpu
 
 
-def heard(conversion: Conversion) -> str:
-    """A conversion in a line: how near to PyTorch, how near to the speaker and to the recording's melody."""
+def describe_conversion(conversion: Conversion) -> str:
+    """A conversion in one line: how close to PyTorch, to the speaker and to the recording's melody."""
     shown = {
         "fidelity": (conversion.fidelity, {"snr": "SNR", "stoi": "STOI"}),
         "task": (conversion.task, {"secs": "SECS", "f0_correlation": "F0 correlation", "mos": "MOS"}),
     }
-    told_families = [
-        f"{family}: " + ", ".join(f"{label} {rated(name, figures[name])}" for name, label in labels.items())
+    families = [
+        f"{family}: " + ", ".join(f"{label} {format_rated(name, figures[name])}" for name, label in labels.items())
         for family, (figures, labels) in shown.items()
     ]
-    return "; ".join([*told_families, f"real-time factor {told(conversion.steps['real_time_factor'])}"])
+    return "; ".join([*families, f"real-time factor {format_figure(conversion.steps['real_time_factor'])}"])
 
 
-def rated(name: str, figure: Figure) -> str:
-    """A figure with its rating, where the field has ratings for it."""
+def format_rated(name: str, figure: Figure) -> str:
+    """A figure with its rating, if the field has ratings for it."""
     rating = rate(name, figure.value) if figure.value is not None and name in METRICS else None
-    return f"{told(figure)} ({rating})" if rating else told(figure)
+    return f"{format_figure(figure)} ({rating})" if rating else format_figure(figure)
 
 
 def speed(figures: Mapping[str, Figure]) -> str:
     latency = figures["latency_median"]
     if latency.value is None:
         estimate = figures.get("latency_estimate")
-        return f"latency {latency.how}" + (f"; {told(estimate)} by its peaks, an estimate" if estimate else "")
+        return f"latency {latency.how}" + (f"; {format_figure(estimate)} by its peaks, an estimate" if estimate else "")
     rate = figures["real_time_factor"].value
-    return f"{told(latency)}, real-time factor {rate:.3g}, {told(figures['speedup'])} PyTorch eager"
+    return f"{format_figure(latency)}, real-time factor {rate:.3g}, {format_figure(figures['speedup'])} PyTorch eager"
 
 
 def precision_table(component: ComponentBuild) -> Table:

@@ -1,4 +1,4 @@
-"""What a voice sounds like: a recording converted by the artifacts, and by float32 PyTorch on the same noise."""
+"""How a voice sounds: a recording converted by the artifacts, and by float32 PyTorch on the same noise."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Sound:
 
 @dataclass(frozen=True)
 class Trial:
-    """A recording to convert, how, and what float32 PyTorch makes of it; `reference` is of the target speaker."""
+    """A recording to convert, the options, and float32 PyTorch's result; `reference` is of the target speaker."""
 
     sample: Sound
     reference: Sound | None
@@ -71,45 +71,51 @@ class Trial:
         Raises:
             VoxcError: see `convert_audio`.
         """
-        given = Sound.read(sample)
-        wanted = None if reference is None else Sound.read(reference)
+        source = Sound.read(sample)
+        target = None if reference is None else Sound.read(reference)
         if transpose is None:
-            transpose = 0.0 if wanted is None else semitones_between(given, wanted)
+            transpose = 0.0 if target is None else semitones_between(source, target)
         options = ConvertOptions(speaker=speaker, transpose=transpose)
-        expected, _ = convert_audio(given.samples, given.rate, eager_pipeline(voice, frames), options)
-        return cls(given, wanted, options, expected)
+        expected, _ = convert_audio(source.samples, source.rate, eager_pipeline(voice, frames), options)
+        return cls(source, target, options, expected)
 
     def measure(
         self, pipeline: Pipeline, directory: Path, runtime: str, *, untimed: str = "", evidence: Evidence = "host"
     ) -> Conversion:
-        """Converts the sample with the artifacts, writes what is to be heard into `directory`, and compares.
+        """Converts the sample with the artifacts, writes the sounds into `directory`, and compares.
 
-        `untimed` is the reason why the time that it takes here says nothing about the target. An estimate's figures
-        name the `runtime`, which is what they are estimated by.
+        `untimed` is the reason why times on this machine are not the target's. Figures that are estimates name the
+        `runtime` that they come from.
         """
-        found, report = convert_audio(self.sample.samples, self.sample.rate, pipeline, self.options)
+        converted, report = convert_audio(self.sample.samples, self.sample.rate, pipeline, self.options)
         rate = pipeline.sample_rate
         references = [] if self.reference is None else [(self.reference.samples, self.reference.rate)]
         by = runtime if evidence == "estimate" else ""
-        heard = families.task(
-            found, rate, self.sample.samples, self.sample.rate, references, self.options.transpose, evidence=evidence
+        task = families.task(
+            converted,
+            rate,
+            self.sample.samples,
+            self.sample.rate,
+            references,
+            self.options.transpose,
+            evidence=evidence,
         )
         return Conversion(
             sample=self.sample.name,
             options=asdict(self.options),
-            fidelity=told_by(by, families.fidelity(self.expected, found, rate, evidence=evidence)),
-            task=told_by(by, heard),
+            fidelity=with_runtime(by, families.fidelity(self.expected, converted, rate, evidence=evidence)),
+            task=with_runtime(by, task),
             steps=missing_steps(report, untimed) if untimed else steps(report, runtime),
-            audio=self.write(found, rate, directory),
+            audio=self.write(converted, rate, directory),
         )
 
-    def write(self, found: Array, rate: int, directory: Path) -> dict[str, FileRecord]:
+    def write(self, converted: Array, rate: int, directory: Path) -> dict[str, FileRecord]:
         folder = directory / AUDIO_NAME
         folder.mkdir()
         sounds = {
             "source": (self.sample.samples, self.sample.rate),
             "float32": (self.expected, rate),
-            "converted": (found, rate),
+            "converted": (converted, rate),
         }
         if self.reference is not None:
             sounds["target"] = self.reference.samples, self.reference.rate
@@ -118,8 +124,8 @@ class Trial:
         return {name: FileRecord.of(directory, folder / f"{name}.flac") for name in sounds}
 
 
-def told_by(runtime: str, figures: dict[str, Figure]) -> dict[str, Figure]:
-    """The figures, saying what they come of."""
+def with_runtime(runtime: str, figures: dict[str, Figure]) -> dict[str, Figure]:
+    """The figures, with the runtime in their `how` if it is not empty."""
     how = {name: f"{figure.how}; {runtime}" for name, figure in figures.items()} if runtime else {}
     return {name: figure.model_copy(update={"how": how.get(name, figure.how)}) for name, figure in figures.items()}
 
@@ -128,7 +134,7 @@ def steps(report: ConvertReport, runtime: str) -> dict[str, Figure]:
     """Where the time of a conversion went."""
     how = f"wall clock of one conversion of {report.seconds:.2f} s, {runtime}"
     return {
-        **{step: figure(taken, "s", how) for step, taken in report.steps.items()},
+        **{step: figure(seconds, "s", how) for step, seconds in report.steps.items()},
         "real_time_factor": figure(report.real_time_factor, "x", f"{how}; below 1 is faster than real time"),
     }
 

@@ -1,7 +1,7 @@
-"""Roofline estimates: how long a component would take a device that cannot be asked, from the device's peaks.
+"""Roofline estimates: how long a component would take on a device that is not here, from its peaks.
 
 An operator takes as long as its arithmetic at the peak rate or its bytes at the peak bandwidth, whichever is longer,
-and a launch. No device reaches its peaks, so that the sum ranks variants, and is no latency.
+plus a launch. No device reaches its peaks, so the sum ranks variants and is not a latency.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from voxc.compiler.core.program import Program
 from voxc.compiler.core.target import Peaks, Target
 from voxc.compiler.core.work import Arithmetic, Work, works
 
-#: What a device computes in that has no units for an arithmetic.
+#: What a device computes in if it has no units for an arithmetic.
 INSTEAD: Mapping[Arithmetic, tuple[Arithmetic, ...]] = {
     "int8": ("int8", "float16", "float32"),
     "float16": ("float16", "float32"),
@@ -28,7 +28,7 @@ FORMULA = "roofline, max(2 * MACs / rate, bytes / bandwidth) + launch,"
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds for a component, and what they come of: multiply-accumulates by what computes them, and bytes."""
+    """Seconds for a component, and their inputs: multiply-accumulates by arithmetic, and bytes."""
 
     seconds: float
     macs: Mapping[Arithmetic, int]
@@ -52,7 +52,7 @@ class Estimate:
 
 
 def inputs_of(peaks: Peaks) -> str:
-    """What the formula takes of a device, for people."""
+    """The inputs of the formula that a device has, for people."""
     rates = ", ".join(f"{rate:g} G {kind} operations/s" for kind, rate in sorted(peaks.rates.items()))
     return f"{rates}, {peaks.bandwidth:g} GB/s, {peaks.launch:g} us to launch; peaks: {peaks.source}"
 
@@ -66,8 +66,8 @@ def estimate(work: Sequence[Work], peaks: Peaks) -> Estimate:
         arithmetic = 2 * each.macs / (peaks.rates[kind] * 1e9)
         seconds += max(arithmetic, each.bytes / (peaks.bandwidth * 1e9)) + peaks.launch / 1e6
         macs[kind] += each.macs
-    told = {kind: count for kind, count in macs.items() if count}
-    return Estimate(seconds, told, sum(each.bytes for each in work), len(work), peaks)
+    used = {kind: count for kind, count in macs.items() if count}
+    return Estimate(seconds, used, sum(each.bytes for each in work), len(work), peaks)
 
 
 def fastest(arithmetic: Arithmetic, peaks: Peaks) -> Arithmetic:
@@ -76,9 +76,9 @@ def fastest(arithmetic: Arithmetic, peaks: Peaks) -> Arithmetic:
 
 
 def estimate_figures(program: Program, target: Target) -> dict[str, Figure]:
-    """The figure `latency_estimate` of a program with its plan, before integers are inserted; none for a target whose
-    peaks are not known."""
+    """The figure `latency_estimate` of a program with its plan, before integers are inserted; none for a target
+    without peaks."""
     if target.peaks is None:
         return {}
-    found = estimate(works(program, target), target.peaks)
-    return {"latency_estimate": figure(found.seconds * 1e3, "ms", found.how, evidence="estimate")}
+    result = estimate(works(program, target), target.peaks)
+    return {"latency_estimate": figure(result.seconds * 1e3, "ms", result.how, evidence="estimate")}

@@ -32,24 +32,24 @@ LATENCY_FIGURES = ("latency_median", "latency_p90", "latency_p99", "latency_min"
 
 
 def fidelity_figures(
-    expected: Array, found: Array, unit: str, audio_rate: int | None, how: str, evidence: Evidence = "host"
+    expected: Array, result: Array, unit: str, audio_rate: int | None, how: str, evidence: Evidence = "host"
 ) -> dict[str, Figure]:
-    """How close `found` is to float32 PyTorch's `expected`, both of the same inputs and noise and in `unit`.
+    """How close `result` is to float32 PyTorch's `expected`, both of the same inputs and noise and in `unit`.
 
     `audio_rate` is in Hz for audio, None for anything else.
     """
-    snr = fidelity.snr_db(expected, found)
+    snr = fidelity.snr_db(expected, result)
     figures = {
         "snr": figure(
             snr, "dB", how, "the outputs are equal" if snr > 0 else "the output is not finite or all zero", evidence
         )
     }
-    if np.isfinite(found).all():
-        figures["max_abs_error"] = figure(fidelity.max_abs_error(expected, found), unit, how, evidence=evidence)
+    if np.isfinite(result).all():
+        figures["max_abs_error"] = figure(fidelity.max_abs_error(expected, result), unit, how, evidence=evidence)
         if audio_rate is not None:
-            distance = fidelity.log_mel_distance(expected, found, audio_rate)
-            told = f"{how}; mean over 80 mel bands and 40 ms windows"
-            figures["log_mel_distance"] = figure(distance, "ln", told, evidence=evidence)
+            distance = fidelity.log_mel_distance(expected, result, audio_rate)
+            mel_how = f"{how}; mean over 80 mel bands and 40 ms windows"
+            figures["log_mel_distance"] = figure(distance, "ln", mel_how, evidence=evidence)
     return figures
 
 
@@ -76,10 +76,12 @@ def latency_figures(
     if floats is not None:
         contenders["floats"] = functools.partial(floats.run, inputs)
     with torch_threads(threads):
-        taken = interleave(contenders, tick=tick)
-    artifact, baseline = taken["artifact"], taken["eager"]
-    how = f"{runtime}, {told(artifact, threads)}, in turn with eager PyTorch"
-    eager_how = f"PyTorch {torch.__version__} eager float32, {told(baseline, threads)}, in turn with the artifact"
+        times = interleave(contenders, tick=tick)
+    artifact, baseline = times["artifact"], times["eager"]
+    how = f"{runtime}, {describe_runs(artifact, threads)}, in turn with eager PyTorch"
+    eager_how = (
+        f"PyTorch {torch.__version__} eager float32, {describe_runs(baseline, threads)}, in turn with the artifact"
+    )
     rate_how = f"latency_median / {seconds_of_audio:g} s of audio; below 1 is faster than real time"
     percentiles = dict(zip(LATENCY_FIGURES, (50, 90, 99, 0), strict=True))
     return {
@@ -90,7 +92,7 @@ def latency_figures(
         "real_time_factor": figure(
             artifact.median / seconds_of_audio, "x", rate_how
         ),
-        **(floats_figures(floats.precision, artifact, taken["floats"], how) if floats else {}),
+        **(floats_figures(floats.precision, artifact, times["floats"], how) if floats else {}),
     }  # fmt: skip
 
 
@@ -110,5 +112,5 @@ def missing_latency(reason: str) -> dict[str, Figure]:
     return {name: Figure(value=None, unit=unit, evidence=None, how=reason) for name, unit in units.items()}
 
 
-def told(latency: Latency, threads: int) -> str:
+def describe_runs(latency: Latency, threads: int) -> str:
     return f"{threads} thread{'s' * (threads > 1)}, {len(latency.seconds)} runs after {WARM_UP_RUNS} warm-ups"

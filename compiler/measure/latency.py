@@ -11,7 +11,7 @@ import numpy as np
 WARM_UP_RUNS = 2
 LEAST_RUNS = 20
 LEAST_SECONDS = 5.0
-# Runtimes keep their threads spinning for a moment after a run; the next contender shall not pay for it.
+# Runtimes keep their threads spinning for a moment after a run; the next contender must not pay for it.
 PAUSE_SECONDS = 0.02
 
 
@@ -47,11 +47,11 @@ def interleave(
     for _ in range(WARM_UP_RUNS):
         for run in contenders.values():
             run()
-    while not all(len(taken) >= least_runs or sum(taken) >= least_seconds for taken in seconds.values()):
+    while not all(len(times) >= least_runs or sum(times) >= least_seconds for times in seconds.values()):
         for name, run in contenders.items():
             time.sleep(PAUSE_SECONDS)
             started = time.perf_counter()
             run()
             seconds[name].append(time.perf_counter() - started)
         tick(f"run {len(seconds[name])}")
-    return {name: Latency(tuple(taken)) for name, taken in seconds.items()}
+    return {name: Latency(tuple(times)) for name, times in seconds.items()}

@@ -30,7 +30,7 @@ from voxc.compiler.report.table import (
 
 TEMPLATE = "report.html.j2"
 SUFFIXES = (".html", ".htm")
-#: What a bundle lets be heard, in the order of the page: role, title, and what it is.
+#: The recordings that bundles share, in the order of the page: role, title and caption.
 SHARED_SOUNDS = (
     ("source", "Source", "the recording that is converted"),
     ("target", "Target", "a recording of the speaker to sound like, of other words"),
@@ -41,7 +41,7 @@ SHARED_SOUNDS = (
 @dataclass(frozen=True)
 class Column:
     """A bundle as the page shows it; `retrieval` is the share of that step in percent, None without an index.
-    `elsewhere` is whether the target is another machine than the one that measured."""
+    `elsewhere` is true if the target is another machine than the one that measured."""
 
     label: str
     bundle: Bundle
@@ -70,7 +70,7 @@ class Column:
 
 
 def write_report(bundles: Sequence[Path], output: Path) -> None:
-    """Writes the page about `bundles`, all of one voice: whole, or not at all.
+    """Writes the page about `bundles`, all of one voice; it is complete or absent.
 
     Raises:
         BundleError: one is not a bundle, or its recordings are not those of its manifest.
@@ -106,7 +106,7 @@ def check_voice(bundles: Sequence[Bundle]) -> None:
 
 
 def render(bundles: Sequence[Bundle]) -> str:
-    """The page. The template escapes all that it is given."""
+    """The page. The template escapes all its values."""
     jinja = load("jinja2")
     environment = jinja.Environment(
         loader=jinja.FileSystemLoader(Path(__file__).parent),
@@ -131,7 +131,7 @@ def render(bundles: Sequence[Bundle]) -> str:
 
 
 def collect_sounds(columns: Sequence[Column]) -> list[Sound]:
-    """What bundles share once, and what each has made; each conversion beside the pitch of its own source."""
+    """Shared recordings once, then each bundle's own; each conversion has the pitch of its source beside it."""
     shared: dict[tuple[str, str], Sound] = {}
     made: list[Sound] = []
     for column in columns:
@@ -139,7 +139,7 @@ def collect_sounds(columns: Sequence[Column]) -> list[Sound]:
         if conversion is None:
             continue
         here: dict[str, Sound] = {}
-        for role, title, told in SHARED_SOUNDS:
+        for role, title, caption in SHARED_SOUNDS:
             file = conversion.audio.get(role)
             if file is None:
                 continue
@@ -147,7 +147,7 @@ def collect_sounds(columns: Sequence[Column]) -> list[Sound]:
             if key not in shared:
                 variant = f"{title} ({column.label})" if any(other == role for other, _ in shared) else title
                 shared[key] = follow(
-                    Sound.read(column.bundle, file, variant, told), role, here.get("source"), conversion
+                    Sound.read(column.bundle, file, variant, caption), role, here.get("source"), conversion
                 )
             here[role] = shared[key]
         made.append(converted(column, conversion, here.get("source")))
@@ -164,7 +164,7 @@ def converted(column: Column, conversion: Conversion, source: Sound | None) -> S
 
 
 def follow(sound: Sound, role: str, source: Sound | None, conversion: Conversion) -> Sound:
-    """A converted sound beside the pitch that it was asked to have."""
+    """A converted sound with the requested pitch beside it."""
     transpose = conversion.options.get("transpose", 0)
     if source is None or role not in ("float32", "converted") or not isinstance(transpose, int | float):
         return sound

@@ -1,4 +1,4 @@
-"""What is heard and seen of a bundle: its recordings, and pictures of them."""
+"""The recordings of a bundle, and pictures of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from voxc.compiler.measure.quality.clips import SPEECH_RATE, Clip
 from voxc.compiler.report.needs import load
 from voxc.compiler.runtime.audio import SoundFile
 
-MOST_SECONDS = 31.0  # what a bundle has of a recording is at most 30 s
+MOST_SECONDS = 31.0  # bundles hold at most 30 s of a recording
 MOST_BYTES = 1 << 24
 #: 32 ms windows show the harmonics of speech and still its syllables.
 WINDOW = 512
@@ -35,21 +35,21 @@ MOST_TIME_TICKS = 8
 
 @dataclass(frozen=True)
 class Sound:
-    """A recording of a bundle: `title` and `told` say what it is, `clip` what is in it, `flac` is the file.
+    """A recording of a bundle: `title` and `caption` say what it is, `clip` has its samples, `flac` the file.
 
     `contour` is Praat's F0 in Hz [frames], 0 where unvoiced, in frames of 10 ms that are centred in the recording;
-    `guide` is the sound whose contour, in its place, it should follow; None where there is none.
+    `guide` is the sound whose contour it should follow, shifted to the requested pitch; None if there is none.
     """
 
     title: str
-    told: str
+    caption: str
     clip: Clip
     flac: bytes
     contour: Array
     guide: Sound | None = None
 
     @classmethod
-    def read(cls, bundle: Bundle, file: FileRecord, title: str, told: str) -> Sound:
+    def read(cls, bundle: Bundle, file: FileRecord, title: str, caption: str) -> Sound:
         """Raises BundleError for a file that is not what the manifest says, or not a recording of a bundle's kind."""
         complaint = bundle.complaint(file)
         if complaint is not None:
@@ -66,7 +66,7 @@ class Sound:
         except AudioError as error:
             raise BundleError(f"{error}; compile the voice again") from error
         contour = f0.contour(speech(clip)) if clip.seconds > LEAST_SECONDS else np.zeros(0)
-        return cls(title, told, clip, path.read_bytes(), contour)
+        return cls(title, caption, clip, path.read_bytes(), contour)
 
     def following(self, source: Sound, semitones: float) -> Sound:
         """The same, beside the source's contour, moved."""
@@ -77,10 +77,10 @@ class Sound:
         return data_uri("audio/flac", self.flac)
 
     @property
-    def pitch_told(self) -> str:
+    def pitch_caption(self) -> str:
         voiced = self.contour[self.contour > 0]
         if not voiced.size:
-            return "no pitch was found"
+            return "no pitch"
         return (
             f"median pitch {np.median(voiced):.0f} Hz, voiced {100 * voiced.size / self.contour.size:.0f} % of the time"
         )

@@ -1,4 +1,4 @@
-"""What bundles are compared by: a row for each bundle, a cell for each figure, with how it was obtained."""
+"""The comparison of bundles: a row for each bundle, a cell for each figure, with how it was obtained."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ COLUMNS = (
     "target", "format", "size", "latency ratio", "real-time factor", "SNR", "SECS", "F0 correlation", "STOI",
     "evidence",
 )  # fmt: skip
-#: What the columns mean, for those who do not know the field's names.
+#: Explanations of the columns.
 MEANINGS = {
     "size": "the artifacts of all components together",
     "latency ratio": "how many times faster the synthesizer is than PyTorch eager on the same inputs and threads",
     "real-time factor": "time that the conversion takes for each second of sound; below 1 is faster than real time",
-    "SNR": "how much louder the sound is than its difference to float32 PyTorch",
-    "SECS": "how near the voice is to the target speaker's: cosine of speaker embeddings, 1 is the same",
+    "SNR": "how much louder the sound is than its difference from float32 PyTorch",
+    "SECS": "how close the voice is to the target speaker's: cosine of speaker embeddings, 1 is the same",
     "F0 correlation": "how well the melody follows the source's, 1 is in step",
     "STOI": "how intelligible the sound is compared with float32 PyTorch's, 1 is equal",
     "evidence": "device: the artifact on the target; host: the artifact on the machine that compiled it; "
@@ -32,7 +32,7 @@ MEANINGS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """A number as text, `how` it was obtained, by which `evidence` (None where it was not), and its `rating`."""
+    """A number as text, `how` it was obtained, its `evidence` (None if there is no number), and its `rating`."""
 
     text: str
     how: str
@@ -41,21 +41,21 @@ class Cell:
 
     @classmethod
     def of(cls, figure: Figure | None, name: str = "", reason: str = "not in the manifest") -> Cell:
-        """The cell of a figure; `name` is that of its metric, where it has ratings; `reason` is why there is none."""
+        """The cell of a figure; `name` is its metric, if that has ratings; `reason` says why there is no figure."""
         if figure is None:
             return cls("-", reason)
         if figure.value is None:
             return cls("-", figure.how)
         rating = rate(name, figure.value) if name in METRICS else None
         unit = "" if figure.unit in UNITLESS else f" {figure.unit}"
-        return cls(f"{told(figure.value)}{unit}", figure.how, figure.evidence, rating)
+        return cls(f"{format_number(figure.value)}{unit}", figure.how, figure.evidence, rating)
 
     def __str__(self) -> str:
         return f"{self.text} ({self.rating})" if self.rating else self.text
 
 
-def told(value: float) -> str:
-    """A number of three digits, or of more where thousands would need an exponent."""
+def format_number(value: float) -> str:
+    """A number with three digits, or more if thousands would need an exponent."""
     return f"{value:.0f}" if 1e3 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
@@ -63,7 +63,7 @@ def told(value: float) -> str:
 UNITLESS = ("cosine", "Pearson", "STOI", "MOS", "MOS-LQO", "fraction")
 
 
-#: The steps that can take long.
+#: The steps that may take long.
 HEAVY_STEPS = ("content", "f0", "retrieval", "synthesizer")
 
 
@@ -77,13 +77,13 @@ class Share:
 
     @property
     def kind(self) -> str:
-        """What it is coloured as."""
+        """The name of its colour."""
         return self.step if self.step in HEAVY_STEPS else "other"
 
 
 @dataclass(frozen=True)
 class GateRow:
-    """A bound on a figure: what came out, and whether that is enough; None where there was nothing to hold to it."""
+    """A bound on a figure, the result, and whether it passed; None if there is no result."""
 
     gate: str
     seen: Cell
@@ -118,14 +118,14 @@ def row(label: str, bundle: Bundle) -> tuple[Cell, ...]:
 
 
 def latency_ratio(figures: Mapping[str, Figure]) -> Cell:
-    """How many times faster than PyTorch; where integers do not pay, beside the ratio of floats, which is higher."""
+    """How many times faster than PyTorch; if integers do not pay, with the higher ratio of floats beside it."""
     cell = Cell.of(figures.get("speedup"))
     speedup, over_floats = figures.get("speedup"), figures.get("speedup_over_floats")
     if speedup is None or speedup.value is None or over_floats is None or over_floats.value is None:
         return cell
     if not 0 < over_floats.value <= 1:
         return cell
-    floats = told(speedup.value / over_floats.value)
+    floats = format_number(speedup.value / over_floats.value)
     return replace(cell, text=f"{cell.text}, floats {floats} x", how=f"{cell.how}; {over_floats.how}")
 
 
@@ -135,11 +135,11 @@ def without_unit(figure: Figure | None) -> Figure | None:
 
 
 def real_time_factor(bundle: Bundle, cell: Cell) -> Cell:
-    """A time of the machine that compiled is not put beside the name of another device."""
+    """The factor, but not a time of the compiling machine beside the name of another device."""
     if cell.evidence != "host" or not elsewhere(bundle):
         return cell
     name = bundle.manifest.build.target.name
-    return Cell("-", f"not measured: the machine that compiled is no {name}; it took {cell.text} there")
+    return Cell("-", f"not measured: the compiling machine is not a {name}; it took {cell.text} there")
 
 
 def elsewhere(bundle: Bundle) -> bool:
@@ -149,7 +149,7 @@ def elsewhere(bundle: Bundle) -> bool:
 
 
 def labels(bundles: Sequence[Bundle]) -> list[str]:
-    """What to call the bundles: by their target, and by their directory too where that is not enough."""
+    """Names for the bundles: the target, with the directory if that is not unique."""
     names = [bundle.manifest.build.target.name for bundle in bundles]
     return [
         name if names.count(name) == 1 else f"{name} ({bundle.directory.resolve().name})"
@@ -159,11 +159,11 @@ def labels(bundles: Sequence[Bundle]) -> list[str]:
 
 def shares(conversion: Conversion) -> list[Share]:
     """The steps of a conversion, the longest first."""
-    taken = {step: figure for step, figure in conversion.steps.items() if figure.unit == "s"}
-    seconds = {step: max(figure.value or 0.0, 0.0) for step, figure in taken.items()}
+    timed = {step: figure for step, figure in conversion.steps.items() if figure.unit == "s"}
+    seconds = {step: max(figure.value or 0.0, 0.0) for step, figure in timed.items()}
     total = sum(seconds.values()) or 1.0
     return [
-        Share(step, Cell.of(in_milliseconds(taken[step])), 100 * seconds[step] / total)
+        Share(step, Cell.of(in_milliseconds(timed[step])), 100 * seconds[step] / total)
         for step in sorted(seconds, key=lambda step: -seconds[step])
     ]
 
@@ -174,7 +174,7 @@ def in_milliseconds(figure: Figure) -> Figure:
 
 
 def gate_rows(bundle: Bundle) -> list[GateRow]:
-    """What the conversion was held to."""
+    """The gates of the conversion, with results."""
     conversion = bundle.manifest.measurements.conversion
     figures: Mapping[str, Mapping[str, Figure]] = (
         {"fidelity": conversion.fidelity, "task": conversion.task} if conversion else {}

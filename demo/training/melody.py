@@ -24,7 +24,7 @@ def melody(pairs: list[Pair], transpose: float) -> dict[str, float]:
     contours = Contours.of(pairs, transpose)
     good = without_gross_errors(contours)
     own = in_own_ranges(pairs, transpose)
-    fine = 1200 * np.log2(good.found / good.reference)
+    fine = 1200 * np.log2(good.candidate / good.reference)
     return {
         "f0_correlation_median": round(float(np.median([Contours.of([p], transpose).correlation() for p in pairs])), 3),
         "f0_correlation_pooled": round(contours.correlation(), 3),

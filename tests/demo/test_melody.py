@@ -32,7 +32,7 @@ def test_gross_errors_are_counted_and_left_out():
     assert gross_share(contours) == pytest.approx(3 / 99, abs=1e-4)
     assert contours.correlation() < 0.95
     good = without_gross_errors(contours)
-    assert len(good.found) == 96
+    assert len(good.candidate) == 96
     assert good.correlation() > 0.999
 
 

@@ -24,7 +24,7 @@ LEAST_SECONDS = 0.5
 SILENCE = 1e-4  # peak, full scale: -80 dB
 #: Durations may differ by padding; audio that ends this much earlier than its partner is not the same utterance.
 LEAST_OVERLAP = 0.5
-WORTH_TELLING_SECONDS = 0.1
+WORTH_MENTIONING_SECONDS = 0.1
 
 
 class Unmeasurable(QualityError):
@@ -90,56 +90,56 @@ def speech_pieces(clip: Clip) -> list[Array]:
     clip.check()
     pieces = [piece for span in spans(clip.seconds) if not is_silent(piece := clip.speech(*span))]
     if not pieces:
-        raise Unmeasurable(f"{clip.name} is silent wherever it was looked at")
+        raise Unmeasurable(f"{clip.name} is silent in all measured pieces")
     return pieces
 
 
-def common_seconds(reference: Clip, found: Clip) -> float:
+def common_seconds(reference: Clip, candidate: Clip) -> float:
     """How long the shorter of two recordings of one utterance is.
 
     Raises:
         Unmeasurable: it is so much shorter that the two cannot be of one utterance.
     """
-    shorter, longer = sorted((reference.seconds, found.seconds))
+    shorter, longer = sorted((reference.seconds, candidate.seconds))
     if shorter < LEAST_OVERLAP * longer:
-        told = f"{reference.name} is {reference.seconds:.2f} s long and {found.name} {found.seconds:.2f} s"
-        raise Unmeasurable(f"{told}: too different to compare")
+        lengths = f"{reference.name} is {reference.seconds:.2f} s long and {candidate.name} {candidate.seconds:.2f} s"
+        raise Unmeasurable(f"{lengths}: too different to compare")
     return shorter
 
 
-def speech_pairs(reference: Clip, found: Clip) -> list[tuple[Array, Array]]:
+def speech_pairs(reference: Clip, candidate: Clip) -> list[tuple[Array, Array]]:
     """The pieces of two recordings at 16 kHz, equally long, without those where the reference is silent."""
     reference.check()
-    found.check()
+    candidate.check()
     pairs = []
-    for span in spans(common_seconds(reference, found)):
-        first, second = reference.speech(*span), found.speech(*span)
+    for span in spans(common_seconds(reference, candidate)):
+        first, second = reference.speech(*span), candidate.speech(*span)
         length = min(first.size, second.size)
         if not is_silent(first):
             pairs.append((first[:length], second[:length]))
     if not pairs:
-        raise Unmeasurable(f"{reference.name} is silent wherever it was looked at")
+        raise Unmeasurable(f"{reference.name} is silent in all measured pieces")
     return pairs
 
 
-def raw_pieces(reference: Clip, found: Clip) -> tuple[Array, Array]:
+def raw_pieces(reference: Clip, candidate: Clip) -> tuple[Array, Array]:
     """The pieces [pieces, samples] of two recordings of one rate, as they are."""
-    for clip in (reference, found):
+    for clip in (reference, candidate):
         clip.check_finite()
-    cut = spans(common_seconds(reference, found))
+    cut = spans(common_seconds(reference, candidate))
     samples = min(reference.piece(*span).size for span in cut)
-    first, second = (np.stack([clip.piece(*span)[:samples] for span in cut]) for clip in (reference, found))
+    first, second = (np.stack([clip.piece(*span)[:samples] for span in cut]) for clip in (reference, candidate))
     return first, second
 
 
-def span_told(*clips: Clip) -> str:
-    """What part of the recordings is measured, for a figure's `how`: nothing where it is all."""
+def measured_span(*clips: Clip) -> str:
+    """The measured part of the recordings, for a figure's `how`; empty if it is all of them."""
     common = min(clip.seconds for clip in clips)
     used = sum(end - start for start, end in spans(common))
     longest = max(clip.seconds for clip in clips)
-    if longest - used < WORTH_TELLING_SECONDS:
+    if longest - used < WORTH_MENTIONING_SECONDS:
         return ""
-    if common - used < WORTH_TELLING_SECONDS:
+    if common - used < WORTH_MENTIONING_SECONDS:
         return f", over the first {used:.2f} s, which both have"
     return f", over {MOST_PIECES} pieces of {PIECE_SECONDS:g} s, evenly spread over {common:.1f} s"
 

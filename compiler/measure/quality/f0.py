@@ -1,8 +1,8 @@
 """Pitch: how a contour follows another.
 
 Contours are Praat's (autocorrelation; Boersma, 1993), one value for each 10 ms, with the range and the voicing
-threshold that RVC's `pm` uses, so that what is compared is what the synthesizer was fed. In trials on real speech in
-noise, higher floors gave more octave errors, which rule an RMSE.
+threshold that RVC's `pm` uses, so that the compared contours are those that the synthesizer reads. In trials on real
+speech in noise, higher floors gave more octave errors, which rule an RMSE.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from voxc.compiler.core.tensor import Array
 from voxc.compiler.measure.quality.clips import SPEECH_RATE, Unmeasurable
-from voxc.compiler.measure.quality.needs import load, told
+from voxc.compiler.measure.quality.needs import describe, load
 
 STEP_SECONDS = 0.01
 FLOOR_HZ, CEILING_HZ = 50.0, 1100.0
@@ -26,7 +26,7 @@ LEAST_DEVIATION_HZ = 0.1
 
 def how() -> str:
     settings = f"{FLOOR_HZ:g} to {CEILING_HZ:g} Hz, voicing threshold {VOICING_THRESHOLD:g}"
-    return f"{told('praat-parselmouth')}, autocorrelation, {settings}, frames of 10 ms"
+    return f"{describe('praat-parselmouth')}, autocorrelation, {settings}, frames of 10 ms"
 
 
 def contour(audio: Array) -> Array:
@@ -46,14 +46,14 @@ class Contours:
     """Two contours [frames] of the same audio length, in Hz, 0 where unvoiced."""
 
     reference: Array
-    found: Array
+    candidate: Array
 
     @classmethod
     def of(cls, pairs: Iterable[tuple[Array, Array]], transpose: float = 0) -> Contours:
         """The contours of pieces of 16 kHz audio, strung together; the reference's moved by `transpose` semitones."""
-        contours = [(contour(reference), contour(found)) for reference, found in pairs]
-        reference, found = (np.concatenate(column) for column in zip(*contours, strict=True))
-        return cls(reference * 2 ** (transpose / 12), found)
+        contours = [(contour(reference), contour(candidate)) for reference, candidate in pairs]
+        reference, candidate = (np.concatenate(column) for column in zip(*contours, strict=True))
+        return cls(reference * 2 ** (transpose / 12), candidate)
 
     def voiced(self) -> tuple[Array, Array]:
         """Both, where both are voiced.
@@ -61,31 +61,31 @@ class Contours:
         Raises:
             Unmeasurable: that is almost nowhere.
         """
-        both = (self.reference > 0) & (self.found > 0)
+        both = (self.reference > 0) & (self.candidate > 0)
         if both.sum() < LEAST_FRAMES:
             raise Unmeasurable(f"{both.sum()} frames are voiced in both, fewer than {LEAST_FRAMES}")
-        return self.reference[both], self.found[both]
+        return self.reference[both], self.candidate[both]
 
     def correlation(self) -> float:
         """Pearson's, of Hz."""
-        reference, found = self.voiced()
-        if min(reference.std(), found.std()) < LEAST_DEVIATION_HZ:
+        reference, candidate = self.voiced()
+        if min(reference.std(), candidate.std()) < LEAST_DEVIATION_HZ:
             raise Unmeasurable("a pitch that does not move has no correlation")
-        return float(np.corrcoef(reference, found)[0, 1])
+        return float(np.corrcoef(reference, candidate)[0, 1])
 
     def rmse(self) -> float:
         """Root mean square difference in Hz."""
-        reference, found = self.voiced()
-        return float(np.sqrt(np.mean((reference - found) ** 2)))
+        reference, candidate = self.voiced()
+        return float(np.sqrt(np.mean((reference - candidate) ** 2)))
 
     def rmse_cents(self) -> float:
         """Root mean square difference in cents, hundredths of a semitone."""
-        reference, found = self.voiced()
-        return float(np.sqrt(np.mean((1200 * np.log2(reference / found)) ** 2)))
+        reference, candidate = self.voiced()
+        return float(np.sqrt(np.mean((1200 * np.log2(reference / candidate)) ** 2)))
 
     def voicing_error(self) -> float:
         """The share of frames that are voiced in one and not in the other."""
-        reference, found = self.reference > 0, self.found > 0
-        if not reference.any() and not found.any():
+        reference, candidate = self.reference > 0, self.candidate > 0
+        if not reference.any() and not candidate.any():
             raise Unmeasurable("no frame is voiced in either")
-        return float(np.mean(reference != found))
+        return float(np.mean(reference != candidate))

@@ -11,13 +11,13 @@ import numpy as np
 
 from voxc.compiler.core.tensor import Array
 from voxc.compiler.measure.quality.clips import SPEECH_RATE
-from voxc.compiler.measure.quality.needs import load, told
+from voxc.compiler.measure.quality.needs import describe, load
 
 WINDOW = round(9.01 * SPEECH_RATE)
 
 
 def how() -> str:
-    return f"DNSMOS P.835 overall by {told('speechmos')}"
+    return f"DNSMOS P.835 overall by {describe('speechmos')}"
 
 
 def mos(audio: Array) -> float:

@@ -31,6 +31,6 @@ def load(module: str) -> ModuleType:
             raise MissingRuntimeError(f"{module} cannot be imported ({error}): {INSTALL}") from error
 
 
-def told(package: str) -> str:
+def describe(package: str) -> str:
     """Name and version of a library, for a figure's `how`."""
     return f"{package} {Requirement(package, INSTALL).version or '(not installed)'}"

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from voxc.compiler.core.tensor import Array
 from voxc.compiler.measure.quality.clips import SPEECH_RATE, Unmeasurable, is_silent
-from voxc.compiler.measure.quality.needs import load, told
+from voxc.compiler.measure.quality.needs import describe, load
 
 
 def how() -> str:
-    return f"PESQ-WB by {told('pesq')}"
+    return f"PESQ-WB by {describe('pesq')}"
 
 
 def pesq(pair: tuple[Array, Array]) -> float:
-    """PESQ of reference and found audio, both [n] at 16 kHz, at most some 12 s: its tables hold 50 utterances.
+    """PESQ of reference and candidate audio, both [n] at 16 kHz, at most some 12 s: its tables hold 50 utterances.
 
     Raises:
-        Unmeasurable: PESQ fails, as it does where it finds no utterance in the reference, or the found audio is silent.
+        Unmeasurable: PESQ finds no utterance in the reference, or the candidate is silent.
         MissingRuntimeError: pesq is missing.
     """
     library = load("pesq")
-    reference, found = pair
-    if is_silent(found):
+    reference, candidate = pair
+    if is_silent(candidate):
         raise Unmeasurable("the compared audio is silent")
     try:
-        return float(library.pesq(SPEECH_RATE, reference, found, "wb"))
+        return float(library.pesq(SPEECH_RATE, reference, candidate, "wb"))
     except library.PesqError as error:
         raise Unmeasurable(f"PESQ found nothing to compare ({error})") from error

@@ -2,8 +2,8 @@
 
 The embeddings are Resemblyzer's: a GE2E speaker encoder (Wan et al., 2018) over 1.6 s windows, averaged, after its own
 preprocessing, in which WebRTC's voice activity detector cuts pauses. That leaves loud audio as it is, and the encoder
-hears loudness: half the amplitude costs a recording 0.04 to 0.06 of its similarity to itself. So recordings are first
-brought to one level, that of common speech, at which speakers stood as far apart as they did by default.
+is sensitive to loudness: half the amplitude costs a recording 0.04 to 0.06 of its similarity to itself. So recordings
+are first brought to one level, that of common speech, at which speakers stood as far apart as they did by default.
 
 The weights are a file of the installed package, read by `torch.load` with `weights_only`, its default in every torch
 that voxc takes.
@@ -20,13 +20,13 @@ import numpy as np
 from voxc.compiler.core.tensor import Array
 from voxc.compiler.core.threads import torch_threads
 from voxc.compiler.measure.quality.clips import LEAST_SECONDS, SPEECH_RATE, Clip, Unmeasurable, speech_pieces
-from voxc.compiler.measure.quality.needs import load, told
+from voxc.compiler.measure.quality.needs import describe, load
 
 LEVEL_DB = -20.0  # RMS, full scale
 
 
 def how() -> str:
-    return f"cosine of speaker embeddings by {told('resemblyzer')}, levelled to {LEVEL_DB:g} dBFS"
+    return f"cosine of speaker embeddings by {describe('resemblyzer')}, levelled to {LEVEL_DB:g} dBFS"
 
 
 def level(pieces: Sequence[Array]) -> list[Array]:
@@ -56,8 +56,8 @@ def embedding(clips: Sequence[Clip]) -> Array:
     if not spoken:
         raise Unmeasurable(f"{clips[0].name} has less than {LEAST_SECONDS:g} s of speech")
     with torch_threads(1):  # its LSTM is a thousand small steps, and threads would wait for each other at each of them
-        found: Array = encoder().embed_speaker(spoken)
-    return found
+        result: Array = encoder().embed_speaker(spoken)
+    return result
 
 
 def similarity(first: Array, second: Array) -> float:

@@ -6,15 +6,15 @@ import warnings
 
 from voxc.compiler.core.tensor import Array
 from voxc.compiler.measure.quality.clips import SPEECH_RATE, Unmeasurable
-from voxc.compiler.measure.quality.needs import load, told
+from voxc.compiler.measure.quality.needs import describe, load
 
 
 def how() -> str:
-    return f"STOI by {told('pystoi')}"
+    return f"STOI by {describe('pystoi')}"
 
 
 def stoi(pair: tuple[Array, Array]) -> float:
-    """STOI of equally long reference and found audio, both [n] at 16 kHz.
+    """STOI of equally long reference and candidate audio, both [n] at 16 kHz.
 
     Raises:
         Unmeasurable: less than 30 frames (0.4 s) of the reference are within 40 dB of its loudest.

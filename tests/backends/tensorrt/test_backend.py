@@ -268,7 +268,7 @@ def test_explain_on_the_command_line(voice_file: Path, tmp_path: Path, voxc: Vox
     assert voxc("compile", voice_file, "--target", "jetson-nano", "--frames", 10, "-o", place).exit_code == 0
     told = voxc("explain", place, "--brief")
     assert told.exit_code == 0
-    assert "what was rewritten:" in told.stdout
+    assert "rewritten by passes:" in told.stdout
     assert "planar_convolutions: " in told.stdout
     assert "sums_as_products: dec.m_source" in told.stdout
     assert "the plan keeps it: phases and what leads to them" in told.stdout

@@ -12,8 +12,8 @@ from voxc.compiler.measure.quality.clips import (
     Unmeasurable,
     common_seconds,
     mean_over,
+    measured_span,
     raw_pieces,
-    span_told,
     spans,
     speech_pairs,
     speech_pieces,
@@ -54,7 +54,7 @@ def test_pieces_where_the_reference_is_silent_are_left_out() -> None:
 def test_a_loud_spot_between_the_pieces() -> None:
     spot = np.zeros(100 * RATE, np.float32)
     spot[14 * RATE : 15 * RATE] = 0.5
-    with pytest.raises(Unmeasurable, match="wherever it was looked at"):
+    with pytest.raises(Unmeasurable, match="in all measured pieces"):
         speech_pieces(Clip("it", spot, RATE))
 
 
@@ -90,9 +90,9 @@ def test_what_part_was_measured_is_told() -> None:
     def clip(seconds: float) -> Clip:
         return Clip("it", np.ones(round(seconds * 100)), 100)
 
-    assert span_told(clip(20), clip(20.05)) == ""
-    assert span_told(clip(5), clip(6)) == ", over the first 5.00 s, which both have"
-    assert span_told(clip(90)) == ", over 6 pieces of 10 s, evenly spread over 90.0 s"
+    assert measured_span(clip(20), clip(20.05)) == ""
+    assert measured_span(clip(5), clip(6)) == ", over the first 5.00 s, which both have"
+    assert measured_span(clip(90)) == ", over 6 pieces of 10 s, evenly spread over 90.0 s"
 
 
 def test_a_mean_leaves_out_pieces_that_lack_something() -> None:

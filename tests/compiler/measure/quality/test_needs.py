@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from voxc.compiler.core.errors import MissingRuntimeError
-from voxc.compiler.measure.quality.needs import QUALITY_NEEDS, load, told
+from voxc.compiler.measure.quality.needs import QUALITY_NEEDS, describe, load
 
 
 def test_needs_are_installed_and_say_what_installs_them() -> None:
@@ -17,7 +17,7 @@ def test_needs_are_installed_and_say_what_installs_them() -> None:
 def test_a_missing_library_names_the_extra() -> None:
     with pytest.raises(MissingRuntimeError, match=r"no_such_library.*pip install 'voxc\[quality\]'"):
         load("no_such_library")
-    assert told("no_such_library") == "no_such_library (not installed)"
+    assert describe("no_such_library") == "no_such_library (not installed)"
 
 
 def test_importing_the_families_imports_no_library() -> None:
