@@ -179,7 +179,7 @@ def test_there_is_none_without_a_memory() -> None:
     assert found.frames == 10
 
 
-@pytest.mark.parametrize("name", ["jetson-nano", "jetson-orin-nano-jp5", "jetson-orin-nano-jp6"])
+@pytest.mark.parametrize("name", [name for name in load_targets() if name.startswith("jetson-")])
 def test_boards_have_a_memory_and_peaks(name: str) -> None:
     board = load_targets()[name]
     fit = TensorRTBackend().fit([chain()], board, 10, 1)
