@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from voxc.compiler.core.errors import VoxcError
 from voxc.compiler.core.recipe import PrecisionRecipe
 from voxc.compiler.core.target import find_target, load_targets
-from voxc.compiler.driver import compile_voice
+from voxc.compiler.driver import compile_model
 from voxc.compiler.manifest import Manifest
 from voxc.compiler.precision.plans import PLAN_NAME
 from voxc.compiler.request import Request
@@ -126,7 +126,7 @@ def compiled(voice: Path, target: str, frames: int, plan: str | None = None) -> 
             convert=False, threads=1,
         )  # fmt: skip
         try:
-            ((place, manifest),) = compile_voice(request)
+            ((place, manifest),) = compile_model(request)
         except VoxcError as error:
             return Artifacts(error=str(error).replace(directory, ""))
         measured = manifest.build.recipe.precision == "auto"

@@ -24,19 +24,19 @@ from voxc.compiler.calibration.recordings import collect_samples
 from voxc.compiler.calibration.source import representative_samples
 from voxc.compiler.core.component import Component
 from voxc.compiler.core.machine import cpu_name, peak_memory_mib, usable_cores
-from voxc.compiler.core.model import VoiceModel
 from voxc.compiler.core.program import Program, export
 from voxc.compiler.core.target import Target, load_targets
 from voxc.compiler.core.tensor import Array
-from voxc.compiler.families import load_voice
-from voxc.compiler.voice_files import demo_sample, find_voice
+from voxc.compiler.families.model import Model
+from voxc.compiler.families.rvc.files import demo_sample, find_voice
+from voxc.compiler.families.rvc.voice import load_voice
 from voxc.passes.pipeline import pipeline
 from voxc.passes.precision.annotate_precision import AnnotatePrecision
 
 
 def prepare(component: Component, frames: int, target: Target) -> Program:
     """The program of a component when it gets its ranges: after the target's passes, planned for int8."""
-    program = export(component, frames, dynamic=False)
+    program = export(component, {"T": frames}, dynamic=False)
     for compiler_pass in (*pipeline(target), AnnotatePrecision("int8")):
         program = compiler_pass(program, target).program
     return program
@@ -60,7 +60,7 @@ def time_component(program: Program, samples: list[dict[str, Array]], observers:
         print(f"{observer:12}{time.perf_counter() - started:8.1f} s")
 
 
-def collected(voice: VoiceModel, options: argparse.Namespace) -> dict[str, list[dict[str, Array]]]:
+def collected(voice: Model, options: argparse.Namespace) -> dict[str, list[dict[str, Array]]]:
     if all(component.name != "content" for component in voice.components):
         samples = representative_samples(voice, options.frames)
     else:
@@ -88,7 +88,7 @@ def main() -> None:
     print(f"{options.target}, segments of {options.frames / voice.frame_rate:g} s")
     calls = collected(voice, options)
     for component in voice.components:
-        program = prepare(component, voice.frames_for(component, options.frames), target)
+        program = prepare(component, voice.sizes_of(component, options.frames)["T"], target)
         time_component(program, calls[component.name], options.observer or [*OBSERVERS])
     print(f"\npeak memory {peak_memory_mib():.0f} MiB")
 

@@ -23,27 +23,26 @@ from full_size import write_content, write_voice
 from retrieval import speech
 from transformers import HubertModel
 
+from voxc.compiler.audio.seeded_noise import NoiseInput
+from voxc.compiler.audio.stopwatch import Stopwatch
 from voxc.compiler.bundle import Bundle
 from voxc.compiler.core.fidelity import snr_db
 from voxc.compiler.core.machine import cpu_name, tool_versions, usable_cores
-from voxc.compiler.core.model import VoiceModel
 from voxc.compiler.core.target import load_targets
 from voxc.compiler.core.tensor import Array
 from voxc.compiler.core.threads import torch_threads
-from voxc.compiler.driver import compile_voice
-from voxc.compiler.families import load_voice
+from voxc.compiler.driver import compile_model
+from voxc.compiler.families.model import Model
+from voxc.compiler.families.rvc.files import VoiceFiles
+from voxc.compiler.families.rvc.options import ConvertOptions
+from voxc.compiler.families.rvc.voice import load_voice
 from voxc.compiler.measure.conversion import Sound
 from voxc.compiler.measure.latency import PAUSE_SECONDS
 from voxc.compiler.measure.quality.clips import Clip
 from voxc.compiler.request import Request
-from voxc.compiler.runtime.clock import Clock
-from voxc.compiler.runtime.convert import convert_audio
+from voxc.compiler.runtime.conversion import convert_audio
 from voxc.compiler.runtime.eager import eager_pipeline
-from voxc.compiler.runtime.noise import NoiseInput
-from voxc.compiler.runtime.options import ConvertOptions
-from voxc.compiler.runtime.pipeline import Pipeline
-from voxc.compiler.runtime.voice import load_pipeline
-from voxc.compiler.voice_files import VoiceFiles
+from voxc.compiler.runtime.pipeline import Pipeline, load_pipeline
 
 WARM_UP = 1
 CELLS = 512
@@ -65,9 +64,9 @@ def main() -> None:
         target = load_targets()["onnxruntime-cpu"]
         request = Request(
             files.checkpoint, (target,), Path(folder) / "bundle", options.segment, threads=options.threads,
-            content=files.content, index=files.index, index_budget=1024, sample=options.recording,
+            options={"content": files.content, "index": files.index, "index_budget": 1024}, sample=options.recording,
         )  # fmt: skip
-        ((place, _),) = compile_voice(request, lambda message: None)
+        ((place, _),) = compile_model(request, lambda message: None)
         artifact = load_pipeline(Bundle.open(place), options.threads)
         voice = load_voice(files, index_budget=1024)
         straight = straightforward(files, voice)
@@ -89,8 +88,9 @@ def full_size_files(folder: Path, vectors: int) -> VoiceFiles:
     return VoiceFiles(write_voice(folder / "voice.pth"), content, folder / "voice.index")
 
 
-def straightforward(files: VoiceFiles, voice: VoiceModel) -> EagerRvc:
+def straightforward(files: VoiceFiles, voice: Model) -> EagerRvc:
     assert files.content is not None
+    assert voice.sample_rate is not None
     index = faiss.read_index(str(files.index))
     return EagerRvc(
         HubertModel.from_pretrained(files.content).eval(),
@@ -113,7 +113,7 @@ def alternate(artifact: Pipeline, straight: EagerRvc, audio: Array, runs: int) -
     """Seconds by step of each run of both."""
     taken: dict[str, list[dict[str, float]]] = defaultdict(list)
     for run in range(WARM_UP + runs):
-        clock = Clock()
+        clock = Stopwatch()
         time.sleep(PAUSE_SECONDS)
         straight.convert(audio, clock)
         time.sleep(PAUSE_SECONDS)
@@ -141,9 +141,9 @@ def report(taken: dict[str, list[dict[str, float]]], seconds: float, options: ar
     print(f"{'in all':16}{totals['PyTorch'] * 1e3:8.1f}{totals['voxc'] * 1e3:10.1f}{ratio:8.2f}")
 
 
-def compare(artifact: Pipeline, straight: EagerRvc, voice: VoiceModel, audio: Array) -> None:
+def compare(artifact: Pipeline, straight: EagerRvc, voice: Model, audio: Array) -> None:
     found, _ = convert_audio(audio, 16000, artifact, OPTIONS)
-    windows, _ = convert_audio(audio, 16000, eager_pipeline(voice, artifact.frames), OPTIONS)
+    windows, _ = convert_audio(audio, 16000, eager_pipeline(voice, artifact.chain.frames), OPTIONS)
 
     def draw(first: int, frames: int) -> list[torch.Tensor]:
         specs = voice.components[-1].noise
@@ -152,7 +152,7 @@ def compare(artifact: Pipeline, straight: EagerRvc, voice: VoiceModel, audio: Ar
             for stream, spec in enumerate(specs)
         ]
 
-    whole = straight.convert(audio, Clock(), draw)
+    whole = straight.convert(audio, Stopwatch(), draw)
     print(f"\nSNR of voxc to PyTorch on the same windows: {snr_db(windows, found):.1f} dB")
     common = min(len(whole), len(found))
     print(f"SNR of voxc to one segment as in RVC:       {snr_db(whole[:common], found[:common]):.1f} dB")

@@ -18,11 +18,10 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from voxc.compiler.audio.windows import FADE, cover
 from voxc.compiler.bundle import Bundle
-from voxc.compiler.runtime.convert import convert_file
-from voxc.compiler.runtime.pipeline import Pipeline
-from voxc.compiler.runtime.voice import load_pipeline
-from voxc.compiler.runtime.windows import FADE, plan
+from voxc.compiler.runtime.conversion import convert_file
+from voxc.compiler.runtime.pipeline import Pipeline, load_pipeline
 
 LIMIT = 1.5e9  # bytes
 BREATH = 0.31  # seconds; no whole number of frames, so that repetitions meet the joins differently
@@ -41,7 +40,7 @@ def main() -> int:
         report = convert_file(source, result, pipeline)
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         at_joins, elsewhere = largest_steps(result, pipeline)
-    print(f"{report.seconds / 60:.1f} min of audio, {report.windows} windows of {pipeline.frames / 100:g} s")
+    print(f"{report.seconds / 60:.1f} min of audio, {report.windows} windows of {pipeline.chain.frames / 100:g} s")
     for step, seconds in sorted(report.steps.items(), key=lambda item: -item[1]):
         print(f"  {step:12} {seconds:8.2f} s  {seconds / sum(report.steps.values()):6.1%}")
     print(f"real-time factor {report.real_time_factor:.4f}, peak memory {memory / 1e6:.0f} MB")
@@ -63,8 +62,8 @@ def largest_steps(result: Path, pipeline: Pipeline) -> tuple[float, float]:
     samples, _ = soundfile.read(result, dtype="float32")
     steps = np.abs(np.diff(samples))
     near = np.zeros(len(steps), bool)
-    for window in plan(math.ceil(len(samples) / pipeline.hop), pipeline.frames)[1:]:
-        near[(window.begin - FADE) * pipeline.hop : (window.begin + FADE) * pipeline.hop] = True
+    for window in cover(math.ceil(len(samples) / pipeline.chain.hop), pipeline.chain.frames)[1:]:
+        near[(window.begin - FADE) * pipeline.chain.hop : (window.begin + FADE) * pipeline.chain.hop] = True
     return float(steps[near].max(initial=0)), float(steps[~near].max())
 
 

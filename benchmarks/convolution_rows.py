@@ -56,12 +56,12 @@ def stage_component(channels: int, length: int) -> Component:
     features = np.random.default_rng(0).standard_normal((1, channels, length), dtype=np.float32)
     output = spec.model_copy(update={"name": "y"})
     module = ResidualStage(channels).eval()
-    return Component("stage", module, (spec,), (), (output,), lambda frames, seed=0: {"x": features})
+    return Component("stage", module, (spec,), (), (output,), lambda sizes, seed=0: {"x": features})
 
 
 def emit(component: Component, target: Target, rows: int | None, folder: Path, threads: int) -> Runner:
     cut = target.model_copy(update={"work_items": rows})
-    program = export(component, 1, dynamic=False)
+    program = export(component, {"T": 1}, dynamic=False)
     for compiler_pass in (FoldWeightNorm(), FixedRows()):
         program = compiler_pass(program, cut).program
     folder.mkdir()
@@ -81,7 +81,7 @@ def main() -> None:
     print(f"{'channels x samples':20}" + "".join(f"{name:>16}" for name in names))
     for channels, rate in STAGES:
         component = stage_component(channels, rate * options.frames)
-        inputs = component.reference_inputs(options.frames)
+        inputs = component.reference_inputs({"T": options.frames})
         with tempfile.TemporaryDirectory() as folder:
             runners = [emit(component, target, rows, Path(folder) / str(rows), options.threads) for rows in ROWS]
             contenders = {name: partial(runner.run, inputs) for name, runner in zip(names, runners, strict=True)}

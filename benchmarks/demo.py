@@ -8,14 +8,14 @@ from pathlib import Path
 from voxc.compiler.bundle import Bundle
 from voxc.compiler.core.errors import VoxcError
 from voxc.compiler.core.target import load_targets
-from voxc.compiler.driver import compile_voice
+from voxc.compiler.driver import compile_model
+from voxc.compiler.families.rvc.files import demo_directory
 from voxc.compiler.report.page import write_report
 from voxc.compiler.report.table import COLUMNS, labels, row
 from voxc.compiler.request import Request
 from voxc.compiler.survey import survey_target
 from voxc.compiler.terminal import progress, show, table
 from voxc.compiler.verify import verify_bundle
-from voxc.compiler.voice_files import demo_directory
 
 BUNDLES = Path("demo-bundles")
 REPORT = Path("demo-report.html")
@@ -29,7 +29,7 @@ def demo() -> bool:
     with progress() as report:
         bundles = [
             Bundle(place, manifest)
-            for place, manifest in compile_voice(Request(demo_directory(), targets, BUNDLES, speaker=SPEAKER), report)
+            for place, manifest in compile_model(Request(demo_directory(), targets, BUNDLES, speaker=SPEAKER), report)
         ]
         checks = {bundle.directory: verify_bundle(bundle.directory, report=report) for bundle in bundles}
         report("writing the report")

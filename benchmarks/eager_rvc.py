@@ -17,11 +17,12 @@ from scipy import signal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from voxc.compiler.core.noise import ReplayNoise
+from voxc.compiler.audio.pitch import F0_RANGE
+from voxc.compiler.audio.stopwatch import Stopwatch
+from voxc.compiler.core.draws import ReplayNoise
 from voxc.compiler.core.tensor import Array
+from voxc.compiler.families.rvc.contour import coarse_pitch
 from voxc.compiler.families.rvc.synthesizer import Synthesizer
-from voxc.compiler.families.rvc.voice import F0_RANGE, coarse_pitch
-from voxc.compiler.runtime.clock import Clock
 
 RATE, FRAME = 16000, 160
 # Seconds, on a machine without a large GPU: the reflection at each end, how far around a cut to look for quiet, how
@@ -45,7 +46,7 @@ class EagerRvc:
     index_rate: float = 0.75
     rms_mix: float = 0.25
 
-    def convert(self, audio: Array, clock: Clock, draw: Draw | None = None) -> Array:
+    def convert(self, audio: Array, clock: Stopwatch, draw: Draw | None = None) -> Array:
         """float32 [n] at 16 kHz -> float32 [m] at `rate`."""
         with clock("filter"):
             audio = signal.filtfilt(*signal.butter(5, 48, btype="high", fs=RATE), audio)
@@ -66,7 +67,7 @@ class EagerRvc:
             return joined / max(1, np.abs(joined).max() / 0.99)
 
     @torch.inference_mode()
-    def voice(self, audio: Array, hertz: Array, first: int, clock: Clock, draw: Draw | None) -> Array:
+    def voice(self, audio: Array, hertz: Array, first: int, clock: Stopwatch, draw: Draw | None) -> Array:
         with clock("content"):
             features = self.encoder(torch.from_numpy(audio).float()[None]).last_hidden_state
         with clock("retrieval"):

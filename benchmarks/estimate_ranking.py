@@ -24,17 +24,17 @@ from torch import Tensor, nn
 
 from voxc.backends import find_backend
 from voxc.compiler.core.component import Component
+from voxc.compiler.core.cost import costs
 from voxc.compiler.core.machine import cpu_name, tool_versions
 from voxc.compiler.core.program import Program, export
 from voxc.compiler.core.runner import Runner
 from voxc.compiler.core.target import Peaks, load_targets
 from voxc.compiler.core.tensor import Array, TensorSpec
 from voxc.compiler.core.threads import torch_threads
-from voxc.compiler.core.work import works
-from voxc.compiler.families import load_voice
+from voxc.compiler.families.rvc.files import VoiceFiles, find_voice
+from voxc.compiler.families.rvc.voice import load_voice
 from voxc.compiler.measure.estimate import Estimate, estimate
 from voxc.compiler.measure.latency import interleave
-from voxc.compiler.voice_files import VoiceFiles, find_voice
 from voxc.passes.pipeline import pipeline
 
 TARGET = load_targets()["onnxruntime-cpu"]
@@ -95,8 +95,8 @@ def measured_peaks(threads: int) -> Peaks:
     spec = TensorSpec(name="x", shape=(1, 8), dtype="float32", unit="1", meaning="test")
     inputs = {"x": np.zeros((1, 8), np.float32)}
     result = spec.model_copy(update={"name": "y"})
-    component = Component("chain", Chain(), (spec,), (), (result,), lambda frames, seed=0: inputs)
-    runner = load(export(component, 1, dynamic=False), threads)
+    component = Component("chain", Chain(), (spec,), (), (result,), lambda sizes, seed=0: inputs)
+    runner = load(export(component, {"T": 1}, dynamic=False), threads)
     launch = best(lambda: runner.run(inputs)) / TINY_OPERATORS * 1e6
     rates = {"float32": round(products, 1)}
     how = f"measured on {cpu_name()}, {threads} threads"
@@ -123,19 +123,21 @@ def variants(folder: Path, demo: Path | None, peaks: Peaks, threads: int) -> Ite
     if demo is not None:
         voice = load_voice(find_voice(demo, None, None))
         for component in voice.components:
-            yield variant(f"demo {component.name}", component, voice.frames_for(component, DEMO_FRAMES), peaks, threads)
+            yield variant(
+                f"demo {component.name}", component, voice.sizes_of(component, DEMO_FRAMES)["T"], peaks, threads
+            )
 
 
 def variant(name: str, component: Component, frames: int, peaks: Peaks, threads: int) -> Variant:
-    program = export(component, frames, dynamic=False)
+    program = export(component, {"T": frames}, dynamic=False)
     for compiler_pass in pipeline(TARGET):
         program = compiler_pass(program, TARGET).program
     weights = [program.weight(node) for node in program.graph.nodes if node.op == "placeholder"]
     size = sum(tensor.nbytes for tensor in weights if tensor is not None)
     print(f"prepared {name}, {frames} frames", flush=True)
     return Variant(
-        name, frames, estimate(works(program, TARGET), peaks), size, load(program, threads),
-        component.reference_inputs(frames),
+        name, frames, estimate(costs(program, TARGET), peaks), size, load(program, threads),
+        component.reference_inputs({"T": frames}),
     )  # fmt: skip
 
 

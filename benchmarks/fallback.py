@@ -18,13 +18,13 @@ from rich.table import Table
 
 from voxc.compiler.bundle import Bundle
 from voxc.compiler.core.target import load_targets
-from voxc.compiler.driver import compile_voice
-from voxc.compiler.families import load_voice
+from voxc.compiler.driver import compile_model
+from voxc.compiler.families.rvc.files import DEFAULT_INDEX_BUDGET, find_voice
+from voxc.compiler.families.rvc.voice import load_voice
 from voxc.compiler.measure.latency import interleave
 from voxc.compiler.request import Request
 from voxc.compiler.runtime.component import load_component
 from voxc.compiler.runtime.fallback import load_fallback
-from voxc.compiler.voice_files import DEFAULT_INDEX_BUDGET, find_voice
 
 MOST_SECONDS = 60.0
 
@@ -53,7 +53,7 @@ def main() -> None:
             given.voice, (target,), Path(name) / "bundle", segment=given.segment, threads=given.threads, convert=False,
             fallback=True,
         )  # fmt: skip
-        ((place, _),) = compile_voice(request)
+        ((place, _),) = compile_model(request)
         bundle = Bundle.open(place)
         for component in load_voice(find_voice(given.voice), DEFAULT_INDEX_BUDGET).components:
             table.add_row(component.name, *row(bundle, component, given.threads, given.runs))

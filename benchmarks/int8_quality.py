@@ -15,10 +15,10 @@ from pathlib import Path
 
 from voxc.compiler.core.recipe import PrecisionRecipe
 from voxc.compiler.core.target import load_targets
-from voxc.compiler.driver import compile_voice
+from voxc.compiler.driver import compile_model
+from voxc.compiler.families.rvc.files import demo_directory
 from voxc.compiler.manifest import Conversion
 from voxc.compiler.request import Request
-from voxc.compiler.voice_files import demo_directory
 
 TASK = (("SECS", "secs"), ("F0 correlation", "f0_correlation"))
 FIDELITY = (("STOI", "stoi"), ("SNR dB", "snr"))
@@ -33,7 +33,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         plan = Path(folder) / "plan"
-        compile_voice(
+        compile_model(
             Request(
                 demo_directory(), (load_targets()[options.integers],), plan, precision=PrecisionRecipe(policy="auto"),
                 speaker=options.speaker,
@@ -51,7 +51,7 @@ def convert(recording: Path, target: str, precision: PrecisionRecipe, folder: Pa
         demo_directory(), (load_targets()[target],), folder / target, precision=precision, sample=recording,
         speaker=speaker,
     )  # fmt: skip
-    ((_, manifest),) = compile_voice(request)
+    ((_, manifest),) = compile_model(request)
     assert manifest.measurements.conversion is not None
     return manifest.measurements.conversion
 

@@ -23,10 +23,10 @@ from rich.table import Table
 from voxc.compiler.core.figure import Figure
 from voxc.compiler.core.recipe import PrecisionRecipe
 from voxc.compiler.core.target import load_targets
-from voxc.compiler.driver import compile_voice
+from voxc.compiler.driver import compile_model
+from voxc.compiler.families.rvc.files import demo_directory
 from voxc.compiler.manifest import Manifest
 from voxc.compiler.request import Request
-from voxc.compiler.voice_files import demo_directory
 
 NONE = Figure(value=None, unit="", evidence=None, how="nothing in int8")
 
@@ -59,7 +59,7 @@ def add_rows(table: Table, voice: Path, target: str, recipe: PrecisionRecipe, th
             voice, (load_targets()[target],), Path(folder) / "bundle", precision=recipe, threads=threads, convert=False
         )  # fmt: skip
         started = time.perf_counter()
-        ((_, manifest),) = compile_voice(request)
+        ((_, manifest),) = compile_model(request)
         seconds = time.perf_counter() - started
     for row in rows(manifest):
         table.add_row(voice.stem, target, str(recipe.policy), *row, manifest.status, f"{seconds:.0f}")

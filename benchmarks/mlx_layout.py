@@ -17,8 +17,8 @@ from voxc.backends.mlx import emitter
 from voxc.backends.mlx.reader import layout_changes, read
 from voxc.compiler.core.program import export
 from voxc.compiler.core.target import load_targets
-from voxc.compiler.families import load_voice
-from voxc.compiler.voice_files import VoiceFiles
+from voxc.compiler.families.rvc.files import VoiceFiles
+from voxc.compiler.families.rvc.voice import load_voice
 from voxc.passes.pipeline import pipeline
 from voxc.passes.precision.annotate_precision import AnnotatePrecision
 
@@ -29,7 +29,7 @@ def main(frames: int) -> None:
         folder = Path(directory)
         voice = load_voice(VoiceFiles(write_voice(folder / "v2_40k.pth"), content=write_content(folder / "content")))
         for component in voice.components:
-            program = export(component, voice.frames_for(component, frames), dynamic=False)
+            program = export(component, voice.sizes_of(component, frames), dynamic=False)
             started = time.perf_counter()
             for each in (*pipeline(target), AnnotatePrecision("fp16")):
                 program = each(program, target).program

@@ -64,7 +64,7 @@ def speech(count, features, decay, voice):
 
 
 def compressed(vectors):
-    from voxc.compiler.retrieval.compress import compress, compression_figures
+    from voxc.compiler.families.rvc.retrieval.compress import compress, compression_figures
 
     began, processor = time.perf_counter(), time.process_time()
     small = compress(vectors)
@@ -124,11 +124,11 @@ def artifact(vectors, frames, threads):
     from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
     from voxc.compiler.core.program import export
     from voxc.compiler.core.target import load_targets
-    from voxc.compiler.retrieval.component import retrieval_component
+    from voxc.compiler.families.rvc.retrieval.component import retrieval_component
     from voxc.passes.pipeline import pipeline
 
     target = load_targets()["onnxruntime-cpu"]
-    program = export(retrieval_component(vectors, vectors.shape[1]), frames, dynamic=False)
+    program = export(retrieval_component(vectors, vectors.shape[1]), {"T": frames}, dynamic=False)
     for compiler_pass in pipeline(target):
         program = compiler_pass(program, target).program
     with tempfile.TemporaryDirectory() as folder:

@@ -43,10 +43,10 @@ from voxc.compiler.core.machine import cpu_name, integer_features, tool_versions
 from voxc.compiler.core.target import load_targets
 from voxc.compiler.core.tensor import Array
 from voxc.compiler.core.threads import torch_threads
-from voxc.compiler.families import load_voice
+from voxc.compiler.families.rvc.files import VoiceFiles
+from voxc.compiler.families.rvc.voice import load_voice
 from voxc.compiler.measure.latency import Latency, interleave
 from voxc.compiler.runtime.component import load_component
-from voxc.compiler.voice_files import VoiceFiles
 
 BUILD = Path(__file__).resolve().parents[1] / "build"
 EAGER = "PyTorch eager float32"
@@ -90,7 +90,7 @@ def main() -> None:
     frames = round(options.seconds * component.frame_rate)
     digest = hashlib.sha256(voice_file.read_bytes()).hexdigest()[:8]
     folder = BUILD / "rvc_int8" / f"{voice_file.stem}-{digest}-{frames}"
-    inputs = component.reference_inputs(frames)
+    inputs = component.reference_inputs({"T": frames})
     contenders: dict[str, Contender] = {EAGER: Contender(eager(component, inputs))}
     missing: dict[str, str] = {}
 

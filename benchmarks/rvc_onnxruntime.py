@@ -28,10 +28,10 @@ from voxc.compiler.core.component import Component
 from voxc.compiler.core.machine import cpu_name, tool_versions, usable_cores
 from voxc.compiler.core.tensor import Array
 from voxc.compiler.core.threads import torch_threads
-from voxc.compiler.families import load_voice
+from voxc.compiler.families.rvc.files import VoiceFiles
+from voxc.compiler.families.rvc.voice import load_voice
 from voxc.compiler.measure.latency import interleave
 from voxc.compiler.runtime.component import load_component
-from voxc.compiler.voice_files import VoiceFiles
 
 
 def stock_export(component: Component, inputs: dict[str, Array], path: Path) -> Path:
@@ -72,7 +72,7 @@ def main() -> None:
         bundle, compile_seconds, compile_mib = cold_compile(voice_file, Path(folder) / "bundle", options)
 
         (component,) = load_voice(VoiceFiles(voice_file)).components
-        inputs = component.reference_inputs(options.frames)
+        inputs = component.reference_inputs({"T": options.frames})
         given = {spec.name: inputs[spec.name] for spec in component.inputs}
         stock = OnnxRuntimeRunner(stock_export(component, inputs, Path(folder) / "stock.onnx"), options.threads)
         artifact = load_component(bundle, "synthesizer", options.threads)

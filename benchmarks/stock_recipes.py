@@ -93,14 +93,14 @@ class Stock:
         return path
 
     def program(self) -> Program:
-        program = export(self.component, self.frames, dynamic=False)
+        program = export(self.component, {"T": self.frames}, dynamic=False)
         for each in (HoistNoise(), FoldWeightNorm()):
             program = each(program, self.target).program
         return program
 
     def samples(self) -> Samples:
         """What voxc calibrates with too, in the order in which the network takes it; fidelity is measured on seed 0."""
-        calls = (self.component.reference_inputs(self.frames, seed) for seed in SEEDS)
+        calls = (self.component.reference_inputs({"T": self.frames}, seed) for seed in SEEDS)
         return [{name: call[name] for name in self.names} for call in calls]
 
     @property

@@ -21,12 +21,12 @@ from voxc.compiler.core.recipe import PrecisionRecipe
 from voxc.compiler.core.target import load_targets
 from voxc.compiler.core.tensor import Array
 from voxc.compiler.core.threads import torch_threads
-from voxc.compiler.driver import compile_voice
-from voxc.compiler.families import load_voice
+from voxc.compiler.driver import compile_model
+from voxc.compiler.families.rvc.files import VoiceFiles
+from voxc.compiler.families.rvc.voice import load_voice
 from voxc.compiler.measure.latency import interleave
 from voxc.compiler.request import Request
 from voxc.compiler.runtime.component import load_component
-from voxc.compiler.voice_files import VoiceFiles
 
 FORMS = (("tflite-float32", PrecisionRecipe(policy="fp32")), ("tflite-int8", PrecisionRecipe(policy="int8")))
 
@@ -43,7 +43,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         voice = options.voice or write_voice(Path(folder) / "voice.pth")
         (component,) = load_voice(VoiceFiles(voice)).components
-        inputs = component.reference_inputs(options.frames)
+        inputs = component.reference_inputs({"T": options.frames})
         arguments = [torch.from_numpy(inputs[spec.name]) for spec in component.inputs]
 
         def eager() -> object:
@@ -59,7 +59,7 @@ def main() -> None:
                     voice, (changed,), Path(folder) / f"{name}-{form}", frames=options.frames, precision=precision,
                     threads=options.threads,
                 )  # fmt: skip
-                ((place, manifest),) = compile_voice(request)
+                ((place, manifest),) = compile_model(request)
                 label = f"{name} {form}"
                 snr[label] = manifest.measurements.components["synthesizer"].figures["snr"].value
                 runs[label] = run_of(place, options.threads, inputs)

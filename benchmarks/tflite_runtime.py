@@ -29,8 +29,8 @@ from voxc.compiler.core.component import Component
 from voxc.compiler.core.program import Program, export
 from voxc.compiler.core.target import Target, load_targets
 from voxc.compiler.core.tensor import write_npz
-from voxc.compiler.families import load_voice
-from voxc.compiler.voice_files import find_voice
+from voxc.compiler.families.rvc.files import find_voice
+from voxc.compiler.families.rvc.voice import load_voice
 from voxc.passes.pipeline import pipeline
 from voxc.passes.precision.annotate_precision import AnnotatePrecision
 from voxc.passes.precision.insert_quantization import InsertQuantization
@@ -67,23 +67,23 @@ def main() -> None:
     options = parser.parse_args()
     voice = load_voice(find_voice(options.voice))
     component = next(each for each in voice.components if each.name == options.component)
-    frames = voice.frames_for(component, round(options.seconds * voice.frame_rate))
+    frames = voice.sizes_of(component, round(options.seconds * voice.frame_rate))["T"]
     target = load_targets()[TARGETS.get(options.precision, "tflite-int8")]
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         program = prepare(component, frames, target, options.precision)
         (file,) = TfliteBackend().emit(program, target, folder).files
         print(f"{component.name}, {options.precision}: {file.stat().st_size / 1e6:.1f} MB, for {runtime_of(file)} on")
-        compare(file, component.reference_inputs(frames), folder, options.runs, options.threads)
+        compare(file, component.reference_inputs({"T": frames}), folder, options.runs, options.threads)
 
 
 def prepare(component: Component, frames: int, target: Target, precision: str) -> Program:
     """The program as the passes leave it; ranges, where integers need them, are those of the reference inputs."""
-    program = export(component, frames, dynamic=False)
+    program = export(component, {"T": frames}, dynamic=False)
     for compiler_pass in (*pipeline(target), AnnotatePrecision(precision)):  # type: ignore[arg-type]
         program = compiler_pass(program, target).program
     if "int8" in program.plan.nodes.values():
-        ranges = calibrate(program, [component.reference_inputs(frames)], "percentile")
+        ranges = calibrate(program, [component.reference_inputs({"T": frames})], "percentile")
         program = replace(program, plan=program.plan.model_copy(update={"ranges": ranges}))
     return InsertQuantization()(program, target).program
 

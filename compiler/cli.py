@@ -13,6 +13,7 @@ import typer
 
 from voxc.compiler import cli_cache
 from voxc.compiler import cli_options as options
+from voxc.compiler.cli_families import FAMILY_OPTIONS, FamilyCommand
 from voxc.compiler.core.errors import QualityError, VoxcError
 
 app = typer.Typer(
@@ -24,8 +25,9 @@ app = typer.Typer(
 )
 
 
-def command(*, epilog: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A command whose errors become one line on stderr and the exit code of the error."""
+def command(*, epilog: str, reads_model: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command whose errors become one line on stderr and the exit code of the error. One that reads a model takes the
+    options of its family too."""
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
@@ -36,7 +38,7 @@ def command(*, epilog: str) -> Callable[[Callable[..., None]], Callable[..., Non
                 print(f"voxc: error: {error}", file=sys.stderr)
                 raise typer.Exit(error.exit_code) from None
 
-        return app.command(epilog=epilog)(guarded)
+        return app.command(epilog=epilog, cls=FamilyCommand if reads_model else None)(guarded)
 
     return decorate
 
@@ -58,8 +60,9 @@ def common(
     pass
 
 
-@command(epilog="Example: voxc compile voice.pth --target onnxruntime-cpu -o voice-cpu")
+@command(epilog="Example: voxc compile voice.pth --target onnxruntime-cpu -o voice-cpu", reads_model=True)
 def compile(
+    context: typer.Context,
     model: options.Model,
     target: options.Targets,
     output: options.Output = None,
@@ -76,19 +79,20 @@ def compile(
     dynamic: options.Dynamic = False,
     threads: options.Threads = None,
     verify_passes: options.VerifyPasses = False,
-    content: options.Content = None,
-    index: options.Index = None,
-    index_budget: options.IndexBudget = 32,
+    family: options.Family = None,
+    size: options.AxisSizes = None,
     sample: options.Sample = None,
-    reference: options.Reference = None,
+    reference: options.References = None,
     speaker: options.Speaker = 0,
     transpose: options.SampleTranspose = None,
     no_sample: options.NoSample = False,
     with_fallback: options.Fallback = False,
     gate: options.Gates = None,
+    cache: options.Cache = None,
+    no_cache: options.NoCache = False,
     json: options.Json = False,
 ) -> None:
-    """Compile a voice into one measured bundle for each target."""
+    """Compile a model into one measured bundle for each target."""
     from voxc.compiler.core.target import find_target, load_targets
     from voxc.compiler.terminal import progress, show, summary
 
@@ -96,20 +100,25 @@ def compile(
     targets = tuple(find_target(name, known) for name in dict.fromkeys(target))
     with progress() as report:
         report("starting")
+        from voxc.compiler.cache.place import cache_directory
+        from voxc.compiler.cache.store import Store
         from voxc.compiler.core.recipe import PrecisionRecipe, read_recipe
-        from voxc.compiler.driver import compile_voice
-        from voxc.compiler.request import Request, parse_frames
+        from voxc.compiler.driver import compile_model
+        from voxc.compiler.request import Request, parse_frames, parse_sizes
+        from voxc.compiler.session import Session
 
         length, lengths = parse_frames(frames)
         asked = read_recipe(recipe) if recipe else PrecisionRecipe()
         asked = asked.with_options(precision or (), observer, min_snr, calibration, plan, implicit, allow_emulated)
         request = Request(
             model, targets, output, segment=segment, frames=length, lengths=lengths, precision=asked, dynamic=dynamic,
-            threads=threads, verify_passes=verify_passes, content=content, index=index, index_budget=index_budget,
-            sample=sample, reference=reference, speaker=speaker, transpose=transpose, convert=not no_sample,
+            threads=threads, verify_passes=verify_passes, family=family, options=context.meta[FAMILY_OPTIONS],
+            sizes=parse_sizes(size), sample=sample, references=tuple(reference or ()), speaker=speaker,
+            transpose=transpose, convert=not no_sample,
             gates=tuple(gate or ()), fallback=with_fallback,
         )  # fmt: skip
-        bundles = compile_voice(request, report)
+        session = Session() if no_cache else Session(Store(cache_directory(cache), warn=warn))
+        bundles = compile_model(request, report, session)
     if json:
         print_json(
             [{"bundle": str(place), "manifest": manifest.model_dump(mode="json")} for place, manifest in bundles]
@@ -190,18 +199,19 @@ def doctor(json: options.Json = False) -> None:
         raise MissingRuntimeError(f"missing: {', '.join(missing)}")
 
 
-@command(epilog="Example: voxc inspect voice-onnxruntime-cpu")
+@command(epilog="Example: voxc inspect voice-onnxruntime-cpu", reads_model=True)
 def inspect(
+    context: typer.Context,
     path: Annotated[
         Path,
         typer.Argument(metavar="BUNDLE|MODEL", help="A bundle directory or a voice.", show_default=False),
     ],
+    family: options.Family = None,
     json: options.Json = False,
 ) -> None:
-    """Show what is in a bundle or a voice."""
+    """Show what is in a bundle or a model."""
     from voxc.compiler.manifest import MANIFEST_NAME, read_manifest
     from voxc.compiler.terminal import describe_cpu, figures_table, operator_table, precision_table, show, table
-    from voxc.compiler.voice_files import find_voice
 
     if (path / MANIFEST_NAME).exists():
         manifest = read_manifest(path)
@@ -210,8 +220,8 @@ def inspect(
             return
         build = manifest.build
         show(f"{path}: {manifest.status}, build {manifest.build_digest}")
-        names = ", ".join(file.name for file in build.source.files.values())
-        show(f"{names} ({build.source.family} {describe(build.source.facts)}) for {build.target.name}")
+        sources = ", ".join(file.name for file in build.source.files.values())
+        show(f"{sources} ({build.source.family} {describe(build.source.facts)}) for {build.target.name}")
         recipe = build.recipe
         lengths = ", ".join(str(length) for length in (recipe.frames, *recipe.lengths))
         show(f"segments of {lengths} frames{recipe.why_frames and f': {recipe.why_frames}'}")
@@ -231,14 +241,11 @@ def inspect(
         show("", figures_table(manifest))
         return
 
-    from voxc.compiler.families import load_voice
+    from voxc.compiler.families import load_model
 
-    voice = load_voice(find_voice(path))
-    facts = {
-        "family": voice.family, **voice.facts, "sample_rate": voice.sample_rate, "hop": voice.hop,
-        "content_features": voice.content_features, "uses_f0": voice.uses_f0, "speakers": voice.speakers,
-        "components": [component.name for component in voice.components],
-    }  # fmt: skip
+    model = load_model(path, context.meta[FAMILY_OPTIONS], family)
+    names = [component.name for component in model.components]
+    facts: dict[str, object] = {"family": model.family, **model.facts, **model.settings, "components": names}
     if json:
         print_json(facts)
     else:
@@ -298,9 +305,9 @@ def convert(
     from dataclasses import asdict
 
     from voxc.compiler.bundle import Bundle
-    from voxc.compiler.runtime.convert import convert_file
-    from voxc.compiler.runtime.options import ConvertOptions
-    from voxc.compiler.runtime.voice import load_pipeline
+    from voxc.compiler.families.rvc.options import ConvertOptions
+    from voxc.compiler.runtime.conversion import convert_file
+    from voxc.compiler.runtime.pipeline import load_pipeline
     from voxc.compiler.terminal import audio_progress, show
 
     asked = ConvertOptions(speaker, transpose, index_rate, protect, rms_mix, f0, seed)
@@ -311,7 +318,7 @@ def convert(
     with audio_progress() as tick:
         report = convert_file(source, output, pipeline, asked, tick)
     for warning in report.warnings:
-        print(f"voxc: warning: {warning}", file=sys.stderr)
+        warn(warning)
     if json:
         print_json({"output": str(output), "runtime": runtime, "fallbacks": fallbacks.reasons,
                     "real_time_factor": report.real_time_factor, **asdict(report)})  # fmt: skip
@@ -322,8 +329,9 @@ def convert(
             show(f"by PyTorch: {', '.join(fallbacks.reasons)}")
 
 
-@command(epilog="Example: voxc calibrate voice.pth --content hubert --audio recordings -o calib.npz")
+@command(epilog="Example: voxc calibrate voice.pth --content hubert --audio recordings -o calib.npz", reads_model=True)
 def calibrate(
+    context: typer.Context,
     model: options.Model,
     audio: Annotated[Path, typer.Option(help="A recording, or a directory of them: speech such as will be converted.")],
     output: Annotated[
@@ -334,8 +342,7 @@ def calibrate(
     segments: Annotated[int, typer.Option(help="How many at most, spread evenly over the recordings.")] = 8,
     speaker: options.Speaker = 0,
     transpose: options.Transpose = 0.0,
-    content: options.Content = None,
-    index: options.Index = None,
+    family: options.Family = None,
     json: options.Json = False,
 ) -> None:
     """Collect what a voice's networks are given where they convert recordings, to quantize them by."""
@@ -347,10 +354,10 @@ def calibrate(
 
         written = write_samples(
             model, audio, output, segment=segment, frames=frames, segments=segments, speaker=speaker,
-            transpose=transpose, content=content, index=index, report=report,
+            transpose=transpose, options=context.meta[FAMILY_OPTIONS], family=family, report=report,
         )  # fmt: skip
     for warning in written.warnings:
-        print(f"voxc: warning: {warning}", file=sys.stderr)
+        warn(warning)
     if json:
         tensors = {key: list(shape) for key, shape in written.tensors.items()}
         print_json({"output": str(output), "source": written.source, "frames": written.frames, "tensors": tensors,
@@ -438,11 +445,15 @@ def explain(
 command(epilog=cli_cache.EPILOG)(cli_cache.cache)
 
 
+def warn(message: str) -> None:
+    print(f"voxc: warning: {message}", file=sys.stderr)
+
+
 def standing_by() -> Any:
     """Fallbacks of a bundle's components, whose use is said on stderr."""
     from voxc.compiler.runtime.fallback import Fallbacks
 
-    return Fallbacks(lambda message: print(f"voxc: warning: {message}", file=sys.stderr))
+    return Fallbacks(warn)
 
 
 def tell_runtime(bundle: Any, components: list[str], fallbacks: Any) -> str:

@@ -54,16 +54,17 @@ SeveralFrames = Annotated[
 ]
 Dynamic = Annotated[bool, typer.Option("--dynamic", help="Leave the segment length open.")]
 VerifyPasses = Annotated[bool, typer.Option("--verify-passes", help="Check the numbers after every pass.")]
-Content = Annotated[
-    Path | None, typer.Option(help="HuBERT or ContentVec, as a Hugging Face directory. (default: MODEL/content)")
+Family = Annotated[
+    str | None, typer.Option(help="The family of the model: rvc, ... (default: the one that recognises the file)")
 ]
-Index = Annotated[Path | None, typer.Option(help="The voice's index, as RVC writes it. (default: MODEL/*.index)")]
-IndexBudget = Annotated[float, typer.Option(help="MiB that the index may take; a larger one is compressed.")]
+AxisSizes = Annotated[
+    list[str] | None,
+    typer.Option("--size", metavar="AXIS=N", help="The length of an axis that is not time; several times."),
+]
 Fallback = Annotated[
     bool,
     typer.Option("--with-fallback", help="Add the networks for PyTorch, to run those whose artifacts fail."),
 ]
-
 # What to keep between compiles.
 Cache = Annotated[
     Path | None,
@@ -126,7 +127,10 @@ Sample = Annotated[
     Path | None,
     typer.Option(help="A recording to convert, to measure how the bundle sounds. (default: a short one)"),
 ]
-Reference = Annotated[Path | None, typer.Option(help="A recording of the target speaker, to compare the result with.")]
+References = Annotated[
+    list[Path] | None,
+    typer.Option("--reference", help="A recording of the target speaker, to compare the result with; several times."),
+]
 Speaker = Annotated[int, typer.Option(help="Which of the voice's speakers to speak as.")]
 Transpose = Annotated[float, typer.Option(help="Semitones up.")]
 SampleTranspose = Annotated[

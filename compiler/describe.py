@@ -8,20 +8,19 @@ from pathlib import Path
 from voxc.compiler.core.component import Component
 from voxc.compiler.core.digest import sha256_of_file
 from voxc.compiler.core.errors import CheckpointError
-from voxc.compiler.core.model import VoiceModel
 from voxc.compiler.core.nodes import module_path
 from voxc.compiler.core.program import Program
 from voxc.compiler.core.runner import Artifact
 from voxc.compiler.core.tensor import TensorSpec
-from voxc.compiler.manifest import ComponentBuild, FileRecord, PassNote, Source, SourceFile, Voice
-from voxc.compiler.voice_files import VoiceFiles
+from voxc.compiler.families.model import Model
+from voxc.compiler.manifest import ComponentBuild, FileRecord, PassNote, Source, SourceFile
 
 
-def describe_source(files: VoiceFiles, voice: VoiceModel) -> Source:
+def describe_source(model: Model) -> Source:
     return Source(
-        files={role: describe_file(path) for role, path in files.digested().items()},
-        family=voice.family,
-        facts=voice.facts,
+        files={role: describe_file(path) for role, path in model.files.items()},
+        family=model.family,
+        facts=model.facts,
     )
 
 
@@ -30,16 +29,6 @@ def describe_file(path: Path) -> SourceFile:
         return SourceFile(name=path.name, bytes=path.stat().st_size, sha256=sha256_of_file(path))
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}") from error
-
-
-def describe_voice(voice: VoiceModel) -> Voice:
-    return Voice(
-        sample_rate=voice.sample_rate,
-        hop=voice.hop,
-        content_features=voice.content_features,
-        uses_f0=voice.uses_f0,
-        speakers=voice.speakers,
-    )
 
 
 def describe_component(

@@ -66,16 +66,6 @@ class Source(Record):
     facts: Mapping[str, str | int | float]
 
 
-class Voice(Record):
-    """What the voice needs to be fed and what it gives. `sample_rate` in Hz, `hop` in samples a frame."""
-
-    sample_rate: int
-    hop: int
-    content_features: int
-    uses_f0: bool
-    speakers: int
-
-
 class TargetRecord(Record):
     """The target as targets.yaml had it. What a reader of bundles needs has a place of its own; the rest may grow."""
 
@@ -91,7 +81,7 @@ class TargetRecord(Record):
         return cls(**mine, capabilities=fields)
 
 
-class Recipe(Record):
+class RecipeRecord(Record):
     """What was asked for. `frames` is the segment length, and with `dynamic` the one that was measured; `lengths` are
     further ones that the artifacts take. `why_frames` says what `frames` follows from where the target limits it, and
     what that takes of the target's memory where that is known. `precision` is the policy; what came of it is the plan.
@@ -105,6 +95,14 @@ class Recipe(Record):
     gates: tuple[str, ...] = ()
 
 
+class StageBuild(Record):
+    """A stage that changed the networks before they were compiled: its options, seeds included, and what it did."""
+
+    name: str
+    options: Mapping[str, JsonValue]
+    notes: tuple[str, ...]
+
+
 class PassNote(Record):
     name: str
     modified: bool
@@ -113,12 +111,13 @@ class PassNote(Record):
 
 class ComponentBuild(Record):
     """One component: its interface, what the passes did, and its artifact (main file first). `frame_rate` is in frames
-    a second. `precisions` counts what the nodes of each module compute in, `operators` what the artifact's own
-    operators do, as read back from its file. `oldest_runtime` is the first that has these, where that is known.
+    a second, null without time. `precisions` counts what the nodes of each module compute in, `operators` what the
+    artifact's own operators do, as read back from its file. `oldest_runtime` is the first that has these, where that is
+    known.
     `fallback` is the component for PyTorch (its graph, then its weights), where that was asked for."""
 
     name: str
-    frame_rate: float
+    frame_rate: float | None
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     passes: tuple[PassNote, ...]
@@ -136,23 +135,32 @@ class ComponentBuild(Record):
         return dict(sorted(sum(map(Counter, self.precisions.values()), Counter()).items()))
 
 
+#: Fields of Build that came after the first bundles.
+ADDED_FIELDS = frozenset({"stages"})
+
+
 class Build(Record):
     """Everything that follows from the checkpoint, the options and the tools: equal for equal inputs. A plan that was
-    found by measuring is such an input: `--plan` gives the same build again. `agent` is what finishes a kit on its
-    device."""
+    found by measuring is such an input: `--plan` gives the same build again. `voice` is what the family's chain has to
+    know of the model. `agent` is what finishes a kit on its device."""
 
     tools: Mapping[str, str]
     source: Source
     target: TargetRecord
-    recipe: Recipe
-    voice: Voice
+    recipe: RecipeRecord
+    voice: Mapping[str, JsonValue]
     plan: FileRecord
     components: tuple[ComponentBuild, ...] = Field(min_length=1)
     agent: FileRecord | None = None
+    stages: tuple[StageBuild, ...] = ()
 
     def digest(self) -> str:
-        """SHA-256 of this section's canonical JSON."""
-        return hashlib.sha256(canonical_json(self.model_dump(mode="json")).encode()).hexdigest()
+        """SHA-256 of this section's canonical JSON. Fields that bundles of the first versions lack do not count as long
+        as they are empty, so that those bundles keep their digests."""
+        document = {
+            name: value for name, value in self.model_dump(mode="json").items() if value or name not in ADDED_FIELDS
+        }
+        return hashlib.sha256(canonical_json(document).encode()).hexdigest()
 
 
 class ComponentMeasurements(Record):
@@ -217,8 +225,8 @@ class DeviceRun(Record):
 class Measurements(Record):
     """What differs from run to run. `compile` is what the compile itself took; `reference` holds inputs, noise and
     float32 PyTorch's outputs; `conversion` is there for voices that have all that a conversion needs. `calibration`
-    says what ranges came from, `searches` are tables and plots of how plans were found. `devices` are the runs of
-    `voxc measure`, the latest for each host."""
+    says what ranges came from, `searches` are tables and plots of how plans were found. `stages` are the times of the
+    stages. `devices` are the runs of `voxc measure`, the latest for each host."""
 
     created: str
     machine: Machine
@@ -229,6 +237,7 @@ class Measurements(Record):
     calibration: str | None = None
     searches: tuple[FileRecord, ...] = ()
     conversion: Conversion | None = None
+    stages: Mapping[str, Figure] = {}
     devices: tuple[DeviceRun, ...] = ()
 
 

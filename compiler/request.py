@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from voxc.compiler.core.axis import MAX_FRAMES, Sizes
 from voxc.compiler.core.errors import RecipeError
 from voxc.compiler.core.gates import Gate
-from voxc.compiler.core.model import VoiceModel
 from voxc.compiler.core.recipe import PrecisionRecipe, nothing_emulated
 from voxc.compiler.core.target import Target
-from voxc.compiler.core.tensor import MAX_FRAMES
-from voxc.compiler.voice_files import DEFAULT_INDEX_BUDGET
+from voxc.compiler.families.model import Model
+from voxc.compiler.stages.base import Stage
 
 DEFAULT_SEGMENT_SECONDS = 2.0
 # Of a voice that converts recordings: longer segments share more context, and lose less time to it.
@@ -32,11 +34,12 @@ class Request:
 
     `output` is the bundle for one target, and the directory of bundles for several; without it a bundle is named after
     the model and the target. At most one of `segment` (seconds) and `frames` is given; `lengths` are further numbers
-    of frames that the artifacts take; where no length is given, the segment has at most `longest` frames. `threads` of
-    None are the target's. `precision` says what to compute in. `content` and `index` go before what lies beside the
-    model; `index_budget` is in MiB. `sample` is converted to measure what the bundle sounds like, `reference` is a
-    recording of the speaker that it is converted to, and `transpose` is in semitones; None brings the pitch of the one
-    to that of the other. Without `convert` nothing is converted. With `fallback` a bundle has its components for
+    of frames that the artifacts take; where no length is given, the segment has at most `longest` frames. `sizes` are
+    the lengths of axes that are not time. `threads` of None are the target's. `precision` says what to compute in.
+    `options` are those of the model's family, which is `family` or else the one that recognises it. `sample` is
+    converted to measure what the bundle sounds like, `references` are recordings of the speaker that it is converted
+    to, and `transpose` is in semitones; None brings the pitch of the one to that of the other. Without `convert`
+    nothing is converted. `stages` change the networks, in order. With `fallback` a bundle has its components for
     PyTorch too.
     """
 
@@ -51,11 +54,12 @@ class Request:
     dynamic: bool = False
     threads: int | None = None
     verify_passes: bool = False
-    content: Path | None = None
-    index: Path | None = None
-    index_budget: float = DEFAULT_INDEX_BUDGET
+    options: Mapping[str, Any] = field(default_factory=dict)
+    family: str | None = None
+    sizes: Sizes = field(default_factory=dict)
+    stages: tuple[Stage, ...] = ()
     sample: Path | None = None
-    reference: Path | None = None
+    references: tuple[Path, ...] = ()
     speaker: int = 0
     transpose: float | None = None
     convert: bool = True
@@ -93,19 +97,23 @@ class Request:
         limits = [(target.max_width // hop, target) for target in self.targets if target.max_width is not None]
         return min(limits, key=lambda limit: limit[0], default=None)
 
-    def segment_of(self, voice: VoiceModel, default: float) -> tuple[int, str]:
+    def segment_of(self, model: Model, default: float) -> tuple[int, str]:
         """The segment length in frames, and what it follows from where a target limits it; `default` is in seconds.
 
         Raises:
             RecipeError: see `segment_frames`.
         """
-        widest = None if self.says_length else self.widest(voice.hop)
+        if model.frame_rate is None:
+            if self.says_length or self.dynamic:
+                raise RecipeError(f"{self.model}: has no time axis; leave out --segment, --frames and --dynamic")
+            return 1, ""
+        widest = None if self.says_length else self.widest(model.hop)
         limits = [MAX_FRAMES if self.longest is None else self.longest, *(widest or ())[:1]]
-        frames = self.segment_frames(voice.frame_rate, voice.frame_step, default, min(limits))
+        frames = self.segment_frames(model.frame_rate, model.frame_step, default, min(limits))
         if widest is None:
             return frames, ""
         _, target = widest
-        return frames, f"{frames * voice.hop} samples in a row, of which {target.name} takes {target.max_width}"
+        return frames, f"{frames * model.hop} samples in a row, of which {target.name} takes {target.max_width}"
 
     def segment_frames(
         self, frame_rate: float, step: int = 1, default: float = DEFAULT_SEGMENT_SECONDS, longest: int = MAX_FRAMES
@@ -159,3 +167,18 @@ def parse_frames(text: str | None) -> tuple[int | None, tuple[int, ...]]:
         raise RecipeError(f"--frames {text}: must be a number of frames, or several with commas between")
     longest, *others = sorted({int(part) for part in parts}, reverse=True)
     return longest, tuple(others)
+
+
+def parse_sizes(texts: Sequence[str] | None) -> dict[str, int]:
+    """The lengths of axes in texts such as `R=400`.
+
+    Raises:
+        RecipeError: one is something else.
+    """
+    sizes = {}
+    for text in texts or ():
+        name, _, size = text.partition("=")
+        if not name or not (size.isascii() and size.isdigit()) or int(size) < 1:
+            raise RecipeError(f"--size {text}: give the name of an axis and its length, such as R=400")
+        sizes[name] = int(size)
+    return sizes

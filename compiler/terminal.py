@@ -253,8 +253,9 @@ def speed(figures: Mapping[str, Figure]) -> str:
     if latency.value is None:
         estimate = figures.get("latency_estimate")
         return f"latency {latency.how}" + (f"; {format_figure(estimate)} by its peaks, an estimate" if estimate else "")
-    rate = figures["real_time_factor"].value
-    return f"{format_figure(latency)}, real-time factor {rate:.3g}, {format_figure(figures['speedup'])} PyTorch eager"
+    factor = figures["real_time_factor"].value
+    pace = "" if factor is None else f", real-time factor {factor:.3g}"
+    return f"{format_figure(latency)}{pace}, {format_figure(figures['speedup'])} PyTorch eager"
 
 
 def precision_table(component: ComponentBuild) -> Table:

@@ -35,12 +35,29 @@ def few_runs() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def shared_cache(once: Once) -> Iterator[None]:
+    """The command line keeps exports where all workers find them, and not among the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VOXC_CACHE", str(once("cache", Path.mkdir)))
+        yield
+
+
 @pytest.fixture(scope="session")
 def golden() -> Path:
     """The folder of reference vectors, which lives beside the checkout."""
     if not GOLDEN.is_dir():
         pytest.skip(f"no golden vectors at {GOLDEN}; set VOXC_GOLDEN to their folder")
     return GOLDEN
+
+
+@pytest.fixture(scope="session")
+def recordings() -> Path:
+    """The folder of real speech, which lives beside the checkout."""
+    folder = SHARED / "audio"
+    if not folder.is_dir():
+        pytest.skip(f"no recordings at {folder}")
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -71,8 +88,8 @@ def voice_file(once: Once) -> Path:
 
 @pytest.fixture(scope="session")
 def synthesizer(voice_file: Path) -> Component:
-    from voxc.compiler.families import load_voice
-    from voxc.compiler.voice_files import VoiceFiles
+    from voxc.compiler.families.rvc.files import VoiceFiles
+    from voxc.compiler.families.rvc.voice import load_voice
 
     (component,) = load_voice(VoiceFiles(voice_file)).components
     return component
@@ -81,11 +98,11 @@ def synthesizer(voice_file: Path) -> Component:
 @pytest.fixture(scope="session")
 def compiled(voice_file: Path, once: Once) -> Path:
     """A bundle that tests may read and must not change."""
-    from voxc.compiler.driver import compile_voice
+    from voxc.compiler.driver import compile_model
     from voxc.compiler.request import Request
 
     request = Request(voice_file, (CPU,), frames=30)
-    return once("tiny", lambda place: compile_voice(replace(request, output=place)))
+    return once("tiny", lambda place: compile_model(replace(request, output=place)))
 
 
 @pytest.fixture(scope="session")
@@ -97,21 +114,21 @@ def speaking_voice(once: Once) -> Path:
 @pytest.fixture(scope="session")
 def speaking(speaking_voice: Path, once: Once) -> Path:
     """A bundle that converts, which tests must not change."""
-    from voxc.compiler.driver import compile_voice
+    from voxc.compiler.driver import compile_model
     from voxc.compiler.request import Request
 
     request = Request(speaking_voice, (CPU,), frames=50, threads=1)
-    return once("speaking", lambda place: compile_voice(replace(request, output=place)))
+    return once("speaking", lambda place: compile_model(replace(request, output=place)))
 
 
 @pytest.fixture(scope="session")
 def backed_bundle(speaking_voice: Path, once: Once) -> Path:
     """A bundle that converts and has fallbacks, which tests must not change."""
-    from voxc.compiler.driver import compile_voice
+    from voxc.compiler.driver import compile_model
     from voxc.compiler.request import Request
 
     request = Request(speaking_voice, (CPU,), frames=50, threads=1, convert=False, fallback=True)
-    return once("backed", lambda place: compile_voice(replace(request, output=place)))
+    return once("backed", lambda place: compile_model(replace(request, output=place)))
 
 
 class Voxc:

@@ -121,7 +121,7 @@ def test_an_installed_wheel_works(site: Path, tmp_path: Path) -> None:
     script = (
         "import sys; sys.meta_path = [finder for finder in sys.meta_path if 'editable' not in repr(finder)]\n"
         "from voxc.compiler import manifest, version; from voxc.compiler.core import target\n"
-        "from voxc.compiler.voice_files import DEMO, find_voice\n"
+        "from voxc.compiler.families.rvc.files import DEMO, find_voice\n"
         "print(version.describe_version())\n"
         "print(*target.load_targets())\n"
         "print(manifest.SCHEMA_FILE.is_file(), target.__file__)\n"

@@ -12,9 +12,9 @@ import soundfile
 import torch
 from safetensors.torch import save_file
 
-from voxc.compiler.content.hubert import HubertConfig, HubertEncoder
 from voxc.compiler.families.rvc.config import RvcConfig, parse_config
 from voxc.compiler.families.rvc.synthesizer import Synthesizer, SynthesizerNoF0
+from voxc.compiler.networks.hubert.network import HubertConfig, HubertEncoder
 
 # spec_channels, segment_size, inter, hidden, filter, heads, layers, kernel, dropout, resblock, kernels, dilations,
 # rates, initial channels, upsampling kernels, speakers, gin, sample rate

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 
 from torch import fx
 
+from voxc.compiler.core.cost import ACTIVATION_BYTES, VIEWS, arithmetic_of, held, tensors_of, weight_width
 from voxc.compiler.core.nodes import is_weight
 from voxc.compiler.core.program import Program
 from voxc.compiler.core.runner import Fit
 from voxc.compiler.core.target import Target
-from voxc.compiler.core.work import ACTIVATION_BYTES, VIEWS, arithmetic_of, held, tensors_of, weight_width
 
 MIB = 1 << 20
 #: What JetPack's desktop takes with nobody at it, and what CUDA's context and the libraries of CUDA, cuDNN, cuBLAS and

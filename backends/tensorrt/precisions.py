@@ -16,9 +16,10 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 from torch import fx
 
 from voxc.backends.tensorrt.legality import Reading
+from voxc.compiler.core.axis import LEAST_OPEN
 from voxc.compiler.core.errors import BundleError
 from voxc.compiler.core.plan import PrecisionPlan
-from voxc.compiler.core.program import MIN_DYNAMIC_FRAMES, Program
+from voxc.compiler.core.program import Program
 
 Arithmetic = Literal["fp32", "fp16", "int8"]
 
@@ -138,13 +139,13 @@ def precisions_of(
 def profiles_of(program: Program) -> dict[str, Profile]:
     """Of the inputs whose axes are open: from the fewest frames that a network is exported for to a segment, which is
     what memory has been counted for."""
-    return {
-        spec.name: Profile(
-            min=spec.sizes(MIN_DYNAMIC_FRAMES), opt=spec.sizes(program.frames), max=spec.sizes(program.frames)
-        )
-        for spec in program.inputs
-        if any(isinstance(size, str) for size in spec.shape)
-    }
+    least = dict.fromkeys(program.sizes, LEAST_OPEN)
+    profiles = {}
+    for spec in program.inputs:
+        if spec.axes:
+            segment = spec.bound_shape(program.sizes)
+            profiles[spec.name] = Profile(min=spec.bound_shape(least), opt=segment, max=segment)
+    return profiles
 
 
 def arithmetic(plan: PrecisionPlan, name: str, default: Arithmetic) -> Arithmetic:

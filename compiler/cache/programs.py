@@ -46,7 +46,7 @@ def save_program(program: Program, folder: Path) -> None:
     weights = write_weights(folder / WEIGHTS_NAME, {**exported.state_dict, **exported.constants})
     document = {
         "name": program.name,
-        "frames": program.frames,
+        "sizes": dict(program.sizes),
         "inputs": SPECS.dump_python(program.inputs, mode="json"),
         "outputs": SPECS.dump_python(program.outputs, mode="json"),
         "noise": SPECS.dump_python(program.noise, mode="json"),
@@ -97,7 +97,7 @@ def load_program(folder: Path) -> Program:
         inputs=SPECS.validate_python(document["inputs"]),
         outputs=SPECS.validate_python(document["outputs"]),
         noise=SPECS.validate_python(document["noise"]),
-        frames=document["frames"],
+        sizes=document["sizes"],
         plan=PrecisionPlan.model_validate(document["plan"]),
         history=HISTORY.validate_python(document["history"]),
     )

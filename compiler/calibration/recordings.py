@@ -1,29 +1,29 @@
-"""Samples from recordings: what a voice's components are given where they convert them."""
+"""Samples from recordings: the inputs of a model's components where they convert them."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
 
+from voxc.compiler.audio.scratch import Scratch
+from voxc.compiler.audio.sound import SoundFile
+from voxc.compiler.audio.windows import Window
 from voxc.compiler.calibration.samples import CALIBRATION_SEED, Call, Samples, too_few
 from voxc.compiler.core.errors import AudioError, RecipeError
-from voxc.compiler.core.model import VoiceModel
 from voxc.compiler.core.runner import Runner
 from voxc.compiler.core.tensor import Array
-from voxc.compiler.runtime.audio import SoundFile
-from voxc.compiler.runtime.conversion import Conversion
-from voxc.compiler.runtime.eager import EagerRunner
-from voxc.compiler.runtime.options import ConvertOptions
+from voxc.compiler.families.model import Model
+from voxc.compiler.runtime.conversion import conditions_of
+from voxc.compiler.runtime.eager import EagerRunner, pipeline_of
 from voxc.compiler.runtime.pipeline import Pipeline
-from voxc.compiler.runtime.scratch import Scratch
-from voxc.compiler.runtime.voice import pipeline_of
-from voxc.compiler.runtime.windows import Window
 
 SEGMENTS = 8
 LEAST_SECONDS = 0.1  # what a recording counts for that does not say how long it is
@@ -33,18 +33,20 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Recorder(Runner):
-    """Keeps what a component is given, and passes it on; without a `runner`, whose output nobody needs, silence."""
+    """Keeps the inputs of a component and passes them on; without a `runner`, whose output nobody needs, to nobody."""
 
     runner: Runner | None
+    outputs: tuple[str, ...]
     calls: list[Call] = field(default_factory=list)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         self.calls.append({name: np.array(array) for name, array in inputs.items()})
-        return {"audio": np.zeros(1, np.float32)} if self.runner is None else self.runner.run(inputs)
+        silence = np.zeros(1, np.float32)
+        return dict.fromkeys(self.outputs, silence) if self.runner is None else self.runner.run(inputs)
 
 
 def collect_samples(
-    voice: VoiceModel,
+    model: Model,
     frames: int,
     place: Path,
     *,
@@ -53,50 +55,59 @@ def collect_samples(
     transpose: float = 0.0,
     report: Report = lambda message: None,
 ) -> Samples:
-    """What components are given in at most `segments` segments of `frames`, spread evenly over a recording or all
+    """The inputs of components in at most `segments` segments of `frames`, spread evenly over a recording or all
     recordings of a directory; segments overlap rather than reach beyond a recording that is longer than one.
 
-    Only what a component is given has to be computed: the synthesizer does not run.
+    Only inputs have to be computed: the last component does not run.
 
     Raises:
         AudioError: there is no recording, or one is unreadable, empty or damaged.
-        RecipeError: the voice cannot convert, or not so; or `segments` is no number of them.
+        RecipeError: the model cannot convert, or not so; or `segments` is no number of them.
     """
     if segments < 1:
         raise RecipeError(f"--segments {segments}: give 1 or more")
-    runners = {
-        component.name: Recorder(None if component.name == "synthesizer" else EagerRunner(component))
-        for component in voice.components
+    last = None if model.chain is None else model.chain(frames).last
+    recorders = {
+        each.name: Recorder(None if each.name == last else EagerRunner(each), tuple(spec.name for spec in each.outputs))
+        for each in model.components
     }
-    pipeline = pipeline_of(voice, runners, frames)
-    options = ConvertOptions(speaker=speaker, transpose=transpose, seed=CALIBRATION_SEED)
+    pipeline = pipeline_of(model, recorders, frames)
+    options = pipeline.chain.Options(speaker=speaker, transpose=transpose, seed=CALIBRATION_SEED)
     warnings: list[str] = []
-    for recording, wanted in allot(find_recordings(place), segments).items():
+    for recording, count in allot(find_recordings(place), segments).items():
         report(f"listening to {recording.name}")
-        warnings += listen(recording, wanted, pipeline, options, report)
-    calls = {name: recorder.calls for name, recorder in runners.items()}
-    source = f"{place.name}, {len(runners['synthesizer'].calls)} segments of {frames / voice.frame_rate:g} s"
-    return Samples(source, calls, (*too_few(voice, frames, calls), *warnings))
+        warnings += listen(recording, count, pipeline, options, model.task.references_of(speaker), report)
+    calls = {name: recorder.calls for name, recorder in recorders.items()}
+    source = f"{place.name}, {len(recorders[pipeline.chain.last].calls)} segments of {model.seconds_of(frames):g} s"
+    return Samples(source, calls, (*too_few(model, frames, calls), *warnings))
 
 
 def listen(
-    path: Path, segments: int, pipeline: Pipeline, options: ConvertOptions, report: Report = lambda message: None
+    path: Path,
+    segments: int,
+    pipeline: Pipeline,
+    options: Any,
+    references: Sequence[Path] = (),
+    report: Report = lambda message: None,
 ) -> list[str]:
-    """Feeds at most `segments` segments of a recording to a pipeline; gives warnings about it."""
+    """Feeds at most `segments` segments of a recording to a pipeline, with recordings of the speaker that it is
+    converted to; gives warnings about it."""
 
     def tick(step: str, done: float, total: float) -> None:
         report(f"listening to {path.name}, {step} {done:.0f} of {total:.0f} s")
 
-    with SoundFile(path) as recording, Scratch(None) as heard, Scratch(None) as spoken:
-        conversion = Conversion(recording, pipeline, options, heard, spoken, tick)
-        conversion.analyse()
-        windows = spread(conversion.frames, pipeline.frames, segments)
-        contour = conversion.contour(windows) if pipeline.uses_f0 else None
-        for number, window in enumerate(windows, start=1):
-            report(f"listening to {path.name}, segment {number} of {len(windows)}")
-            pipeline.run(window, heard, contour, options, conversion.clock)
-        silent = ["the recording is silent"] * conversion.silent
-        return [f"{path.name}: {warning}" for warning in (*silent, *conversion.warnings)]
+    def choose(frames: int, length: int) -> list[Window]:
+        return spread(frames, length, segments)
+
+    with ExitStack() as stack:
+        recording, scratch = stack.enter_context(SoundFile(path)), stack.enter_context(Scratch(None))
+        others = [stack.enter_context(SoundFile(reference)) for reference in references]
+        conditions = replace(conditions_of(pipeline, recording, options, scratch, tick, others), choose=choose)
+        state = pipeline.chain.prepare(conditions, pipeline.runners)
+        for number, window in enumerate(state.windows, start=1):
+            report(f"listening to {path.name}, segment {number} of {len(state.windows)}")
+            pipeline.chain.window(state, window, conditions, pipeline.runners)
+        return [f"{path.name}: {warning}" for warning in state.warnings]
 
 
 def spread(frames: int, length: int, most: int) -> list[Window]:

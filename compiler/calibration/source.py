@@ -8,41 +8,43 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from voxc.compiler.cache.keeper import Keeper
 from voxc.compiler.calibration.recordings import SEGMENTS, collect_samples
-from voxc.compiler.calibration.samples import CALIBRATION_SEED, Call, Samples, read_samples
+from voxc.compiler.calibration.samples import CALIBRATION_SEED, Call, Samples, load_samples, read_samples, save_samples
 from voxc.compiler.core.component import Component
-from voxc.compiler.core.model import VoiceModel
-from voxc.compiler.voice_files import VoiceFiles, demo_sample
+from voxc.compiler.families.model import Model
 
 NPZ_SUFFIX = ".npz"
+NOT_KEPT = Keeper()
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """The samples of a voice for segments of `frames`, found when they are first asked for.
+    """The samples of a model for segments of `frames`, found when they are first asked for.
 
     To what is given, and to recordings, comes one of the inputs that look like speech, of another seed than those that
     fidelity is measured on: synthetic inputs go where recordings do not, and integers have to reach there too.
 
     `where` is an NPZ file, a recording or a directory of them; None is the voice's sample or the demo voice's for a
     voice that can convert, and each component's reference inputs of other seeds than fidelity is measured on for
-    others. `speaker` and `transpose` (semitones) are for recordings.
+    others. `speaker` and `transpose` (semitones) are for recordings. `keeper` keeps the samples; its key tells the
+    model.
     """
 
     where: Path | None
-    files: VoiceFiles
-    voice: VoiceModel
+    model: Model
     frames: int
     speaker: int
     report: Callable[[str], None]
     transpose: float = 0.0
+    keeper: Keeper = NOT_KEPT
 
     def samples(self, component: Component) -> list[Call]:
         """Raises VoxcError: see `read_samples` and `collect_samples`; or there are none of this component."""
         calls = list(self.found.of(component.name))
-        if self.where is None and self.files.content is None:
+        if self.where is None and not self.model.converts:
             return calls
-        return [*calls, component.reference_inputs(self.voice.frames_for(component, self.frames), CALIBRATION_SEED)]
+        return [*calls, component.reference_inputs(self.model.sizes_of(component, self.frames), CALIBRATION_SEED)]
 
     @property
     def source(self) -> str | None:
@@ -56,27 +58,38 @@ class Calibration:
 
     @cached_property
     def found(self) -> Samples:
-        found = self.find()
+        found = self.own.keep("samples", self.find, save_samples, load_samples)
         for warning in found.warnings:
             self.report(f"warning: {warning}")
         return found
 
+    @property
+    def own(self) -> Keeper:
+        """A keeper of what depends on the samples."""
+        where = self.where or self.model.task.sample
+        return self.keeper.on("samples", where, self.where is None, self.frames, self.speaker, self.transpose)
+
     def find(self) -> Samples:
         if self.where is not None and self.where.suffix.lower() == NPZ_SUFFIX:
-            return read_samples(self.where, self.voice, self.frames)
-        if self.where is None and self.files.content is None:
-            return representative_samples(self.voice, self.frames)
+            return read_samples(self.where, self.model, self.frames)
+        if self.where is None and not self.model.converts:
+            return representative_samples(self.model, self.frames)
+        sample = self.where or self.model.task.sample
+        assert sample is not None, "a model that converts brings one"
         return collect_samples(
-            self.voice, self.frames, self.where or self.files.sample or demo_sample(),
+            self.model, self.frames, sample,
             speaker=self.speaker, transpose=self.transpose, report=self.report,
         )  # fmt: skip
 
 
-def representative_samples(voice: VoiceModel, frames: int) -> Samples:
+def representative_samples(model: Model, frames: int) -> Samples:
     """Reference inputs of seeds that nothing is measured on."""
     seeds = range(CALIBRATION_SEED, CALIBRATION_SEED + SEGMENTS)
     calls = {
-        component.name: [component.reference_inputs(voice.frames_for(component, frames), seed) for seed in seeds]
-        for component in voice.components
+        component.name: [component.reference_inputs(model.sizes_of(component, frames), seed) for seed in seeds]
+        for component in model.components
     }
-    return Samples(f"{SEGMENTS} segments of {frames / voice.frame_rate:g} s that look like speech", calls)
+    seconds = model.seconds_of(frames)
+    if seconds is None:
+        return Samples(f"{SEGMENTS} random inputs", calls)
+    return Samples(f"{SEGMENTS} segments of {seconds:g} s that look like speech", calls)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +13,8 @@ from voxc.compiler.calibration.recordings import SEGMENTS, collect_samples
 from voxc.compiler.calibration.source import NPZ_SUFFIX
 from voxc.compiler.core.errors import OutputError
 from voxc.compiler.core.tensor import write_npz
-from voxc.compiler.families import load_voice
+from voxc.compiler.families import load_model
 from voxc.compiler.request import CONVERTING_SEGMENT_SECONDS, Request
-from voxc.compiler.voice_files import find_voice
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ def write_samples(
     segments: int = SEGMENTS,
     speaker: int = 0,
     transpose: float = 0.0,
-    content: Path | None = None,
-    index: Path | None = None,
+    options: Mapping[str, Any] | None = None,
+    family: str | None = None,
     report: Callable[[str], None] = lambda message: None,
 ) -> Written:
     """Writes what the components of a voice are given in segments of recordings to an NPZ file that `compile` takes.
@@ -53,12 +53,11 @@ def write_samples(
     check_output(output)
     request = Request(model, (), segment=segment, frames=frames)
     request.check()
-    files = find_voice(model, content, index)
-    report(f"loading {files.checkpoint.name}")
-    voice = load_voice(files)
-    length = request.segment_frames(voice.frame_rate, voice.frame_step, CONVERTING_SEGMENT_SECONDS)
+    report(f"loading {model.name}")
+    loaded = load_model(model, options, family)
+    length, _ = request.segment_of(loaded, CONVERTING_SEGMENT_SECONDS)
     samples = collect_samples(
-        voice, length, audio, segments=segments, speaker=speaker, transpose=transpose, report=report
+        loaded, length, audio, segments=segments, speaker=speaker, transpose=transpose, report=report
     )
     report(f"writing {output.name}")
     arrays = {

@@ -9,26 +9,28 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from voxc.compiler.core.axis import Axis, Sizes, time_axis
+from voxc.compiler.core.draws import ReplayNoise
 from voxc.compiler.core.figure import Figure
-from voxc.compiler.core.noise import ReplayNoise
 from voxc.compiler.core.tensor import Array, TensorSpec
 
 
 class ReferenceInputs(Protocol):
-    """Representative inputs and noise, by name, for a number of frames; the same seed gives the same arrays.
+    """Representative inputs and noise, by name, for axes of some lengths; the same seed gives the same arrays.
 
     Fidelity is measured on those of seed 0; calibration uses others.
     """
 
-    def __call__(self, frames: int, seed: int = 0) -> dict[str, Array]: ...
+    def __call__(self, sizes: Sizes, seed: int = 0) -> dict[str, Array]: ...
 
 
 @dataclass(frozen=True)
 class Component:
-    """One exportable network of a voice.
+    """One exportable network of a model.
 
-    `module` takes `inputs` in order and draws `noise` in order; every draw is standard normal. `frame_rate` is in
-    frames a second, `audio_rate` in Hz where the output is audio. `figures` are what making the network has measured.
+    `module` takes `inputs` in order and draws `noise` in order; every draw is standard normal. `axes` are what the
+    shapes of its tensors depend on. `audio_rate` is in Hz where the output is audio. It runs `steps` times for each
+    segment. `figures` are what making the network has measured.
     """
 
     name: str
@@ -37,9 +39,15 @@ class Component:
     noise: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     reference_inputs: ReferenceInputs
-    frame_rate: float = 100.0
+    axes: tuple[Axis, ...] = (time_axis(100.0),)
     audio_rate: int | None = None
+    steps: int = 1
     figures: Mapping[str, Figure] = field(default_factory=dict)
+
+    @property
+    def frame_rate(self) -> float | None:
+        """Frames a second of its time axis; None without one."""
+        return next((axis.rate for axis in self.axes if axis.rate is not None), None)
 
     def run(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Eager float32 PyTorch on `tensors` (inputs and noise by name)."""

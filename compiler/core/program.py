@@ -13,13 +13,12 @@ import torch
 from torch import Tensor, fx
 from torch.export import Dim, ExportedProgram
 
+from voxc.compiler.core.axis import TIME, Sizes
 from voxc.compiler.core.component import Component, named
+from voxc.compiler.core.draws import ReplayNoise
 from voxc.compiler.core.errors import CompileError
-from voxc.compiler.core.noise import ReplayNoise
 from voxc.compiler.core.plan import PrecisionPlan
-from voxc.compiler.core.tensor import FRAMES, MAX_FRAMES, TensorSpec, frame_terms
-
-MIN_DYNAMIC_FRAMES = 2
+from voxc.compiler.core.tensor import TensorSpec, terms
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,8 @@ class WatchedInterpreter(fx.Interpreter):
 class Program:
     """One component in flight: an exported graph in core ATen, its specs, its precision plan and its history.
 
-    `inputs` are the graph's user inputs in order. `noise` are the draws that are still inside the graph. `frames` is
-    the segment length, which is also the example for a symbolic one.
+    `inputs` are the graph's user inputs in order. `noise` are the draws that are still inside the graph. `sizes` are
+    the lengths of the axes, which are also the examples for symbolic ones.
     """
 
     name: str
@@ -62,9 +61,14 @@ class Program:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     noise: tuple[TensorSpec, ...]
-    frames: int
+    sizes: Sizes
     plan: PrecisionPlan = field(default_factory=PrecisionPlan)
     history: tuple[PassRecord, ...] = ()
+
+    @property
+    def frames(self) -> int:
+        """The length of a segment; 1 for a network without a time axis."""
+        return self.sizes.get(TIME, 1)
 
     @property
     def graph(self) -> fx.Graph:
@@ -120,31 +124,26 @@ class Program:
         ]
 
 
-def export(component: Component, frames: int, dynamic: bool) -> Program:
-    """Traces a component to core ATen at a segment of `frames`, symbolic in them if `dynamic`.
+def export(component: Component, sizes: Sizes, dynamic: bool) -> Program:
+    """Traces a component to core ATen with axes of these lengths, symbolic in all of them if `dynamic`.
 
     Raises:
         CompileError: torch.export cannot trace it; the message carries PyTorch's own first line.
     """
-    reference = component.reference_inputs(frames)
+    reference = component.reference_inputs(sizes)
     arguments = tuple(torch.from_numpy(reference[spec.name]) for spec in component.inputs)
-    length = Dim(FRAMES, min=MIN_DYNAMIC_FRAMES, max=MAX_FRAMES)
-    shapes = tuple(
-        {axis: affine(length, size) for axis, size in enumerate(spec.shape) if isinstance(size, str)}
-        for spec in component.inputs
-    )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # torch.export's own use of its pytree
             exported = torch.export.export(
-                component.module, arguments, dynamic_shapes=shapes if dynamic else None, strict=False
+                component.module, arguments, dynamic_shapes=open_shapes(component) if dynamic else None, strict=False
             ).run_decompositions()
     except (torch._dynamo.exc.UserError, RuntimeError, ValueError) as error:
-        told = str(error).partition("\n")[0]
-        raise CompileError(f"{component.name}: torch.export refused the network: {told}") from error
+        reason = str(error).partition("\n")[0]
+        raise CompileError(f"{component.name}: torch.export refused the network: {reason}") from error
 
     def bound(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
-        return specs if dynamic else tuple(spec.bind(frames) for spec in specs)
+        return specs if dynamic else tuple(spec.bind(sizes) for spec in specs)
 
     return Program(
         component.name,
@@ -152,12 +151,21 @@ def export(component: Component, frames: int, dynamic: bool) -> Program:
         inputs=bound(component.inputs),
         outputs=bound(component.outputs),
         noise=bound(component.noise),
-        frames=frames,
+        sizes=sizes,
     )
 
 
-def affine(length: Any, size: str) -> Any:
-    """torch.export's spelling of a symbolic size, which has no `1 * T` and no `T + 0`."""
-    factor, offset = frame_terms(size)
-    scaled = length if factor == 1 else factor * length
+def open_shapes(component: Component) -> tuple[dict[int, Any], ...]:
+    """torch.export's symbols for the axes of a component, by the position of the dimension, for each input."""
+    symbols = {axis.name: Dim(axis.name, min=axis.least, max=axis.most) for axis in component.axes}
+    return tuple(
+        {place: affine(dim, symbols) for place, dim in enumerate(spec.shape) if isinstance(dim, str)}
+        for spec in component.inputs
+    )
+
+
+def affine(dim: str, symbols: Mapping[str, Any]) -> Any:
+    """torch.export's spelling of a symbolic dimension, which has no `1 * T` and no `T + 0`."""
+    factor, axis, offset = terms(dim)
+    scaled = symbols[axis] if factor == 1 else factor * symbols[axis]
     return scaled + offset if offset else scaled

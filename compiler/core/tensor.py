@@ -7,30 +7,29 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy_format
 from pydantic import BaseModel, ConfigDict, Field
 
+from voxc.compiler.core.axis import TIME, Sizes
 from voxc.compiler.core.errors import OutputError, TensorError
 from voxc.compiler.core.whole_file import whole_file
 
 Array = np.ndarray
 
-FRAMES = "T"  # the one symbolic size: frames of a segment
-SYMBOLIC = r"^(?:([1-9][0-9]{0,5})\*)?T(?:\+([1-9][0-9]{0,5}))?$"
+SYMBOLIC = r"^(?:([1-9][0-9]{0,5})\*)?([A-Z][A-Za-z0-9_]{0,31})(?:\+([1-9][0-9]{0,5}))?$"
 Dim = int | Annotated[str, Field(pattern=SYMBOLIC)]
 
-MAX_FRAMES = 1 << 16
 MAX_TENSOR_BYTES = 1 << 31
 
 
 class TensorSpec(BaseModel):
     """A named input or output of a component.
 
-    A dimension is a size, or `"T"` (the component's frames in a segment), `"<n>*T"`, `"T+<m>"` or `"<n>*T+<m>"`.
-    `bounds` are the least and the largest value that an index may have.
+    A dimension is a size, or follows from an axis of the component: `"T"`, `"<n>*T"`, `"T+<m>"` or `"<n>*T+<m>"`, where
+    T (frames of a segment) may be any axis. `bounds` are the least and the largest value that an index may have.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,12 +41,18 @@ class TensorSpec(BaseModel):
     meaning: str
     bounds: tuple[int, int] | None = None
 
-    def bind(self, frames: int) -> TensorSpec:
-        """This spec with the frames of a segment fixed."""
-        return self.model_copy(update={"shape": self.sizes(frames)})
+    def bind(self, sizes: Sizes) -> TensorSpec:
+        """This spec with its axes as long as `sizes` says."""
+        return self.model_copy(update={"shape": self.bound_shape(sizes)})
 
-    def sizes(self, frames: int) -> tuple[int, ...]:
-        return tuple(size if isinstance(size, int) else samples_of(size, frames) for size in self.shape)
+    def bound_shape(self, sizes: Sizes) -> tuple[int, ...]:
+        """The shape with its axes as long as `sizes` says."""
+        return tuple(dim if isinstance(dim, int) else length_of(dim, sizes) for dim in self.shape)
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The names of the axes that its shape depends on."""
+        return tuple(dict.fromkeys(terms(dim).axis for dim in self.shape if isinstance(dim, str)))
 
     def accept(self, array: Array) -> Array:
         """`array` as the artifact takes it.
@@ -81,37 +86,44 @@ class TensorSpec(BaseModel):
         if len(shape) != len(self.shape):
             return False
         return all(
-            given == size if isinstance(size, int) else frames_of(size, given) is not None
-            for given, size in zip(shape, self.shape, strict=True)
+            length == dim if isinstance(dim, int) else axis_length(dim, length) is not None
+            for length, dim in zip(shape, self.shape, strict=True)
         )
 
 
+class Terms(NamedTuple):
+    """A symbolic dimension, `"<factor>*<axis>+<offset>"`."""
+
+    factor: int
+    axis: str
+    offset: int
+
+
 @cache
-def frame_terms(size: str) -> tuple[int, int]:
-    """The factor and the offset of a symbolic size: `(n, m)` of `"<n>*T+<m>"`."""
-    match = re.match(SYMBOLIC, size)
-    assert match, f"{size!r} is not a size"
-    return int(match[1] or 1), int(match[2] or 0)
+def terms(dim: str) -> Terms:
+    match = re.match(SYMBOLIC, dim)
+    assert match, f"{dim!r} is not a dimension"
+    return Terms(int(match[1] or 1), match[2], int(match[3] or 0))
 
 
-def samples_of(size: str, frames: int) -> int:
-    """A symbolic size for a number of frames."""
-    factor, offset = frame_terms(size)
-    return factor * frames + offset
+def length_of(dim: str, sizes: Sizes) -> int:
+    """How long a symbolic dimension is, for the lengths of the axes."""
+    factor, axis, offset = terms(dim)
+    return factor * sizes[axis] + offset
 
 
-def frames_of(size: str, given: int) -> int | None:
-    """The frames for which a symbolic size is `given`; None if there are none."""
-    factor, offset = frame_terms(size)
-    frames, left = divmod(given - offset, factor)
-    return frames if frames > 0 and not left else None
+def axis_length(dim: str, length: int) -> int | None:
+    """How long its axis is where a symbolic dimension is `length` long; None if it cannot be."""
+    factor, _, offset = terms(dim)
+    size, rest = divmod(length - offset, factor)
+    return size if size > 0 and not rest else None
 
 
 def accept_inputs(specs: Iterable[TensorSpec], tensors: Mapping[str, Array]) -> dict[str, Array]:
     """`tensors` checked and cast for the component whose inputs `specs` describe.
 
     Raises:
-        TensorError: a name is missing or unknown, or a tensor does not fit its spec, or two disagree on the frames.
+        TensorError: a name is missing or unknown, a tensor does not fit its spec, or two disagree on an axis.
     """
     specs = list(specs)
     expected = [spec.name for spec in specs]
@@ -121,15 +133,16 @@ def accept_inputs(specs: Iterable[TensorSpec], tensors: Mapping[str, Array]) -> 
         said = [f"missing: {', '.join(missing)}"] * bool(missing) + [f"unknown: {', '.join(unknown)}"] * bool(unknown)
         raise TensorError(f"inputs do not match the component ({'; '.join(said)}); it takes {', '.join(expected)}")
     accepted = {spec.name: spec.accept(tensors[spec.name]) for spec in specs}
-    frames = {
-        frames_of(size, given): spec.name
-        for spec in specs
-        for given, size in zip(accepted[spec.name].shape, spec.shape, strict=True)
-        if isinstance(size, str)
-    }
-    if len(frames) > 1:
-        told = ", ".join(f"{name} has {count}" for count, name in frames.items())
-        raise TensorError(f"inputs disagree on the number of frames: {told}")
+    axes: dict[str, dict[int | None, str]] = {}
+    for spec in specs:
+        for length, dim in zip(accepted[spec.name].shape, spec.shape, strict=True):
+            if isinstance(dim, str):
+                axes.setdefault(terms(dim).axis, {})[axis_length(dim, length)] = spec.name
+    for axis, lengths in axes.items():
+        if len(lengths) > 1:
+            message = ", ".join(f"{name} has {length}" for length, name in lengths.items())
+            what = "the number of frames" if axis == TIME else f"the length of axis {axis}"
+            raise TensorError(f"inputs disagree on {what}: {message}")
     return accepted
 
 

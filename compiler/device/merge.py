@@ -36,7 +36,8 @@ def device_run(
             f"on {report.host}" + f" ({report.machine.model})" * bool(report.machine.model),
         ]
     )
-    seconds = build.recipe.frames / build.components[-1].frame_rate
+    rate = build.components[-1].frame_rate
+    seconds = build.recipe.frames / rate if rate else None
     return DeviceRun(
         created=created,
         host=report.host,
@@ -73,9 +74,9 @@ def is_target(target: TargetRecord, model: str) -> bool:
 
 
 def figures(
-    component: ComponentBuild, found: ComponentReport, seconds: float, how: str, evidence: Evidence
+    component: ComponentBuild, found: ComponentReport, seconds: float | None, how: str, evidence: Evidence
 ) -> dict[str, Figure]:
-    """A component's figures; `seconds` of audio are in its segment."""
+    """A component's figures; `seconds` of audio are in its segment, None without time."""
     unit = component.outputs[0].unit
     against = f"{how}; against float32 PyTorch, same inputs and noise"
     timed = f"{how}; {found.runs} runs after {found.warm_up} warm-ups"
@@ -90,12 +91,15 @@ def figures(
         shares = {"ane": None}
     built = found.engine if found.engine is not None and found.engine.build_s is not None else None
     equal = "the outputs are equal" if found.passed else "the output is not finite"
-    ratio = f"latency_median / {seconds:g} s of audio; below 1 is faster than real time"
+    ratio = "the network has no time axis"
+    if seconds is not None:
+        ratio = f"latency_median / {seconds:g} s of audio; below 1 is faster than real time"
+    factor = None if seconds is None else found.latency_ms.median / 1e3 / seconds
     return {
         "snr": figure(found.snr_db, "dB", against, equal),
         "max_abs_error": figure(found.max_abs_error, unit, against, equal),
         **{f"latency_{name}": figure(value, "ms", timed) for name, value in found.latency_ms.model_dump().items()},
-        "real_time_factor": figure(found.latency_ms.median / 1e3 / seconds, "x", ratio),
+        "real_time_factor": figure(factor, "x", ratio),
         "load_time": figure(found.load_s, "s", f"{how}; from the file to the first run"),
         **(
             {"build_time": figure(built.build_s, "s", f"{how}; {built.workspace_mib} MiB of workspace")}

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from voxc.compiler.audio.sound import Recording, SoundArray, SoundFile, write_sound
+from voxc.compiler.cache.keeper import Keeper
 from voxc.compiler.core.errors import RecipeError
 from voxc.compiler.core.figure import Evidence, Figure, figure
-from voxc.compiler.core.model import VoiceModel
-from voxc.compiler.core.tensor import Array
+from voxc.compiler.core.tensor import Array, read_npz, write_npz
+from voxc.compiler.families.model import Model
 from voxc.compiler.manifest import Conversion, FileRecord
 from voxc.compiler.measure.quality import f0, families
 from voxc.compiler.measure.quality.clips import Clip
-from voxc.compiler.runtime.audio import SoundFile, write_sound
-from voxc.compiler.runtime.conversion import ConvertReport
-from voxc.compiler.runtime.convert import convert_audio
+from voxc.compiler.runtime.conversion import ConvertReport, convert_audio
 from voxc.compiler.runtime.eager import eager_pipeline
-from voxc.compiler.runtime.options import ConvertOptions
 from voxc.compiler.runtime.pipeline import Pipeline
 
 MOST_SECONDS = 30.0
 AUDIO_NAME = "audio"
+SOUND_NAME = "sound.npz"
+NOT_KEPT = Keeper()
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,11 @@ class Sound:
     name: str
     samples: Array
     rate: int
+
+    @property
+    def recording(self) -> Recording:
+        """The same, to be decoded block by block."""
+        return SoundArray(self.samples, self.rate)
 
     @classmethod
     def read(cls, path: Path) -> Sound:
@@ -46,38 +54,53 @@ class Sound:
             return cls(path.name, np.concatenate(blocks or [np.zeros(0, np.float32)])[:most], recording.rate)
 
 
+def save_audio(audio: Array, folder: Path) -> None:
+    write_npz(folder / SOUND_NAME, {"audio": audio})
+
+
+def load_audio(folder: Path) -> Array:
+    return read_npz(folder / SOUND_NAME)["audio"]
+
+
 @dataclass(frozen=True)
 class Trial:
-    """A recording to convert, the options, and float32 PyTorch's result; `reference` is of the target speaker."""
+    """A recording to convert, the options, and float32 PyTorch's result; `references` are of the target speaker."""
 
     sample: Sound
-    reference: Sound | None
-    options: ConvertOptions
+    references: tuple[Sound, ...]
+    options: Any
     expected: Array
 
     @classmethod
     def of(
         cls,
-        voice: VoiceModel,
+        model: Model,
         frames: int,
         sample: Path,
-        reference: Path | None,
+        references: Sequence[Path],
         *,
         speaker: int,
         transpose: float | None,
+        keeper: Keeper = NOT_KEPT,
     ) -> Trial:
-        """Converts `sample` with eager PyTorch; a `transpose` of None is the difference in pitch to the reference.
+        """Converts `sample` with eager PyTorch; a `transpose` of None is the difference in pitch to the first
+        reference. `keeper` keeps the result; its key tells all the others.
 
         Raises:
             VoxcError: see `convert_audio`.
         """
-        source = Sound.read(sample)
-        target = None if reference is None else Sound.read(reference)
+        source, targets = Sound.read(sample), tuple(map(Sound.read, references))
         if transpose is None:
-            transpose = 0.0 if target is None else semitones_between(source, target)
-        options = ConvertOptions(speaker=speaker, transpose=transpose)
-        expected, _ = convert_audio(source.samples, source.rate, eager_pipeline(voice, frames), options)
-        return cls(source, target, options, expected)
+            transpose = semitones_between(source, targets[0]) if targets else 0.0
+        pipeline = eager_pipeline(model, frames)
+        options = pipeline.chain.Options(speaker=speaker, transpose=transpose)
+
+        def make() -> Array:
+            others = [target.recording for target in targets]
+            return convert_audio(source.samples, source.rate, pipeline, options, references=others)[0]
+
+        expected = keeper.keep("conversions", make, save_audio, load_audio)
+        return cls(source, targets, options, expected)
 
     def measure(
         self, pipeline: Pipeline, directory: Path, runtime: str, *, untimed: str = "", evidence: Evidence = "host"
@@ -87,9 +110,12 @@ class Trial:
         `untimed` is the reason why times on this machine are not the target's. Figures that are estimates name the
         `runtime` that they come from.
         """
-        converted, report = convert_audio(self.sample.samples, self.sample.rate, pipeline, self.options)
-        rate = pipeline.sample_rate
-        references = [] if self.reference is None else [(self.reference.samples, self.reference.rate)]
+        others = [reference.recording for reference in self.references]
+        converted, report = convert_audio(
+            self.sample.samples, self.sample.rate, pipeline, self.options, references=others
+        )
+        rate = pipeline.chain.sample_rate
+        references = [(reference.samples, reference.rate) for reference in self.references]
         by = runtime if evidence == "estimate" else ""
         task = families.task(
             converted,
@@ -117,8 +143,8 @@ class Trial:
             "float32": (self.expected, rate),
             "converted": (converted, rate),
         }
-        if self.reference is not None:
-            sounds["target"] = self.reference.samples, self.reference.rate
+        if self.references:
+            sounds["target"] = self.references[0].samples, self.references[0].rate
         for name, (samples, hertz) in sounds.items():
             write_sound(folder / f"{name}.flac", [samples], hertz, len(samples))
         return {name: FileRecord.of(directory, folder / f"{name}.flac") for name in sounds}

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from voxc.compiler.core.cost import Arithmetic, Cost, costs
 from voxc.compiler.core.figure import Figure, figure
 from voxc.compiler.core.program import Program
 from voxc.compiler.core.target import Peaks, Target
-from voxc.compiler.core.work import Arithmetic, Work, works
 
 #: What a device computes in if it has no units for an arithmetic.
 INSTEAD: Mapping[Arithmetic, tuple[Arithmetic, ...]] = {
@@ -57,7 +57,7 @@ def inputs_of(peaks: Peaks) -> str:
     return f"{rates}, {peaks.bandwidth:g} GB/s, {peaks.launch:g} us to launch; peaks: {peaks.source}"
 
 
-def estimate(work: Sequence[Work], peaks: Peaks) -> Estimate:
+def estimate(work: Sequence[Cost], peaks: Peaks) -> Estimate:
     """The time that operators take one after another at a device's peaks."""
     macs: Counter[Arithmetic] = Counter()
     seconds = 0.0
@@ -80,5 +80,5 @@ def estimate_figures(program: Program, target: Target) -> dict[str, Figure]:
     without peaks."""
     if target.peaks is None:
         return {}
-    result = estimate(works(program, target), target.peaks)
+    result = estimate(costs(program, target), target.peaks)
     return {"latency_estimate": figure(result.seconds * 1e3, "ms", result.how, evidence="estimate")}

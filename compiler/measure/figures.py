@@ -53,6 +53,24 @@ def fidelity_figures(
     return figures
 
 
+def component_fidelity(
+    component: Component, expected: Mapping[str, Array], outputs: Mapping[str, Array], how: str, evidence: Evidence
+) -> dict[str, Figure]:
+    """The figures of a component: those of its output that is furthest from float32 PyTorch's. With several outputs,
+    those that differ have their SNR beside them, as `snr_NAME`."""
+    figures = {
+        spec.name: fidelity_figures(
+            expected[spec.name], outputs[spec.name], spec.unit, component.audio_rate, how, evidence
+        )
+        for spec in component.outputs
+    }
+    if len(figures) == 1:
+        return next(iter(figures.values()))
+    snr = {name: fidelity.snr_db(expected[name], outputs[name]) for name in figures}
+    worst = min(snr, key=lambda name: snr[name])
+    return {**figures[worst], **{f"snr_{name}": figures[name]["snr"] for name in figures if snr[name] < np.inf}}
+
+
 def latency_figures(
     component: Component,
     run: Run,
@@ -61,11 +79,11 @@ def latency_figures(
     *,
     runtime: str,
     threads: int,
-    seconds_of_audio: float,
+    seconds_of_audio: float | None,
     tick: Callable[[str], None],
 ) -> dict[str, Figure]:
     """Latency of `run`, in turn with eager PyTorch and, if `run` computes in integers, with the same network in floats;
-    all on the same inputs and threads."""
+    all on the same inputs and threads. `seconds_of_audio` is None for a network without time."""
     arguments = [torch.from_numpy(inputs[spec.name]) for spec in component.inputs]
 
     def eager() -> object:
@@ -82,18 +100,22 @@ def latency_figures(
     eager_how = (
         f"PyTorch {torch.__version__} eager float32, {describe_runs(baseline, threads)}, in turn with the artifact"
     )
-    rate_how = f"latency_median / {seconds_of_audio:g} s of audio; below 1 is faster than real time"
     percentiles = dict(zip(LATENCY_FIGURES, (50, 90, 99, 0), strict=True))
     return {
         **{name: figure(artifact.percentile(at) * 1e3, "ms", how) for name, at in percentiles.items()},
         "eager_latency_median": figure(baseline.median * 1e3, "ms", eager_how),
         "eager_latency_min": figure(baseline.least * 1e3, "ms", eager_how),
         "speedup": figure(baseline.median / artifact.median, "x", "eager_latency_median / latency_median"),
-        "real_time_factor": figure(
-            artifact.median / seconds_of_audio, "x", rate_how
-        ),
+        "real_time_factor": real_time_factor(artifact, seconds_of_audio),
         **(floats_figures(floats.precision, artifact, times["floats"], how) if floats else {}),
     }  # fmt: skip
+
+
+def real_time_factor(artifact: Latency, seconds_of_audio: float | None) -> Figure:
+    if seconds_of_audio is None:
+        return Figure(value=None, unit="x", evidence=None, how="the network has no time axis")
+    how = f"latency_median / {seconds_of_audio:g} s of audio; below 1 is faster than real time"
+    return figure(artifact.median / seconds_of_audio, "x", how)
 
 
 def floats_figures(precision: Precision, artifact: Latency, floats: Latency, how: str) -> dict[str, Figure]:

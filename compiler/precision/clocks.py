@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 
 from torch import fx
 
+from voxc.compiler.core.cost import cost_of, costs
 from voxc.compiler.core.figure import Evidence
 from voxc.compiler.core.plan import Precision, PrecisionPlan
 from voxc.compiler.core.program import Program
 from voxc.compiler.core.target import Peaks, Target
-from voxc.compiler.core.work import work_of, works
 from voxc.compiler.measure.estimate import FORMULA, estimate, inputs_of
 from voxc.compiler.precision.subject import Subject
 
@@ -61,13 +61,13 @@ class Roofline(Clock):
     def time(self, program: Program, node: fx.Node) -> LayerTime:
         def seconds(precision: Precision) -> float:
             planned = replace(program, plan=PrecisionPlan(nodes={node.name: precision}))
-            return estimate([work_of(planned, node, self.target)], self.peaks).seconds
+            return estimate([cost_of(planned, node, self.target)], self.peaks).seconds
 
         return LayerTime(seconds(floats_of(self.target)), seconds("int8"))
 
     def by_speed(self, subject: Subject, choices: Sequence[Choice]) -> list[Choice]:
         return sorted(
-            choices, key=lambda choice: estimate(works(subject.planned(choice), self.target), self.peaks).seconds
+            choices, key=lambda choice: estimate(costs(subject.planned(choice), self.target), self.peaks).seconds
         )
 
 
@@ -88,7 +88,7 @@ class Products(Clock):
 
     def by_speed(self, subject: Subject, choices: Sequence[Choice]) -> list[Choice]:
         def products(choice: Choice) -> int:
-            return sum(each.macs for each in works(subject.planned(choice), self.target) if each.arithmetic == "int8")
+            return sum(each.macs for each in costs(subject.planned(choice), self.target) if each.arithmetic == "int8")
 
         return sorted(choices, key=products, reverse=True)
 

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from voxc.compiler.cache.keeper import Keeper
 from voxc.compiler.calibration.ranges import calibrate, integer_tensors
 from voxc.compiler.core.component import Component
 from voxc.compiler.core.errors import RecipeError
 from voxc.compiler.core.figure import Figure
-from voxc.compiler.core.plan import Policy, Precision, PrecisionPlan
+from voxc.compiler.core.plan import Policy, Precision, PrecisionPlan, Range
 from voxc.compiler.core.program import Program
 from voxc.compiler.core.recipe import DEFAULT_MIN_SNR_DB, Override, PrecisionRecipe, refusal
 from voxc.compiler.core.runner import Runner
@@ -42,6 +43,7 @@ Samples = Sequence[Mapping[str, Array]]
 # calibrated on, and inputs that look like speech of seeds that neither calibration nor the reported fidelity has.
 TRIED_SAMPLES = 4
 FURTHER_SEEDS = (101, 102, 103)
+NOT_KEPT = Keeper()
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ class Decider:
     """Decides for the components of one voice and target.
 
     `samples` gives a component's calibration inputs and is asked only where ranges are needed. `load` brings a program
-    into the target's runtime, `timed` says which that is and on what machine; None if it is not here.
+    into the target's runtime, `timed` says which that is and on what machine; None if it is not here. `timings` keeps
+    the times of layers.
     """
 
     target: Target
@@ -76,6 +79,7 @@ class Decider:
     timed: str | None
     report: Report
     run_pass: RunPass = Pass.__call__
+    timings: Keeper = NOT_KEPT
 
     @property
     def rounding(self) -> Target:
@@ -107,8 +111,9 @@ class Decider:
             if not any(self.changes(program, override) for program in there):
                 AnnotatePrecision("fp32", ((override.pattern, override.precision),))(there[0], self.target)
 
-    def decide(self, component: Component, program: Program) -> Decision:
-        """A plan for the program that the target's passes have left.
+    def decide(self, component: Component, program: Program, keeper: Keeper = NOT_KEPT) -> Decision:
+        """A plan for the program that the target's passes have left. `keeper` keeps ranges, and plans that were found
+        by a search; its key tells the program and the samples.
 
         Raises:
             RecipeError: the recipe asks for what the graph or the target cannot do.
@@ -123,17 +128,25 @@ class Decider:
                                   f"not choose")  # fmt: skip
             return Decision(self.run_pass(AnnotatePrecision(plan=plan), program, self.target).program)
         if self.policy != "auto":
-            return Decision(self.with_ranges(component, self.left_open(self.annotate(program, self.policy))))
-        whole = self.with_ranges(component, self.annotate(program, "int8"))
+            return Decision(self.with_ranges(component, self.left_open(self.annotate(program, self.policy)), keeper))
+        whole = self.with_ranges(component, self.annotate(program, "int8"), keeper)
         fixed = self.precisions(whole, ())
         free = tuple(
             name for name in candidates(whole) if whole.plan.precision(name) == "int8" and fixed.get(name) != "int8"
         )
-        chosen, record = self.search(component, whole, free) if free else (frozenset[str](), None)
+        chosen, record = self.searched(component, whole, free, keeper) if free else (frozenset[str](), None)
         found = self.precisions(whole, chosen)
         integers = [name for name in chosen if found.get(name) == "int8"]  # a sum may be without integers around it
         decided = self.left_open(self.choose(replace(program, plan=whole.plan), integers))
-        return Decision(self.with_ranges(component, decided), record)
+        return Decision(self.with_ranges(component, decided, keeper), record)
+
+    def searched(
+        self, component: Component, whole: Program, free: tuple[str, ...], keeper: Keeper
+    ) -> tuple[frozenset[str], SearchRecord]:
+        """What a search finds, or has found before: times are what it depends on, and they differ from run to run."""
+        asked = self.recipe.model_dump(mode="json", exclude={"calibration", "plan"})
+        own = keeper.on("search", asked, free, self.timed, self.timings.key)
+        return own.json("plans", tuple[frozenset[str], SearchRecord], lambda: self.search(component, whole, free))
 
     def search(
         self, component: Component, whole: Program, free: tuple[str, ...]
@@ -147,7 +160,7 @@ class Decider:
         layers = tuple(name for name in free if has_weight(whole, nodes[name]))
         sums = tuple(name for name in free if name not in layers)
         tick(f"{len(layers)} layers")
-        further = [component.reference_inputs(whole.frames, seed) for seed in FURTHER_SEEDS]
+        further = [component.reference_inputs(whole.sizes, seed) for seed in FURTHER_SEEDS]
         inputs = tuple(tensors_of(call) for call in (*spread(self.samples(component)), *further))
         subject = Subject(
             whole, layers, sums, lambda chosen: self.precisions(whole, chosen), self.try_out, inputs,
@@ -163,7 +176,11 @@ class Decider:
     @property
     def clock(self) -> Clock:
         """What tells a search how long layers take."""
-        return estimating(self.rounding) if self.timed is None else LayerClock(self.load, self.rounding, self.timed)
+        return (
+            estimating(self.rounding)
+            if self.timed is None
+            else LayerClock(self.load, self.rounding, self.timed, self.timings)
+        )
 
     def precisions(self, program: Program, chosen: Collection[str]) -> Mapping[str, Precision]:
         """What every node computes in with these candidates as integers."""
@@ -193,16 +210,20 @@ class Decider:
             return bool(matched)
         return not set(choices(program)).isdisjoint(matched)
 
-    def with_ranges(self, component: Component, program: Program) -> Program:
+    def with_ranges(self, component: Component, program: Program, keeper: Keeper) -> Program:
         """The program with the ranges that its integers need."""
         passed, known = moved(program), program.plan.ranges
         wanted = [name for name in integer_tensors(program) if name not in known and name not in passed]
         ranges = dict(known)
         if wanted:
-            self.report(f"{self.target.name}: {component.name}: calibrating")
-            samples, observer = self.samples(component), self.recipe.observer
-            ranges |= calibrate(program, samples, observer, wanted, symmetric=self.symmetric)
+            own = keeper.on("ranges", self.recipe.observer, self.symmetric, wanted)
+            ranges |= own.json("ranges", dict[str, Range], lambda: self.calibrated(component, program, wanted))
         return replace(program, plan=program.plan.model_copy(update={"ranges": pass_on(program, ranges)}))
+
+    def calibrated(self, component: Component, program: Program, nodes: Sequence[str]) -> dict[str, Range]:
+        self.report(f"{self.target.name}: {component.name}: calibrating")
+        samples, observer = self.samples(component), self.recipe.observer
+        return calibrate(program, samples, observer, nodes, symmetric=self.symmetric)
 
     @property
     def symmetric(self) -> bool:

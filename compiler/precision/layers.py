@@ -15,7 +15,9 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
+from voxc.compiler.cache.keeper import Keeper
 from voxc.compiler.core import ops  # noqa: F401, the quantized layer is made of these operators
+from voxc.compiler.core.axis import Sizes
 from voxc.compiler.core.component import Component
 from voxc.compiler.core.figure import Evidence
 from voxc.compiler.core.plan import Precision, PrecisionPlan
@@ -32,6 +34,7 @@ from voxc.passes.precision.quantizable import operands
 REPEATS = 4
 RUNS, SECONDS = 3, 0.5
 FORMS = ("floats", "int8")
+NOT_KEPT = Keeper()
 WHOLE_RUNS, WHOLE_SECONDS = 5, 2.0
 # Any scale serves: integer kernels take the same time for all.
 SCALE = 0.05
@@ -43,14 +46,15 @@ class LayerClock(Clock):
 
     evidence: Evidence = "host"
 
-    def __init__(self, load: Callable[[Program], Runner], target: Target, told: str) -> None:
-        self.load, self.target, self.told = load, target, told
+    def __init__(self, load: Callable[[Program], Runner], target: Target, told: str, keeper: Keeper = NOT_KEPT) -> None:
+        self.load, self.target, self.told, self.keeper = load, target, told, keeper
         self.known: dict[object, LayerTime] = {}
 
     def time(self, program: Program, node: fx.Node) -> LayerTime:
         layer = Layer.of(program, node)
         if layer.key not in self.known:
-            self.known[layer.key] = self.measure(layer)
+            own = self.keeper.on(repr(layer.key))
+            self.known[layer.key] = own.json("timings", LayerTime, lambda: self.measure(layer))
         return self.known[layer.key]
 
     def measure(self, layer: Layer) -> LayerTime:
@@ -68,12 +72,12 @@ class LayerClock(Clock):
         assert scheme is not None, "annotate_precision has refused it"
         floats: Precision = floats_of(self.target) if halves else "fp32"
         component = layer.component(scheme if form == "int8" else None, between_floats=halves)
-        program = export(component, 1, dynamic=False)
+        program = export(component, {}, dynamic=False)
         integers: list[str] = []
         if form == "int8" and halves:
             integers = [node.name for node in program.graph.nodes if node.target is layer.target]
         plan = PrecisionPlan(default=floats, nodes=dict.fromkeys(integers, "int8"))
-        return replace(program, plan=plan), component.reference_inputs(1)
+        return replace(program, plan=plan), component.reference_inputs({})
 
     def by_speed(self, subject: Subject, choices: Sequence[Choice]) -> list[Choice]:
         if len(choices) < 2:
@@ -134,17 +138,17 @@ class Layer:
             if isinstance(slot, tuple)
         )
 
-        def reference(frames: int, seed: int = 0) -> dict[str, Array]:
+        def reference(sizes: Sizes, seed: int = 0) -> dict[str, Array]:
             random = np.random.default_rng(seed)
             return {
-                spec.name: random.standard_normal(spec.sizes(frames), dtype=np.float32)
+                spec.name: random.standard_normal(spec.bound_shape(sizes), dtype=np.float32)
                 if dtype == "float32"
-                else random.integers(0, 256, spec.sizes(frames)).astype(np.uint8).view(dtype)
+                else random.integers(0, 256, spec.bound_shape(sizes)).astype(np.uint8).view(dtype)
                 for spec in inputs
             }
 
         with torch.inference_mode():
-            shape = module(*(torch.from_numpy(array) for array in reference(1).values())).shape
+            shape = module(*(torch.from_numpy(array) for array in reference({}).values())).shape
         output = TensorSpec(name="y", shape=tuple(shape), dtype=dtype, unit="1", meaning="activation")
         return Component("layer", module, inputs, (), (output,), reference)
 

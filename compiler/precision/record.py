@@ -9,8 +9,8 @@ from textwrap import wrap
 
 from pydantic import BaseModel, ConfigDict
 
+from voxc.compiler.core.cost import Arithmetic
 from voxc.compiler.core.figure import Evidence, Figure, figure
-from voxc.compiler.core.work import Arithmetic
 from voxc.compiler.precision.clocks import Clock
 from voxc.compiler.precision.search import Trial
 from voxc.compiler.precision.sensitivity import Sensitivity

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pydantic import BaseModel, ConfigDict
 from torch import fx
 
+from voxc.compiler.core.cost import macs_of
 from voxc.compiler.core.nodes import module_path
 from voxc.compiler.core.program import Program
-from voxc.compiler.core.work import macs_of
 from voxc.compiler.precision.clocks import Clock
 from voxc.compiler.precision.subject import Damage, Subject, Walk, output_of
 

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from voxc.compiler.audio.sound import SoundFile
 from voxc.compiler.bundle import Bundle
 from voxc.compiler.core.errors import AudioError, BundleError
 from voxc.compiler.core.tensor import Array
@@ -17,7 +18,6 @@ from voxc.compiler.manifest import FileRecord
 from voxc.compiler.measure.quality import f0
 from voxc.compiler.measure.quality.clips import SPEECH_RATE, Clip
 from voxc.compiler.report.needs import load
-from voxc.compiler.runtime.audio import SoundFile
 
 MOST_SECONDS = 31.0  # bundles hold at most 30 s of a recording
 MOST_BYTES = 1 << 24

@@ -1,4 +1,4 @@
-"""A voice's networks in eager float32 PyTorch, as runners: what every artifact is compared with."""
+"""A model's networks in eager float32 PyTorch, as runners: what every artifact is compared with."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 
 from voxc.compiler.core.component import Component
-from voxc.compiler.core.model import VoiceModel
+from voxc.compiler.core.errors import RecipeError
 from voxc.compiler.core.runner import Runner
 from voxc.compiler.core.tensor import Array
+from voxc.compiler.families.model import Model
 from voxc.compiler.runtime.pipeline import Pipeline
-from voxc.compiler.runtime.voice import pipeline_of
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,21 @@ class EagerRunner(Runner):
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 
 
-def eager_pipeline(voice: VoiceModel, frames: int) -> Pipeline:
-    """The pipeline of a voice on segments of `frames`.
+def eager_pipeline(model: Model, frames: int) -> Pipeline:
+    """The pipeline of a model on segments of `frames`.
 
     Raises:
-        RecipeError: the voice lacks a component that conversions need, or `frames` cannot be cut into content frames.
+        RecipeError: see `pipeline_of`.
     """
-    return pipeline_of(voice, {component.name: EagerRunner(component) for component in voice.components}, frames)
+    return pipeline_of(model, {component.name: EagerRunner(component) for component in model.components}, frames)
+
+
+def pipeline_of(model: Model, runners: Mapping[str, Runner], frames: int) -> Pipeline:
+    """The pipeline of a model whose components run on `runners`, on segments of `frames`.
+
+    Raises:
+        RecipeError: the model has nothing to convert or lacks a component, or its chain takes no such segments.
+    """
+    if model.chain is None:
+        raise RecipeError(f"a {model.family} model has nothing to convert")
+    return Pipeline(model.chain(frames), runners)

@@ -24,8 +24,8 @@ from rhyme import CHOICE, RHYMES
 from speech import RATE, SOURCE, TARGETS
 from torch import nn
 
-from voxc.compiler.content.directory import load_encoder, read_config
 from voxc.compiler.families.rvc.checkpoint import load_checkpoint
+from voxc.compiler.networks.hubert.directory import load_encoder, read_config
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from voxc.compiler.content.hubert import HubertConfig, HubertEncoder
+from voxc.compiler.networks.hubert.network import HubertConfig, HubertEncoder
 
 CONFIG = HubertConfig(
     hidden_size=144, num_hidden_layers=4, num_attention_heads=4, intermediate_size=448,

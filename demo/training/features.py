@@ -19,7 +19,7 @@ from disguise import DISGUISES
 from pitch import bridge, read_f0
 from speech import TARGETS
 
-from voxc.compiler.content.directory import load_encoder
+from voxc.compiler.networks.hubert.directory import load_encoder
 
 INDEX_VECTORS = 1400
 QUIET = 0.01  # root mean square below which a frame is not speech

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from voxc.compiler.families import load_voice
-from voxc.compiler.runtime.convert import convert_audio
+from voxc.compiler.families.rvc.files import VoiceFiles
+from voxc.compiler.families.rvc.options import ConvertOptions
+from voxc.compiler.families.rvc.voice import load_voice
+from voxc.compiler.runtime.conversion import convert_audio
 from voxc.compiler.runtime.eager import eager_pipeline
-from voxc.compiler.runtime.options import ConvertOptions
 from voxc.compiler.runtime.pipeline import Pipeline
-from voxc.compiler.voice_files import VoiceFiles
 
 RATE = 16000
 FRAMES = 400  # of a window

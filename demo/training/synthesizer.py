@@ -25,10 +25,10 @@ from speech import TARGETS
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from voxc.compiler.content.directory import load_encoder
 from voxc.compiler.families.rvc.config import RvcConfig, parse_config
+from voxc.compiler.families.rvc.contour import coarse_pitch
 from voxc.compiler.families.rvc.synthesizer import PRIOR_TEMPERATURE, Synthesizer, full_mask
-from voxc.compiler.families.rvc.voice import coarse_pitch
+from voxc.compiler.networks.hubert.directory import load_encoder
 
 # The 18 values of RvcConfig's FIELDS, in their order.
 CONFIG = [

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from voxc.compiler.core.draws import GAUSSIAN_DRAWS, OTHER_DRAWS
 from voxc.compiler.core.errors import PassError
 from voxc.compiler.core.nodes import call_arguments, is_weight
-from voxc.compiler.core.noise import GAUSSIAN_DRAWS, OTHER_DRAWS
 from voxc.compiler.core.program import Program
 from voxc.compiler.core.target import Target
 from voxc.passes.kit.graph_editor import GraphEditor, same_shape

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from voxc.compiler.core.draws import GAUSSIAN_DRAWS, OTHER_DRAWS
 from voxc.compiler.core.errors import PassError
 from voxc.compiler.core.nodes import module_path
-from voxc.compiler.core.noise import GAUSSIAN_DRAWS, OTHER_DRAWS
 from voxc.compiler.core.program import Program
 from voxc.compiler.core.target import Target
 from voxc.passes.kit.graph_editor import GraphEditor

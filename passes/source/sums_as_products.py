@@ -20,9 +20,9 @@ import torch
 from torch import fx
 from torch.fx.experimental.symbolic_shapes import statically_known_true
 
+from voxc.compiler.core.axis import MAX_FRAMES
 from voxc.compiler.core.program import Program
 from voxc.compiler.core.target import Target
-from voxc.compiler.core.tensor import MAX_FRAMES
 from voxc.passes.kit.graph_editor import GraphEditor
 from voxc.passes.kit.pattern import Match, Refused, anything, call_to, rewrite_matches
 from voxc.passes.kit.rewrite import Rewrite

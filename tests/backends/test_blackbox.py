@@ -139,14 +139,14 @@ def test_onnx_opsets(tmp_path: Path, target: Target, network: str, opset: int) -
 def assert_same(target: Target, network: str, dynamic: bool, directory: Path) -> None:
     module, shapes = NETWORKS[network]
     component = component_of(module, *shapes)
-    program = CleanUp()(export(component, FRAMES, dynamic), target).program
+    program = CleanUp()(export(component, {"T": FRAMES}, dynamic), target).program
     program = PlanarConvolutions()(program, target).program
     backend = find_backend(target.backend)
     backend.check(program, target)
     artifact = backend.emit(program, target, directory)
     runner = backend.load(artifact.files[0], threads=1)
     for frames in (FRAMES, FRAMES + 8) if dynamic else (FRAMES,):
-        inputs = component.reference_inputs(frames)
+        inputs = component.reference_inputs({"T": frames})
         (expected,) = component.run({name: torch.from_numpy(array) for name, array in inputs.items()}).values()
         found = runner.run(inputs)
         assert list(found) == ["y"]

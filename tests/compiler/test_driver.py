@@ -20,7 +20,7 @@ from voxc.compiler.core.errors import CheckpointError, MissingRuntimeError, Pass
 from voxc.compiler.core.runner import Fit, Requirement
 from voxc.compiler.core.target import Peaks, Target, load_targets
 from voxc.compiler.core.tensor import Array
-from voxc.compiler.driver import compile_voice
+from voxc.compiler.driver import compile_model
 from voxc.compiler.manifest import read_manifest
 from voxc.compiler.measure.figures import missing_latency
 from voxc.compiler.request import Request
@@ -64,14 +64,14 @@ def test_random_voices_round_trip(
     frames = max(frames, 3) if dynamic else frames
     model = write_voice(tmp_path / "voice.pth", config=config, version=version, f0=f0)
     request = Request(model, (target,), tmp_path / "bundle", frames=frames, dynamic=dynamic, verify_passes=True)
-    ((place, manifest),) = compile_voice(request)
+    ((place, manifest),) = compile_model(request)
     assert manifest.status == "passed", manifest.failures
     assert all(check.passed for check in verify_bundle(place))
 
 
 def test_two_compiles_have_one_build(voice_file: Path, compiled: Path, tmp_path: Path, target: Target) -> None:
-    ((place, manifest),) = compile_voice(Request(voice_file, (target,), tmp_path / "again", frames=30, threads=1))
-    ((_, other),) = compile_voice(Request(voice_file, (target,), tmp_path / "other", frames=31))
+    ((place, manifest),) = compile_model(Request(voice_file, (target,), tmp_path / "again", frames=30, threads=1))
+    ((_, other),) = compile_model(Request(voice_file, (target,), tmp_path / "other", frames=31))
     first = (compiled / "synthesizer.onnx").read_bytes()
     assert manifest.build_digest == read_manifest(compiled).build_digest
     assert (place / "synthesizer.onnx").read_bytes() == first
@@ -80,7 +80,7 @@ def test_two_compiles_have_one_build(voice_file: Path, compiled: Path, tmp_path:
 
 def test_several_targets_share_a_directory(voice_file: Path, tmp_path: Path) -> None:
     targets = tuple(target for target in load_targets().values() if target.default_precision != "auto")  # a long search
-    bundles = compile_voice(Request(voice_file, targets, tmp_path / "all", frames=5))
+    bundles = compile_model(Request(voice_file, targets, tmp_path / "all", frames=5))
     assert [place for place, _ in bundles] == [tmp_path / "all" / target.name for target in targets]
     assert all(place.is_dir() for place, _ in bundles)
 
@@ -88,13 +88,13 @@ def test_several_targets_share_a_directory(voice_file: Path, tmp_path: Path) -> 
 def test_a_device_that_this_machine_is_not_gets_no_latency(voice_file: Path, tmp_path: Path, target: Target) -> None:
     peaks = Peaks(rates={"float32": 100}, bandwidth=10, launch=5, source="a book")
     board = target.model_copy(update={"machine": "board", "name": "board", "peaks": peaks})
-    ((_, manifest),) = compile_voice(Request(voice_file, (board,), tmp_path / "board", frames=5))
+    ((_, manifest),) = compile_model(Request(voice_file, (board,), tmp_path / "board", frames=5))
     figures = manifest.measurements.components["synthesizer"].figures
     assert figures["latency_estimate"].evidence == "estimate"
     assert "by its peaks, an estimate" in speed(figures)
     assert figures["latency_median"].value is None
     here = target.model_copy(update={"peaks": peaks})
-    ((_, measured),) = compile_voice(Request(voice_file, (here,), tmp_path / "here", frames=5))
+    ((_, measured),) = compile_model(Request(voice_file, (here,), tmp_path / "here", frames=5))
     assert "latency_estimate" not in measured.measurements.components["synthesizer"].figures
     assert "no board" in figures["latency_median"].how
     assert figures["snr"].evidence == "host"
@@ -119,7 +119,7 @@ def test_a_voice_with_everything_is_converted(speaking: Path) -> None:
 
 def test_everything_of_any_length(speaking_voice: Path, tmp_path: Path, target: Target) -> None:
     request = Request(speaking_voice, (target,), tmp_path / "bundle", frames=50, dynamic=True, verify_passes=True)
-    ((place, manifest),) = compile_voice(request)
+    ((place, manifest),) = compile_model(request)
     assert manifest.status == "passed", manifest.failures
     content = manifest.component("content")
     assert content.inputs[0].shape == (1, "320*T+80")
@@ -132,7 +132,7 @@ def test_everything_of_any_length(speaking_voice: Path, tmp_path: Path, target: 
 def test_gates_fail_the_build_and_keep_the_bundle(speaking_voice: Path, tmp_path: Path, target: Target) -> None:
     gates = ("secs>=0.99", "snr>=10")
     board = target.model_copy(update={"machine": "board"})
-    ((place, manifest),) = compile_voice(Request(speaking_voice, (board,), tmp_path / "b", frames=50, gates=gates))
+    ((place, manifest),) = compile_model(Request(speaking_voice, (board,), tmp_path / "b", frames=50, gates=gates))
     assert manifest.status == "failed"
     assert manifest.measurements.conversion.steps["real_time_factor"].value is None  # the board's time is not known
     assert manifest.build.recipe.gates == (*target.gates, "task.secs>=0.99", "fidelity.snr>=10")
@@ -146,7 +146,7 @@ def test_a_target_has_gates_of_its_own(speaking_voice: Path, tmp_path: Path, tar
     gates = ("fidelity.pesq>=4.65", "task.secs>=0.99")
     board = target.model_copy(update={"machine": "board", "gates": gates})
     request = Request(speaking_voice, (board,), tmp_path / "b", frames=50, speaker=1, transpose=0)
-    ((_, manifest),) = compile_voice(request)
+    ((_, manifest),) = compile_model(request)
     (failure,) = manifest.failures
     assert "gate fidelity.pesq>=4.65" in failure
 
@@ -156,19 +156,19 @@ def test_what_cannot_convert_cannot_be_held_to_it(
     voice_file: Path, tmp_path: Path, target: Target, options: dict[str, object]
 ) -> None:
     with pytest.raises(RecipeError, match="give a content encoder with --content"):
-        compile_voice(Request(voice_file, (target,), tmp_path / "b", frames=6, **options))  # type: ignore[arg-type]
+        compile_model(Request(voice_file, (target,), tmp_path / "b", frames=6, **options))  # type: ignore[arg-type]
 
 
 def test_an_encoder_of_another_width(speaking_voice: Path, voice_file: Path, tmp_path: Path, target: Target) -> None:
-    request = Request(voice_file, (target,), tmp_path / "b", frames=6, content=speaking_voice / "content")
+    request = Request(voice_file, (target,), tmp_path / "b", frames=6, options={"content": speaking_voice / "content"})
     with pytest.raises(CheckpointError, match="gives 24 features a frame, this v2 voice takes 768"):
-        compile_voice(request)
+        compile_model(request)
 
 
 def test_an_index_of_another_width(speaking_voice: Path, voice_file: Path, tmp_path: Path, target: Target) -> None:
-    request = Request(voice_file, (target,), tmp_path / "b", frames=6, index=speaking_voice / "tiny.index")
+    request = Request(voice_file, (target,), tmp_path / "b", frames=6, options={"index": speaking_voice / "tiny.index"})
     with pytest.raises(CheckpointError, match=r"256 \(v1\) wide, the voice's content features 768 \(v2\)"):
-        compile_voice(request)
+        compile_model(request)
 
 
 class NoisyRunner(OnnxRuntimeRunner):
@@ -186,10 +186,10 @@ def test_segments_have_to_fit_into_memory(
     for most, complaint in ((3, "5 frames does not fit, --frames 3 does; 1 . 1 = 2"), (0, "no segment of this voice")):
         fitting(most)
         with pytest.raises(RecipeError, match=complaint):
-            compile_voice(request)
+            compile_model(request)
         assert not list(tmp_path.iterdir())
     fitting(5)
-    ((_, manifest),) = compile_voice(request)
+    ((_, manifest),) = compile_model(request)
     assert manifest.build.recipe.why_frames == "1 + 1 = 2; of 1"
 
 
@@ -202,20 +202,20 @@ def test_the_default_segment_shrinks_to_the_memory_of_its_target(
     monkeypatch.setattr(OnnxRuntimeBackend, "fit", fit)
     monkeypatch.setattr("voxc.compiler.driver.DEFAULT_SEGMENT_SECONDS", 0.1)
     small = target.model_copy(update={"name": "small"})
-    bundles = compile_voice(Request(voice_file, (small, target), tmp_path / "bundles"))
+    bundles = compile_model(Request(voice_file, (small, target), tmp_path / "bundles"))
     assert [(place.name, manifest.build.recipe.frames) for place, manifest in bundles] == [
         ("small", 5), (target.name, 10)
     ]  # fmt: skip
     monkeypatch.setattr(OnnxRuntimeBackend, "fit", lambda *asked: Fit(0, "1 + 1 = 2; of 1"))
     with pytest.raises(RecipeError, match="no segment of this voice does"):
-        compile_voice(Request(voice_file, (small,), tmp_path / "none"))
+        compile_model(Request(voice_file, (small,), tmp_path / "none"))
 
 
 def test_wrong_numbers_mark_the_bundle_as_failed(
     voice_file: Path, tmp_path: Path, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("voxc.backends.onnx.runner.OnnxRuntimeRunner", NoisyRunner)
-    ((place, manifest),) = compile_voice(Request(voice_file, (target,), tmp_path / "bundle", frames=5))
+    ((place, manifest),) = compile_model(Request(voice_file, (target,), tmp_path / "bundle", frames=5))
     assert manifest.status == "failed"
     assert "below 60 dB" in manifest.failures[0]
     assert place.is_dir()
@@ -226,7 +226,7 @@ def test_a_pass_that_moves_the_numbers_is_named(
 ) -> None:
     monkeypatch.setattr(FrameRateSourcePhase, "tolerance", 0.0)
     with pytest.raises(PassError, match="frame_rate_source_phase moved audio of synthesizer by"):
-        compile_voice(Request(voice_file, (target,), tmp_path / "bundle", frames=5, verify_passes=True))
+        compile_model(Request(voice_file, (target,), tmp_path / "bundle", frames=5, verify_passes=True))
     assert not (tmp_path / "bundle").exists()
 
 
@@ -239,5 +239,5 @@ def test_a_missing_runtime_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(BACKENDS, "onnxruntime", NeedsMore())
     with pytest.raises(MissingRuntimeError, match=r"install no-such-runtime \(pip install 'voxc\[more\]'\)"):
-        compile_voice(Request(voice_file, (target,), tmp_path / "bundle", frames=5))
+        compile_model(Request(voice_file, (target,), tmp_path / "bundle", frames=5))
     assert not list(tmp_path.iterdir())

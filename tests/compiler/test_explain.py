@@ -26,11 +26,11 @@ PLACES = (
 @pytest.fixture(scope="module")
 def apple(voice_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("coremltools", reason="coremltools is not installed")
-    from voxc.compiler.driver import compile_voice
+    from voxc.compiler.driver import compile_model
     from voxc.compiler.request import Request
 
     place = tmp_path_factory.mktemp("apple") / "tiny"
-    compile_voice(Request(voice_file, (load_targets()["apple-ane"],), place, frames=20))
+    compile_model(Request(voice_file, (load_targets()["apple-ane"],), place, frames=20))
     return place
 
 

@@ -13,7 +13,7 @@ from voxc.compiler.bundle import Bundle
 from voxc.compiler.core.errors import RecipeError, TensorError
 from voxc.compiler.core.target import Target, load_targets
 from voxc.compiler.core.tensor import Array, TensorSpec
-from voxc.compiler.driver import compile_voice
+from voxc.compiler.driver import compile_model
 from voxc.compiler.manifest import read_manifest
 from voxc.compiler.request import Request
 from voxc.compiler.runtime.component import load_component, run_component
@@ -39,7 +39,7 @@ def test_a_package_takes_each_length_and_no_other(voxc: Voxc, voice_file: Path, 
     for frames in (8, 12):
         inputs = quiet(component.inputs, frames)
         found = run_component(runner, component, inputs)["audio"]
-        assert found.shape == component.outputs[0].bind(frames).shape
+        assert found.shape == component.outputs[0].bind({"T": frames}).shape
     with pytest.raises(TensorError):
         run_component(runner, component, quiet(component.inputs, 9))
 
@@ -49,7 +49,7 @@ def test_rows_of_each_length_are_a_package(voice_file: Path, tmp_path: Path) -> 
     """Signals fold into more rows where segments are longer, or into none; the plan is one."""
     narrow = load_targets()["apple-ane"].model_copy(update={"fold_width": 650})
     request = Request(voice_file, (narrow,), tmp_path / "bundle", frames=40, lengths=(24, 12), convert=False)
-    ((_, manifest),) = compile_voice(request)
+    ((_, manifest),) = compile_model(request)
     (component,) = manifest.build.components
     folded = next(done for done in component.passes if done.name == "fold_width")
     assert "1600 samples as 3 rows" in folded.notes[0]
@@ -60,7 +60,8 @@ def test_rows_of_each_length_are_a_package(voice_file: Path, tmp_path: Path) -> 
 def quiet(specs: tuple[TensorSpec, ...], frames: int) -> dict[str, Array]:
     """The least that each input may hold."""
     return {
-        spec.name: np.full(spec.bind(frames).shape, spec.bounds[0] if spec.bounds else 0, spec.dtype) for spec in specs
+        spec.name: np.full(spec.bind({"T": frames}).shape, spec.bounds[0] if spec.bounds else 0, spec.dtype)
+        for spec in specs
     }
 
 
@@ -75,11 +76,12 @@ def test_a_row_that_the_target_takes_decides_the_length_and_is_told(
 ) -> None:
     narrow = target.model_copy(update={"name": "narrow", "max_width": 4100})
     said: list[str] = []
-    ((place, manifest),) = compile_voice(
+    ((place, manifest),) = compile_model(
         Request(voice_file, (narrow,), tmp_path / "bundle", convert=False), said.append
     )
-    frames = 4100 // manifest.build.voice.hop
-    why = f"{frames * manifest.build.voice.hop} samples in a row, of which narrow takes 4100"
+    hop = int(str(manifest.build.voice["hop"]))
+    frames = 4100 // hop
+    why = f"{frames * hop} samples in a row, of which narrow takes 4100"
     assert (manifest.build.recipe.frames, manifest.build.recipe.why_frames) == (frames, why)
     assert any(why in line for line in said)
     assert f"segments of {frames} frames: {why}" in voxc("inspect", place).stdout

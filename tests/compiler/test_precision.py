@@ -19,7 +19,7 @@ from voxc.compiler.core.errors import RecipeError
 from voxc.compiler.core.plan import Policy, Precision
 from voxc.compiler.core.recipe import PrecisionRecipe
 from voxc.compiler.core.target import Target, load_targets
-from voxc.compiler.driver import compile_voice
+from voxc.compiler.driver import compile_model
 from voxc.compiler.manifest import Manifest, read_manifest
 from voxc.compiler.measure.figures import missing_latency
 from voxc.compiler.precision.plans import PLAN_NAME, read_plans
@@ -45,7 +45,7 @@ def recipe(*precision: str, plan: Path | None = None) -> PrecisionRecipe:
 
 
 def compiled(model: Path, target: Target, place: Path, asked: PrecisionRecipe, frames: int = FRAMES) -> Manifest:
-    ((_, manifest),) = compile_voice(Request(model, (target,), place, frames=frames, precision=asked, threads=1))
+    ((_, manifest),) = compile_model(Request(model, (target,), place, frames=frames, precision=asked, threads=1))
     return manifest
 
 
@@ -216,7 +216,7 @@ def test_a_target_without_integers_names_the_one_that_has_them(
 def test_integers_are_for_one_length(voice_file: Path, tmp_path: Path, name: str, asked: str) -> None:
     request = Request(voice_file, (TARGETS[name],), tmp_path / "bundle", precision=recipe(asked), dynamic=True)
     with pytest.raises(RecipeError, match="calibrated for one segment length; leave out --dynamic or --precision"):
-        compile_voice(request)
+        compile_model(request)
 
 
 def test_a_target_of_one_length_has_no_dynamic(voxc: Voxc, voice_file: Path, tmp_path: Path) -> None:

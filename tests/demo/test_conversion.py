@@ -9,13 +9,13 @@ import pytest
 import soundfile
 
 from tests.conftest import SHARED
-from voxc.compiler.families import load_voice
-from voxc.compiler.runtime.convert import convert_audio
+from voxc.compiler.audio.windows import FADE, cover
+from voxc.compiler.families.rvc.files import DEMO, find_voice
+from voxc.compiler.families.rvc.options import ConvertOptions
+from voxc.compiler.families.rvc.voice import load_voice
+from voxc.compiler.runtime.conversion import convert_audio
 from voxc.compiler.runtime.eager import eager_pipeline
-from voxc.compiler.runtime.options import ConvertOptions
 from voxc.compiler.runtime.pipeline import Pipeline
-from voxc.compiler.runtime.windows import FADE, plan
-from voxc.compiler.voice_files import DEMO, find_voice
 
 FRAMES = 100  # of a window: short ones have many joins
 
@@ -36,7 +36,7 @@ def steps_at_joins(audio: np.ndarray, hop: int) -> tuple[float, float]:
     """The largest step from sample to sample where windows are joined, and elsewhere."""
     steps = np.abs(np.diff(audio))
     joined = np.zeros(len(steps), bool)
-    for window in plan(len(audio) // hop, FRAMES)[1:]:
+    for window in cover(len(audio) // hop, FRAMES)[1:]:
         joined[(window.begin - FADE) * hop : (window.begin + FADE) * hop] = True
     return float(steps[joined].max()), float(steps[~joined].max())
 
@@ -47,7 +47,7 @@ def test_joins_are_not_heard(voice: Pipeline, name: str) -> None:
     found, report = convert_audio(audio, rate, voice, ConvertOptions(speaker=1))
     assert report.windows > 10
     assert np.abs(found).max() > 0.05
-    at_joins, elsewhere = steps_at_joins(found, voice.hop)
+    at_joins, elsewhere = steps_at_joins(found, voice.chain.hop)
     assert at_joins <= elsewhere
 
 

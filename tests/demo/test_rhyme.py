@@ -12,7 +12,7 @@ pytest.importorskip("pocketsphinx")
 from corpus import Utterance
 from rhyme import CHOICE, RHYMES, above_chance, answer, choices, rhyme_questions, sounds, word_questions
 
-from voxc.compiler.voice_files import demo_directory
+from voxc.compiler.families.rvc.files import demo_directory
 
 SENTENCE = "Turn left at the second light and keep going for about a mile."
 

@@ -11,9 +11,9 @@ import soundfile
 import torch
 from safetensors import safe_open
 
-from voxc.compiler.content.directory import load_encoder
+from voxc.compiler.families.rvc.files import demo_directory, find_voice
 from voxc.compiler.families.rvc.voice import load_voice
-from voxc.compiler.voice_files import demo_directory, find_voice
+from voxc.compiler.networks.hubert.directory import load_encoder
 
 DEMO = Path(__file__).parents[2] / "demo"
 MAX_BYTES = 8_000_000
@@ -36,9 +36,9 @@ def test_fits_into_a_package():
 def test_synthesizer_loads():
     voice = load_voice(find_voice(Path("demo")), INDEX_BUDGET_MIB)
     assert voice.facts["version"] == "v1"
-    assert voice.uses_f0
-    assert (voice.sample_rate, voice.hop, voice.content_features) == (RATE, 160, 256)
-    assert voice.speakers == len(facts()["speakers"]) >= 2
+    assert voice.settings["uses_f0"]
+    assert (voice.sample_rate, voice.hop, voice.settings["content_features"]) == (RATE, 160, 256)
+    assert voice.settings["speakers"] == len(facts()["speakers"]) >= 2
 
 
 def test_content_encoder_loads_and_hears_50_frames_a_second():
@@ -67,7 +67,7 @@ def test_every_speaker_has_a_reference_and_there_is_a_sample():
     files = find_voice(Path("demo"))
     assert files.sample is not None
     for speaker in facts()["speakers"]:
-        audio, rate = soundfile.read(files.reference(speaker["number"]))
+        audio, rate = soundfile.read(dict(files.speakers)[speaker["number"]])
         assert rate == RATE
         assert 3 < len(audio) / rate < 15
         assert 0.02 < np.sqrt(np.mean(audio**2)) < 0.3

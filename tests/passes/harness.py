@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from voxc.compiler.core.axis import Sizes
 from voxc.compiler.core.component import Component
 from voxc.compiler.core.program import Program, export
 from voxc.compiler.core.target import Target
@@ -30,13 +31,13 @@ def component_of(
     inputs = tuple(spec(f"x{index}", shape) for index, shape in enumerate(shapes))
     draws = tuple(spec(f"noise{index}", shape) for index, shape in enumerate(noise))
 
-    def reference(frames: int, seed: int = 0) -> dict[str, np.ndarray]:
+    def reference(sizes: Sizes, seed: int = 0) -> dict[str, np.ndarray]:
         random = np.random.default_rng(seed)
-        return {each.name: random.standard_normal(each.sizes(frames), dtype=np.float32) for each in inputs + draws}
+        return {each.name: random.standard_normal(each.bound_shape(sizes), dtype=np.float32) for each in inputs + draws}
 
     def shape(frames: int) -> tuple[int, ...]:
         with torch.no_grad():
-            arrays = reference(frames)
+            arrays = reference({"T": frames})
             return tuple(module.eval()(*(torch.from_numpy(arrays[each.name]) for each in inputs)).shape)
 
     sizes = later = shape(FRAMES)
@@ -56,11 +57,11 @@ def open_size(size: int, growth: int) -> int | str:
 
 
 def program_of(module: nn.Module, *shapes: Shape, **options: object) -> Program:
-    return export(component_of(module, *shapes, **options), FRAMES, dynamic=False)  # type: ignore[arg-type]
+    return export(component_of(module, *shapes, **options), {"T": FRAMES}, dynamic=False)  # type: ignore[arg-type]
 
 
 def tensors_for(component: Component, frames: int = FRAMES) -> dict[str, Tensor]:
-    return {name: torch.from_numpy(array) for name, array in component.reference_inputs(frames).items()}
+    return {name: torch.from_numpy(array) for name, array in component.reference_inputs({"T": frames}).items()}
 
 
 def check_pass(
@@ -74,7 +75,7 @@ def check_pass(
 ) -> PassResult:
     """Runs a pass after `first` and checks that it fires or not, that a second run finds nothing left, that the program
     it was given is untouched, and that the numbers survive."""
-    program = export(component, FRAMES, dynamic)
+    program = export(component, {"T": FRAMES}, dynamic)
     for earlier in first:
         program = earlier(program, target).program
     before = str(program.graph)

@@ -93,7 +93,7 @@ def test_the_whole_pipeline_on_rvc(synthesizer: Component, target: Target, dynam
     idle |= set() if layout == "channels_last" and not dynamic else {"fold_heads"}
     idle |= set() if layout == "ane" else {"ane_layout", "chunk_attention", "fold_width"}
     idle |= set() if layout == "planar" else {"planar_convolutions", "sums_as_products"}
-    program = export(synthesizer, 30, dynamic)
+    program = export(synthesizer, {"T": 30}, dynamic)
     for compiler_pass in pipeline(target):
         result = compiler_pass(program, target)
         assert result.modified != (compiler_pass.name in idle), compiler_pass.name

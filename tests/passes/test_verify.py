@@ -61,7 +61,7 @@ def net() -> Component:
 
 
 def cleaned(net: Component, target: Target) -> Program:
-    return CleanUp()(export(net, FRAMES, dynamic=False), target).program
+    return CleanUp()(export(net, {"T": FRAMES}, dynamic=False), target).program
 
 
 @pytest.mark.parametrize("sound", [Shifts(by=1e-7), RoundsAndShifts(by=1e-2)], ids=["tolerance", "ratio"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ MAX_INFO_CHARS = 200
 # Everything torch.load has been seen to raise on damaged files.
 UNREADABLE = (
     pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, OSError, EOFError, ValueError, KeyError, IndexError,
-    TypeError, AttributeError, AssertionError, MemoryError, OverflowError,
+    TypeError, AttributeError, AssertionError, MemoryError, OverflowError, struct.error,
 )  # fmt: skip
 WEIGHT_NORM_NAMES = {
     "parametrizations.weight.original0": "weight_g",

@@ -1,4 +1,4 @@
-"""An RVC checkpoint as a VoiceModel: the synthesizer's tensors, and inputs that look like speech."""
+"""An RVC checkpoint as a model: the synthesizer's tensors, and inputs that look like speech."""
 
 from __future__ import annotations
 
@@ -8,25 +8,27 @@ from pathlib import Path
 
 import numpy as np
 
-from voxc.compiler.content.component import FRAME_RATE, content_component
-from voxc.compiler.content.directory import load_encoder
+from voxc.compiler.core.axis import TIME, Sizes, time_axis
 from voxc.compiler.core.component import Component
 from voxc.compiler.core.errors import CheckpointError
-from voxc.compiler.core.model import VoiceModel
-from voxc.compiler.core.tensor import FRAMES, Array, TensorSpec
-from voxc.compiler.families.rvc.checkpoint import load_checkpoint
+from voxc.compiler.core.tensor import Array, TensorSpec
+from voxc.compiler.families.model import Model, Task
+from voxc.compiler.families.rvc.chain import RvcChain
+from voxc.compiler.families.rvc.checkpoint import RvcCheckpoint, load_checkpoint
 from voxc.compiler.families.rvc.config import RvcConfig
-from voxc.compiler.retrieval.component import retrieval_component
-from voxc.compiler.retrieval.compress import compress, compression_figures
-from voxc.compiler.retrieval.index import load_index
-from voxc.compiler.voice_files import VoiceFiles
+from voxc.compiler.families.rvc.contour import coarse_pitch
+from voxc.compiler.families.rvc.files import DEFAULT_INDEX_BUDGET, VoiceFiles, demo_sample
+from voxc.compiler.families.rvc.retrieval.component import retrieval_component
+from voxc.compiler.families.rvc.retrieval.compress import compress, compression_figures
+from voxc.compiler.families.rvc.retrieval.index import load_index
+from voxc.compiler.families.rvc.settings import RvcSettings
+from voxc.compiler.networks.hubert.component import FRAME_RATE, content_component
+from voxc.compiler.networks.hubert.directory import load_encoder
 
-SUFFIXES = frozenset({".pth", ".pt"})
-F0_RANGE = (50.0, 1100.0)
 SEED_SECONDS = 7.3  # how much later another seed begins
 
 
-def load_voice(files: VoiceFiles, index_budget: float) -> VoiceModel:
+def load_voice(files: VoiceFiles, index_budget: float = DEFAULT_INDEX_BUDGET) -> Model:
     """The voice in an RVC checkpoint, with its content encoder and its index where there are such.
 
     Raises:
@@ -40,30 +42,46 @@ def load_voice(files: VoiceFiles, index_budget: float) -> VoiceModel:
         components.append(content_for(files.content, config))
     if files.index is not None:
         components.append(retrieval_for(files.index, config, index_budget))
-    inputs, noise, audio = tensor_specs(config)
-    synthesizer = Component(
-        name="synthesizer",
-        module=checkpoint.network,
-        inputs=inputs,
-        noise=noise,
-        outputs=(audio,),
-        reference_inputs=partial(reference_inputs, config),
-        frame_rate=config.sample_rate / config.hop,
-        audio_rate=config.sample_rate,
-    )
-    return VoiceModel(
-        family="rvc",
-        components=(*components, synthesizer),
+    settings = RvcSettings(
         sample_rate=config.sample_rate,
         hop=config.hop,
         content_features=config.content_features,
         uses_f0=config.f0,
         speakers=config.speakers,
+    )
+    synthesizer = synthesizer_of(checkpoint)
+    references = {speaker: (file,) for speaker, file in files.speakers}
+    missing = "" if files.content else "give a content encoder with --content"
+    return Model(
+        family="rvc",
+        components=(*components, synthesizer),
+        files=files.digested(),
+        depends=files.depends(),
+        task=Task("conversion", files.sample or demo_sample(), references, missing),
+        chain=partial(RvcChain.of, settings, synthesizer.noise),
+        frame_rate=config.sample_rate / config.hop,
+        sample_rate=config.sample_rate,
+        settings=settings.model_dump(),
         facts={
             "version": config.version,
             "info": checkpoint.info,
             "parameters": sum(tensor.numel() for tensor in checkpoint.network.parameters()),
         },
+    )
+
+
+def synthesizer_of(checkpoint: RvcCheckpoint) -> Component:
+    config = checkpoint.config
+    inputs, noise, audio = tensor_specs(config)
+    return Component(
+        name=RvcChain.last,
+        module=checkpoint.network,
+        inputs=inputs,
+        noise=noise,
+        outputs=(audio,),
+        reference_inputs=partial(reference_inputs, config),
+        axes=(time_axis(config.sample_rate / config.hop),),
+        audio_rate=config.sample_rate,
     )
 
 
@@ -93,7 +111,7 @@ def retrieval_for(path: Path, config: RvcConfig, budget: float) -> Component:
 
 def tensor_specs(config: RvcConfig) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...], TensorSpec]:
     """Inputs, noise in the order drawn, and the output."""
-    samples = f"{config.hop}*{FRAMES}"
+    samples = f"{config.hop}*{TIME}"
     last = config.speakers - 1
 
     def spec(
@@ -106,13 +124,13 @@ def tensor_specs(config: RvcConfig) -> tuple[tuple[TensorSpec, ...], tuple[Tenso
     ) -> TensorSpec:
         return TensorSpec(name=name, shape=shape, dtype=dtype, unit=unit, meaning=meaning, bounds=bounds)
 
-    features = (1, FRAMES, config.content_features)
+    features = (1, TIME, config.content_features)
     phone = spec("phone", features, "float32", "1", "content features")
-    pitch = spec("pitch", (1, FRAMES), "int64", "bin", "F0 on RVC's mel scale, 1 (unvoiced) to 255", (1, 255))
-    nsff0 = spec("nsff0", (1, FRAMES), "float32", "Hz", "F0, 0 where unvoiced")
+    pitch = spec("pitch", (1, TIME), "int64", "bin", "F0 on RVC's mel scale, 1 (unvoiced) to 255", (1, 255))
+    nsff0 = spec("nsff0", (1, TIME), "float32", "Hz", "F0, 0 where unvoiced")
     sid = spec("sid", (1,), "int64", "1", f"speaker, 0 to {last}", (0, last))
     prior = spec(
-        "prior_noise", (1, config.inter_channels, FRAMES), "float32", "sigma", "standard normal draw of the prior"
+        "prior_noise", (1, config.inter_channels, TIME), "float32", "sigma", "standard normal draw of the prior"
     )
     source = spec("source_noise", (1, samples, 1), "float32", "sigma", "standard normal draw of the source")
     audio = spec("audio", (1, 1, samples), "float32", "full scale", f"waveform at {config.sample_rate} Hz")
@@ -121,28 +139,20 @@ def tensor_specs(config: RvcConfig) -> tuple[tuple[TensorSpec, ...], tuple[Tenso
     return (phone, sid), (prior,), audio
 
 
-def reference_inputs(config: RvcConfig, frames: int, seed: int = 0) -> dict[str, Array]:
+def reference_inputs(config: RvcConfig, sizes: Sizes, seed: int = 0) -> dict[str, Array]:
     """Inputs and noise of one segment: a voice that glides over two octaves and falls silent between phrases.
 
     Seeds have other features and noise, and another stretch of an endless glide.
     """
     inputs, noise, _ = tensor_specs(config)
     random = np.random.default_rng(seed)
-    time = np.arange(frames) / 100 + SEED_SECONDS * seed
+    time = np.arange(sizes[TIME]) / 100 + SEED_SECONDS * seed
     voiced = np.sin(2 * np.pi * 0.8 * time + 0.5) > -0.8
     hertz = np.where(voiced, 220 * 2 ** np.sin(2 * np.pi * 0.31 * time), 0).astype(np.float32)[np.newaxis]
     given = {"nsff0": hertz, "pitch": coarse_pitch(hertz), "sid": np.zeros(1, np.int64)}
     return {
         spec.name: given[spec.name]
         if spec.name in given
-        else random.standard_normal(spec.sizes(frames), dtype=np.float32)
+        else random.standard_normal(spec.bound_shape(sizes), dtype=np.float32)
         for spec in inputs + noise
     }
-
-
-def coarse_pitch(hertz: Array) -> Array:
-    """F0 in Hz as RVC's pitch bins: the mel scale between 50 and 1100 Hz in 1 ... 255, unvoiced as 1."""
-    low, high = (1127 * np.log(1 + edge / 700) for edge in F0_RANGE)
-    mel = 1127 * np.log(1 + hertz / 700)
-    bins = np.where(mel > 0, (mel - low) * 254 / (high - low) + 1, 1)
-    return np.rint(np.clip(bins, 1, 255)).astype(np.int64)

@@ -54,7 +54,7 @@ def component_for(module: nn.Module | Callable[..., Tensor], *shapes: Shape, out
 
 
 def program_for(component: Component, plan: PrecisionPlan = FULL, frames: int = FRAMES) -> Program:
-    return replace(KEEP(export(component, frames, dynamic=False), gpu()).program, plan=plan)
+    return replace(KEEP(export(component, {"T": frames}, dynamic=False), gpu()).program, plan=plan)
 
 
 def emit(folder: Path, program: Program, deployment: str = "iOS17") -> Path:
@@ -80,6 +80,6 @@ def check(
     component = component_for(module, *shapes)
     program = program_for(component, plan)
     package = emit(folder, program, deployment)
-    error = error_of(program, package, component.reference_inputs(FRAMES))
+    error = error_of(program, package, component.reference_inputs({"T": FRAMES}))
     assert error <= tolerance, f"off by {error:.3g}"
     return {name: dict(counts) for name, counts in count_operators(read_program(package)).items()}

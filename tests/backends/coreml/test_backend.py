@@ -36,7 +36,7 @@ def lower(synthesizer: Component) -> Lower:
 
     def make(target: Target, policy: str = "fp32", frames: int = FRAMES) -> Program:
         if (target.name, frames) not in laid_out:
-            program = export(synthesizer, frames, dynamic=False)
+            program = export(synthesizer, {"T": frames}, dynamic=False)
             for compiler_pass in pipeline(target):
                 program = compiler_pass(program, target).program
             laid_out[target.name, frames] = program
@@ -60,7 +60,7 @@ def test_a_synthesizer(tmp_path: Path, synthesizer: Component, lower: Lower, nam
     ]
     assert artifact.operators["conv"].keys() == {"fp32"}
     assert artifact.oldest_runtime == "iOS17, macOS 14"
-    inputs = synthesizer.reference_inputs(FRAMES)
+    inputs = synthesizer.reference_inputs({"T": FRAMES})
     expected = synthesizer.run({name: torch.from_numpy(array) for name, array in inputs.items()})["audio"]
     found = CoreMLBackend().load(artifact.files[0], 2).run(inputs)["audio"]
     torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-4, rtol=1e-4)
@@ -83,7 +83,7 @@ def test_several_lengths_raise_the_system(tmp_path: Path, synthesizer: Component
     assert artifact.oldest_runtime == f"{FIRST_WITH_FUNCTIONS}, {SYSTEMS[FIRST_WITH_FUNCTIONS]}"
     loaded = CoreMLBackend().load(artifact.files[0], 1)
     for frames in (FRAMES, 8):
-        inputs = synthesizer.reference_inputs(frames)
+        inputs = synthesizer.reference_inputs({"T": frames})
         expected = synthesizer.run({name: torch.from_numpy(array) for name, array in inputs.items()})["audio"]
         torch.testing.assert_close(torch.from_numpy(loaded.run(inputs)["audio"]), expected, atol=1e-4, rtol=1e-4)
 

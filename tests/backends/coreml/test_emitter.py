@@ -47,7 +47,7 @@ def test_each_operator_computes_in_what_the_plan_says(tmp_path: Path) -> None:
         "relu": {"fp16": 1},
         "sin": {"fp32": 1},
     }
-    assert error_of(program, package, component.reference_inputs(FRAMES)) < 5e-3
+    assert error_of(program, package, component.reference_inputs({"T": FRAMES})) < 5e-3
 
 
 def test_a_value_is_cast_once(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_value_is_cast_once(tmp_path: Path) -> None:
 def test_an_island_is_worth_its_float32(tmp_path: Path) -> None:
     """The same with the sine in float16 is far off: its argument has steps of an eighth."""
     component = component_for(lambda x: torch.sin(x * 100), SHAPE)
-    inputs = component.reference_inputs(FRAMES)
+    inputs = component.reference_inputs({"T": FRAMES})
     island = program_for(component, PrecisionPlan(default="fp16", nodes={"mul": "fp32", "sin": "fp32"}))
     errors = [
         error_of(program, emit(tmp_path / name, program), inputs)
@@ -112,7 +112,7 @@ def test_operators_are_named_after_modules_and_outputs_after_their_specs(tmp_pat
 def test_outputs_that_nothing_computes(tmp_path: Path, network: object) -> None:
     component = component_for(network, SHAPE)  # type: ignore[arg-type]
     program = program_for(component)
-    assert error_of(program, emit(tmp_path, program), component.reference_inputs(FRAMES)) == 0
+    assert error_of(program, emit(tmp_path, program), component.reference_inputs({"T": FRAMES})) == 0
 
 
 def test_several_lengths_are_functions_with_common_weights(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_several_lengths_are_functions_with_common_weights(tmp_path: Path) -> No
     sizes = [next(each.rglob("weight.bin")).stat().st_size for each in (alone, package)]
     assert sizes[0] == sizes[1]
     for program, frames in zip(programs, (FRAMES, 8, 20), strict=True):
-        inputs = component.reference_inputs(frames)
+        inputs = component.reference_inputs({"T": frames})
         expected = program.run({name: torch.from_numpy(array) for name, array in inputs.items()})["y"].numpy()
         found = Interpreter(package, 1).run(inputs)["y"]
         assert found.shape == expected.shape

@@ -19,8 +19,8 @@ from voxc.compiler.core.fidelity import snr_db
 from voxc.compiler.core.plan import PrecisionPlan
 from voxc.compiler.core.program import Program, export
 from voxc.compiler.core.target import load_targets
-from voxc.compiler.families import load_voice
-from voxc.compiler.voice_files import VoiceFiles
+from voxc.compiler.families.rvc.files import VoiceFiles
+from voxc.compiler.families.rvc.voice import load_voice
 from voxc.passes.pipeline import pipeline
 from voxc.passes.precision.annotate_precision import AnnotatePrecision
 
@@ -38,13 +38,13 @@ def golden_pair(folder: Path, name: str) -> tuple[Program, Tensors, np.ndarray]:
     frames = inputs["phone"].shape[1]
     draws = {f"noise/{place}": vectors[f"noise/{place}"] for place in range(3) if f"noise/{place}" in vectors}
     for spec in component.noise:
-        key = next(key for key, array in draws.items() if array.shape == spec.sizes(frames))
+        key = next(key for key, array in draws.items() if array.shape == spec.bound_shape({"T": frames}))
         inputs[spec.name] = draws.pop(key)
     return lowered(component, frames), inputs, vectors["output/audio"]
 
 
 def lowered(component: Component, frames: int) -> Program:
-    program = export(component, frames, dynamic=False)
+    program = export(component, {"T": frames}, dynamic=False)
     for compiler_pass in (*pipeline(ANE), AnnotatePrecision("fp16")):
         program = compiler_pass(program, ANE).program
     return program
@@ -93,7 +93,7 @@ def test_the_phase_is_worth_its_float32(tmp_path: Path) -> None:
     folder = Path(demo.__file__).parent / "voice"
     component = load_voice(VoiceFiles(folder / "voice.pth")).components[-1]
     program = lowered(component, DEMO_FRAMES)
-    inputs = component.reference_inputs(DEMO_FRAMES)
+    inputs = component.reference_inputs({"T": DEMO_FRAMES})
     expected = component.run({name: torch.from_numpy(array) for name, array in inputs.items()})["audio"].numpy()
     snr = [
         snr_db(expected, audio(tmp_path / name, program, plan, inputs))

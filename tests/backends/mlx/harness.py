@@ -48,7 +48,7 @@ def mlx_target() -> Target:
 
 def lowered(component: Any, frames: int = FRAMES, plan: PrecisionPlan | None = None) -> Program:
     """A component as the passes leave it for MLX."""
-    program = export(component, frames, dynamic=False)
+    program = export(component, {"T": frames}, dynamic=False)
     for compiler_pass in pipeline(mlx_target()):
         program = compiler_pass(program, mlx_target()).program
     return replace(program, plan=plan or PrecisionPlan())
@@ -73,10 +73,10 @@ def check(
     """Emits a network in one precision, compares it with the exported program, and counts the function's operations."""
     network = module if isinstance(module, nn.Module) else Function(module)
     component = component_of(network, *shapes)
-    program = KEEP(export(component, FRAMES, dynamic=False), mlx_target()).program
+    program = KEEP(export(component, {"T": FRAMES}, dynamic=False), mlx_target()).program
     program = replace(program, plan=PrecisionPlan(default=precision))
     files = emitter.emit(program, folder / "test")
-    inputs = component.reference_inputs(FRAMES, seed)
+    inputs = component.reference_inputs({"T": FRAMES}, seed)
     expected = program.run({name: torch.from_numpy(array) for name, array in inputs.items()})["y"].numpy()
     found = MlxRunner(files[0]).run(inputs)["y"]
     assert (found.dtype, found.shape) == (expected.dtype, expected.shape)

@@ -23,9 +23,9 @@ from voxc.compiler.core.fidelity import snr_db
 from voxc.compiler.core.plan import Policy
 from voxc.compiler.core.program import Program
 from voxc.compiler.core.runner import Requirement
-from voxc.compiler.families import load_voice
-from voxc.compiler.retrieval.component import retrieval_component
-from voxc.compiler.voice_files import VoiceFiles
+from voxc.compiler.families.rvc.files import VoiceFiles
+from voxc.compiler.families.rvc.retrieval.component import retrieval_component
+from voxc.compiler.families.rvc.voice import load_voice
 from voxc.passes.precision.annotate_precision import AnnotatePrecision
 
 
@@ -45,7 +45,7 @@ def test_a_synthesizer(tmp_path: Path, program: Program, synthesizer: Component)
     assert names == ["synthesizer/model.mlxfn", "synthesizer/model.safetensors", "synthesizer/model.py"]
     assert len({file.stat().st_mode for file in artifact.files}) == 1, "who may read one may read all"
     assert artifact.operators["Convolution"].keys() == {"fp32"}
-    inputs = synthesizer.reference_inputs(FRAMES)
+    inputs = synthesizer.reference_inputs({"T": FRAMES})
     expected = synthesizer.run({name: torch.from_numpy(array) for name, array in inputs.items()})["audio"]
     found = MlxBackend().load(artifact.files[0], 2).run(inputs)["audio"]
     torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-4, rtol=1e-4)
@@ -72,7 +72,7 @@ def test_golden_voices(golden: Path, tmp_path: Path, name: str) -> None:
 
 def test_the_phase_is_an_island(tmp_path: Path, program: Program, synthesizer: Component) -> None:
     """The source is in float32 in a float16 network, which is worth 20 dB; what meets is cast."""
-    inputs = synthesizer.reference_inputs(FRAMES)
+    inputs = synthesizer.reference_inputs({"T": FRAMES})
     expected = synthesizer.run({name: torch.from_numpy(array) for name, array in inputs.items()})["audio"].numpy()
     plan = planned(program, "fp16").plan
     snr = {}
@@ -87,7 +87,7 @@ def test_retrieval_of_a_stored_vector(tmp_path: Path) -> None:
     """Distance zero, in a network that computes in float16 elsewhere."""
     vectors = np.random.default_rng(0).standard_normal((40, 32), np.float32)
     component = retrieval_component(vectors, 32)
-    inputs = component.reference_inputs(FRAMES)
+    inputs = component.reference_inputs({"T": FRAMES})
     inputs["features"][0, 0] = vectors[3]
     (expected,) = component.run({name: torch.from_numpy(array) for name, array in inputs.items()}).values()
     files = emitter.emit(planned(lowered(component), "fp16"), tmp_path)

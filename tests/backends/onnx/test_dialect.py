@@ -53,7 +53,7 @@ def operators(program: Program, dialect: Dialect, folder: Path, opset: int = 20)
 def test_what_is_lacking_is_spelled_out(tmp_path: Path, target: Target, dialect: Dialect, opset: int) -> None:
     """Also where the simplifier would put it together again."""
     component = component_of(Everything(), (1, 5, 8))
-    program = CleanUp()(export(component, 12, dynamic=False), target).program
+    program = CleanUp()(export(component, {"T": 12}, dynamic=False), target).program
     found, file = operators(program, dialect, tmp_path, opset)
     there = {"Gelu": 20, "LayerNormalization": 17, "Reciprocal": 6}
     assert {name: found[name] > 0 for name in there} == {
@@ -85,7 +85,7 @@ def test_weights_as_floats_that_are_rounded(tmp_path: Path, target: Target) -> N
 
 def test_every_node_leads_back_to_its_call(tmp_path: Path, target: Target) -> None:
     component = component_of(Everything(), (1, 5, 8))
-    program = CleanUp()(export(component, 12, dynamic=False), target).program
+    program = CleanUp()(export(component, {"T": 12}, dynamic=False), target).program
     emitted = emitter.write(program, 13, tmp_path / "test.onnx", POOR)
     names = [node.name for node in onnx.load(emitted.files[0]).graph.node]
     assert set(names) <= set(emitted.origins)

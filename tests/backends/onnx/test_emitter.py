@@ -34,7 +34,7 @@ class Sorted(nn.Module):
 
 
 def emitted(component: Component, target: Target, folder: Path) -> Path:
-    program = export(component, FRAMES, dynamic=False)
+    program = export(component, {"T": FRAMES}, dynamic=False)
     for compiler_pass in pipeline(target):
         program = compiler_pass(program, target).program
     (file,) = emitter.emit(program, target.opset, folder / "test.onnx")
@@ -57,7 +57,7 @@ def test_emission_is_repeatable(tmp_path: Path, synthesizer: Component, target: 
 
 def test_dynamic_sizes_have_names(tmp_path: Path, target: Target) -> None:
     module, shapes = NETWORKS["convolutions"]
-    program = export(component_of(module, *shapes), FRAMES, dynamic=True)
+    program = export(component_of(module, *shapes), {"T": FRAMES}, dynamic=True)
     (file,) = emitter.emit(program, target.opset, tmp_path / "test.onnx")
     model = onnx.load(file)
     assert model.graph.input[0].type.tensor_type.shape.dim[2].dim_param == "T"
@@ -77,14 +77,14 @@ def test_large_weights_go_to_a_file_of_their_own(
     """The bound is lowered: what a 2 GiB voice would meet, a small one meets here."""
     module, shapes = NETWORKS["convolutions"]
     component = component_of(module, *shapes)
-    program = export(component, FRAMES, dynamic=False)
+    program = export(component, {"T": FRAMES}, dynamic=False)
     inline = OnnxRuntimeBackend().emit(program, target, tmp_path)
-    expected = OnnxRuntimeRunner(inline.files[0], 1).run(component.reference_inputs(FRAMES))["y"]
+    expected = OnnxRuntimeRunner(inline.files[0], 1).run(component.reference_inputs({"T": FRAMES}))["y"]
     monkeypatch.setattr(emitter, "MOST_INLINE_BYTES", 100)
     monkeypatch.setattr(emitter, "LEAST_EXTERNAL_BYTES", 64)
     (tmp_path / "external").mkdir()
     external = OnnxRuntimeBackend().emit(program, target, tmp_path / "external")
     assert [file.name for file in external.files] == ["test.onnx", "test.onnx.data"]
     assert external.files[1].stat().st_size > 0
-    found = OnnxRuntimeRunner(external.files[0], 1).run(component.reference_inputs(FRAMES))["y"]
+    found = OnnxRuntimeRunner(external.files[0], 1).run(component.reference_inputs({"T": FRAMES}))["y"]
     torch.testing.assert_close(torch.from_numpy(found), torch.from_numpy(expected), atol=1e-6, rtol=0)

@@ -60,7 +60,7 @@ class ChannelsLast(nn.Module):
 
 
 def quantized(component: Component, target: Target, precision: Precision) -> Program:
-    program = CleanUp()(export(component, 12, dynamic=False), target).program
+    program = CleanUp()(export(component, {"T": 12}, dynamic=False), target).program
     names = candidates(program)
     nodes = complete(program, names) if precision == "int8" else dict.fromkeys(names, precision)
     plan = program.plan.model_copy(update={"nodes": nodes, "ranges": ranges_of(program, component)})
@@ -130,6 +130,6 @@ def largest_step(program: Program) -> float:
 @pytest.mark.parametrize(("transposed", "groups"), [(False, 1), (False, 2), (True, 1)])
 def test_convolutions_with_channels_last(target: Target, tmp_path: Path, transposed: bool, groups: int) -> None:
     component = component_of(ChannelsLast(transposed, groups), (1, 9, 4))
-    (file,) = emit(export(component, 12, dynamic=False), 20, tmp_path / "y.onnx")
+    (file,) = emit(export(component, {"T": 12}, dynamic=False), 20, tmp_path / "y.onnx")
     expected = component.run(tensors_for(component))["y"]
     torch.testing.assert_close(run(file, component), expected, atol=1e-5, rtol=1e-5)

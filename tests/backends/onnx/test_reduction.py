@@ -43,11 +43,11 @@ def test_reductions_at_every_opset(
     tmp_path: Path, target: Target, network: type[nn.Module], opset: int, dynamic: bool
 ) -> None:
     component = component_of(network(), (1, 4, "T"))
-    program = CleanUp()(export(component, FRAMES, dynamic), target).program
+    program = CleanUp()(export(component, {"T": FRAMES}, dynamic), target).program
     (file,) = emitter.emit(program, opset, tmp_path / "test.onnx")
     assert onnx.load(file).opset_import[0].version == opset
     runner = OnnxRuntimeRunner(file, 1)
     for frames in (FRAMES, FRAMES + 8) if dynamic else (FRAMES,):
-        inputs = component.reference_inputs(frames)
+        inputs = component.reference_inputs({"T": frames})
         expected = component.run({name: torch.from_numpy(array) for name, array in inputs.items()})["y"]
         torch.testing.assert_close(torch.from_numpy(runner.run(inputs)["y"]), expected, atol=1e-5, rtol=1e-5)

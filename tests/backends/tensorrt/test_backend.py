@@ -30,9 +30,9 @@ from voxc.compiler.core.errors import UnsupportedError
 from voxc.compiler.core.program import Program, export
 from voxc.compiler.core.target import Target
 from voxc.compiler.device.pack import NAME, pack
-from voxc.compiler.families import load_voice
+from voxc.compiler.families.rvc.files import find_voice
+from voxc.compiler.families.rvc.voice import load_voice
 from voxc.compiler.manifest import read_manifest
-from voxc.compiler.voice_files import find_voice
 from voxc.passes.pipeline import pipeline
 from voxc.passes.precision.annotate_precision import AnnotatePrecision
 from voxc.passes.simplify.clean_up import CleanUp
@@ -75,7 +75,7 @@ class Norms(nn.Module):
 
 
 def lowered(component: Component, target: Target, frames: int = 12, *, dynamic: bool = False) -> Program:
-    program = export(component, frames, dynamic)
+    program = export(component, {"T": frames}, dynamic)
     for compiler_pass in (*pipeline(target), AnnotatePrecision(target.default_precision)):
         program = compiler_pass(program, target).program
     return program
@@ -121,9 +121,9 @@ def test_a_voice_that_converts(speaking_voice: Path, tmp_path: Path, target: Tar
     """Encoder, retrieval and synthesizer; the retrieval asks for the smallest distances, which 8.2 cannot give."""
     voice = load_voice(find_voice(speaking_voice, None, None), 256)
     for component in voice.components:
-        frames = voice.frames_for(component, 50)
+        frames = voice.sizes_of(component, 50)["T"]
         artifact = BACKEND.emit(lowered(component, target, frames), target, tmp_path)
-        inputs = component.reference_inputs(frames)
+        inputs = component.reference_inputs({"T": frames})
         found = OnnxRuntimeRunner(artifact.files[0], 1).run(inputs)
         expected = component.run({name: torch.from_numpy(array) for name, array in inputs.items()})
         for name, tensor in expected.items():
@@ -139,7 +139,7 @@ def test_a_voice_that_converts_segments_of_any_length(speaking_voice: Path, tmp_
     """What holds for one length holds for all: what is legal, what is planar, what is held; the numbers."""
     voice = load_voice(find_voice(speaking_voice, None, None), 256)
     for component in voice.components:
-        frames = voice.frames_for(component, 50)
+        frames = voice.sizes_of(component, 50)["T"]
         files = {
             dynamic: BACKEND.emit(
                 lowered(component, target, frames, dynamic=dynamic), target, directory_in(tmp_path, str(dynamic))
@@ -147,7 +147,7 @@ def test_a_voice_that_converts_segments_of_any_length(speaking_voice: Path, tmp_
             for dynamic in (False, True)
         }
         for length in (2, 31, frames):
-            inputs = component.reference_inputs(length)
+            inputs = component.reference_inputs({"T": length})
             found = OnnxRuntimeRunner(files[True], 1).run(inputs)
             for name, tensor in component.run({key: torch.from_numpy(each) for key, each in inputs.items()}).items():
                 assert np.abs(found[name] - tensor.numpy()).max() <= 1e-4 * max(1, tensor.abs().max().item())

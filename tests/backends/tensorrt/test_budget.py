@@ -77,7 +77,7 @@ class Mixed(nn.Module):
 
 def test_it_is_what_pytorch_allocates() -> None:
     component = component_of(Mixed(), (1, 4, 50))
-    program = CleanUp()(export(component, 50, dynamic=False), BARE).program
+    program = CleanUp()(export(component, {"T": 50}, dynamic=False), BARE).program
     weights = {program.weight(node).data_ptr() for node in program.graph.nodes if program.weight_key(node)}  # type: ignore[union-attr]
     alive: Counter[int] = Counter()
     bytes_of: dict[int, int] = {}

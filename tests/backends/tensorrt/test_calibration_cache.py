@@ -231,11 +231,11 @@ def test_every_activation_of_the_file_has_a_scale(tmp_path: Path) -> None:
             return self.out(torch.sigmoid(first) * second)
 
     component = component_of(Parts(), (1, 6, 8))
-    program = export(component, 6, dynamic=False)
+    program = export(component, {"T": 6}, dynamic=False)
     (file,) = emit(program, 17, tmp_path / "test.onnx")
     graph = onnx.load(file).graph
     made = {name for node in graph.node for name in node.output} | {given.name for given in graph.input}
-    scales = calibrated(program, 17, [component.reference_inputs(6, seed) for seed in (1, 2)])
+    scales = calibrated(program, 17, [component.reference_inputs({"T": 6}, seed) for seed in (1, 2)])
     assert made <= set(scales)
 
 

@@ -46,7 +46,7 @@ COMPONENT = Component(
     ),
     noise=(),
     outputs=(TensorSpec(name="y", shape=(1, "T"), dtype="float32", unit="1", meaning="test"),),
-    reference_inputs=lambda frames, seed=0: inputs_of(frames),
+    reference_inputs=lambda sizes, seed=0: inputs_of(sizes["T"]),
 )
 
 
@@ -54,7 +54,7 @@ COMPONENT = Component(
 def file(tmp_path: Path) -> Path:
     """An ONNX file for segments of any length, with a recipe for 2 to 9 frames."""
     path = tmp_path / "test.onnx"
-    program = CleanUp()(export(COMPONENT, LONGEST, dynamic=True), load_targets()["tensorrt"]).program
+    program = CleanUp()(export(COMPONENT, {"T": LONGEST}, dynamic=True), load_targets()["tensorrt"]).program
     emitter.emit(program, 13, path)
     write_recipe(path)
     return path

@@ -18,8 +18,8 @@ from voxc.backends.tensorrt.table import tables_for
 from voxc.compiler.core.program import Program, export
 from voxc.compiler.core.target import Target, load_targets
 from voxc.compiler.core.tensor import Array
-from voxc.compiler.families import load_voice
-from voxc.compiler.voice_files import VoiceFiles
+from voxc.compiler.families.rvc.files import VoiceFiles
+from voxc.compiler.families.rvc.voice import load_voice
 from voxc.passes.pipeline import pipeline
 from voxc.passes.precision.annotate_precision import AnnotatePrecision
 
@@ -50,7 +50,7 @@ def exported_pair(folder: Path, name: str, dynamic: bool) -> tuple[Program, dict
     frames = inputs["phone"].shape[1]
     draws = {f"noise/{place}": vectors[f"noise/{place}"] for place in range(3) if f"noise/{place}" in vectors}
     for spec in component.noise:
-        key = next(key for key, array in draws.items() if array.shape == spec.sizes(frames))
+        key = next(key for key, array in draws.items() if array.shape == spec.bound_shape({"T": frames}))
         inputs[spec.name] = draws.pop(key)
     return export(component, frames - 7 if dynamic else frames, dynamic), inputs, vectors["output/audio"]
 
@@ -94,5 +94,7 @@ def test_golden_pairs(golden: Path, tmp_path: Path, name: str, target: Target, d
     for spec in program.inputs:
         if spec.name in recipe.profiles:
             assert recipe.profiles[spec.name] == Profile(
-                min=spec.sizes(2), opt=spec.sizes(program.frames), max=spec.sizes(program.frames)
+                min=spec.bound_shape({"T": 2}),
+                opt=spec.bound_shape({"T": program.frames}),
+                max=spec.bound_shape({"T": program.frames}),
             )

@@ -70,7 +70,7 @@ def test_nothing_between_the_networks_is_fetched(
     monkeypatch.setattr(OnGpu, "__array__", fetch)
     result = voxc("convert", "-b", place, speaking_voice / "sample.wav", "-o", tmp_path / "out.wav")
     assert result.exit_code == 0, result.stderr
-    hop = Bundle.open(place).manifest.build.voice.hop
+    hop = Bundle.open(place).manifest.build.voice["hop"]
     assert fetched
     assert set(fetched) == {(1, 1, 50 * hop)}
 

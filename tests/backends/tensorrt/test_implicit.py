@@ -41,12 +41,12 @@ IMPLICIT = PrecisionRecipe().with_options(["int8"], implicit=True)
 
 def emit(component: Component, target: Target, place: Path, recipe: PrecisionRecipe = IMPLICIT) -> Artifact:
     """A kit as the driver makes it, calibrated on what it is tried on."""
-    program = export(component, FRAMES, dynamic=False)
+    program = export(component, {"T": FRAMES}, dynamic=False)
     for compiler_pass in pipeline(target):
         program = compiler_pass(program, target).program
 
     def samples(component: Component) -> list[dict[str, np.ndarray]]:
-        return [component.reference_inputs(FRAMES, seed) for seed in (1, 2)]
+        return [component.reference_inputs({"T": FRAMES}, seed) for seed in (1, 2)]
 
     decider = Decider(target, recipe, samples, lambda program: pytest.fail("nothing to time"), "", lambda message: None)
     planned = decider.quantize(decider.decide(component, program).program)
@@ -87,7 +87,7 @@ def test_all_that_may_be_int8_has_scales(synthesizer: Component, target: Target,
 @pytest.mark.parametrize("component", [CHAIN, component_of(Product(), (1, 4, 8))], ids=["chain", "mixed"])
 def test_the_file_computes_in_float32(component: Component, tmp_path: Path) -> None:
     artifact = emit(component, ORINS[0], tmp_path)
-    inputs = component.reference_inputs(FRAMES)
+    inputs = component.reference_inputs({"T": FRAMES})
     found = OnnxRuntimeRunner(artifact.files[0], 1).run(inputs)["y"]
     expected = component.run({name: torch.from_numpy(array) for name, array in inputs.items()})["y"].numpy()
     assert np.abs(found - expected).max() <= 1e-5

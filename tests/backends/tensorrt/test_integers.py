@@ -32,12 +32,14 @@ def in_integers(component: Component, place: Path, widened: float = 1.0) -> onnx
 def run(model: onnx.ModelProto, component: Component, place: Path) -> Array:
     onnx.checker.check_model(model, full_check=True)
     onnx.save_model(model, place / "rehearsal.onnx")
-    return OnnxRuntimeRunner(place / "rehearsal.onnx", 1, exact=True).run(component.reference_inputs(FRAMES))["y"]
+    return OnnxRuntimeRunner(place / "rehearsal.onnx", 1, exact=True).run(component.reference_inputs({"T": FRAMES}))[
+        "y"
+    ]
 
 
 def test_integers_cost_what_their_steps_do(tmp_path: Path) -> None:
     """About 6 dB less where steps are twice as wide, of activations alone; of weights they stay."""
-    tensors = {name: torch.from_numpy(array) for name, array in RESIDUAL.reference_inputs(FRAMES).items()}
+    tensors = {name: torch.from_numpy(array) for name, array in RESIDUAL.reference_inputs({"T": FRAMES}).items()}
     expected = RESIDUAL.run(tensors)["y"].numpy()
     fine, coarse = (
         snr_db(expected, run(in_integers(RESIDUAL, tmp_path, widened), RESIDUAL, tmp_path)) for widened in (1.0, 8.0)
@@ -68,7 +70,7 @@ def test_a_rehearsal_has_all_that_may_be_int8_in_it(tmp_path: Path) -> None:
     assert rehearsal is not None
     assert rehearsal.runtime.evidence == "estimate"
     assert "int8 wherever TensorRT may choose it" in rehearsal.runtime.description
-    inputs = RESIDUAL.reference_inputs(FRAMES)
+    inputs = RESIDUAL.reference_inputs({"T": FRAMES})
     exact, found = (each.run(inputs)["y"] for each in (OnnxRuntimeRunner(file, 1), rehearsal.runner))
     assert 25 < snr_db(exact, found) < 50
     cache_file(file).unlink()
@@ -83,7 +85,7 @@ def test_a_voice(synthesizer: Component, tmp_path: Path) -> None:
     model = with_integers(onnx.load(file), recipe, scales)
     onnx.checker.check_model(model, full_check=True)
     onnx.save_model(model, tmp_path / "rehearsal.onnx")
-    inputs = synthesizer.reference_inputs(FRAMES)
+    inputs = synthesizer.reference_inputs({"T": FRAMES})
     exact, found = (OnnxRuntimeRunner(each, 1).run(inputs)["audio"] for each in (file, tmp_path / "rehearsal.onnx"))
     assert np.isfinite(found).all()
     assert 5 < snr_db(exact, found) < 60

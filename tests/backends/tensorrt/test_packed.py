@@ -100,7 +100,7 @@ def test_the_file_with_its_weights_is_good(kit: Path) -> None:
 
 def test_it_computes_what_the_graph_does(kit: Path, component: Component) -> None:
     before = sorted(kit.parent.iterdir())
-    inputs = component.reference_inputs(12)
+    inputs = component.reference_inputs({"T": 12})
     found = BACKEND.load(kit, 1).run(inputs)
     assert sorted(kit.parent.iterdir()) == before
     program = emulated(component)
@@ -213,7 +213,7 @@ def test_the_copy_goes_away_when_the_runtime_refuses_it(own: Path, monkeypatch: 
 
 @pytest.mark.parametrize("version", ["8.6.1", "10.3.0"])
 def test_an_engine_on_the_host_is_built_of_floats(gpu: Gpu, own: Path, component: Component, version: str) -> None:
-    reference = component.reference_inputs(12)
+    reference = component.reference_inputs({"T": 12})
     (expected,) = BACKEND.load(own, 1).run(reference).values()
     gpu(version)
     left = {file.name for file in own.parent.iterdir()}

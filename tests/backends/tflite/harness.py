@@ -45,10 +45,10 @@ def check(
     """Emits a network, compares it with the exported program, and counts the file's operators."""
     network = module if isinstance(module, nn.Module) else Function(module)
     component = component_of(network, *shapes)
-    program = KEEP(export(component, FRAMES, dynamic=False), load_targets()["tflite-int8"]).program
+    program = KEEP(export(component, {"T": FRAMES}, dynamic=False), load_targets()["tflite-int8"]).program
     file = folder / "test.tflite"
     emitter.emit(program, file)
-    inputs = component.reference_inputs(FRAMES)
+    inputs = component.reference_inputs({"T": FRAMES})
     expected = program.run({name: torch.from_numpy(array) for name, array in inputs.items()})["y"].numpy()
     found = TfliteRunner(file, 1).run(inputs)["y"]
     assert (found.dtype, found.shape) == (expected.dtype, expected.shape)

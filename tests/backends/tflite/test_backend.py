@@ -28,7 +28,7 @@ def tflite() -> Target:
 @pytest.fixture(scope="module")
 def program(synthesizer: Component, tflite: Target) -> Program:
     """A whole synthesizer, as the passes leave it for TFLite."""
-    program = export(synthesizer, FRAMES, dynamic=False)
+    program = export(synthesizer, {"T": FRAMES}, dynamic=False)
     for compiler_pass in pipeline(tflite):
         program = compiler_pass(program, tflite).program
     return program
@@ -39,7 +39,7 @@ def test_a_synthesizer(tmp_path: Path, program: Program, synthesizer: Component,
     (file,) = artifact.files
     assert (artifact.format, file.name) == ("tflite", "synthesizer.tflite")
     assert artifact.operators["CONV_2D"].keys() == {"fp32"}
-    inputs = synthesizer.reference_inputs(FRAMES)
+    inputs = synthesizer.reference_inputs({"T": FRAMES})
     expected = synthesizer.run({name: torch.from_numpy(array) for name, array in inputs.items()})["audio"]
     found = TfliteBackend().load(file, 2).run(inputs)["audio"]
     torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-4, rtol=1e-4)

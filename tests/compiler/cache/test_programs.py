@@ -44,12 +44,12 @@ def again(tmp_path: Path) -> Again:
 
 @pytest.fixture(scope="module")
 def static(synthesizer: Component) -> Program:
-    return export(synthesizer, FRAMES, dynamic=False)
+    return export(synthesizer, {"T": FRAMES}, dynamic=False)
 
 
 @pytest.fixture(scope="module")
 def dynamic(synthesizer: Component) -> Program:
-    return export(synthesizer, FRAMES, dynamic=True)
+    return export(synthesizer, {"T": FRAMES}, dynamic=True)
 
 
 @pytest.fixture(params=["static", "dynamic"])
@@ -99,7 +99,7 @@ def test_nothing_is_lost(program: Program, again: Again) -> None:
 def test_it_computes_the_same_bits(program: Program, synthesizer: Component, again: Again) -> None:
     loaded = again(program)
     for frames in {FRAMES, 41} if "T" in program.inputs[0].shape else {FRAMES}:
-        inputs = {name: torch.from_numpy(array) for name, array in synthesizer.reference_inputs(frames).items()}
+        inputs = {name: torch.from_numpy(array) for name, array in synthesizer.reference_inputs({"T": frames}).items()}
         for name, value in program.run(inputs).items():
             assert torch.equal(loaded.run(inputs)[name], value)
 

@@ -4,18 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from voxc.compiler.core.model import VoiceModel
-from voxc.compiler.families import load_voice
-from voxc.compiler.voice_files import VoiceFiles, find_voice
+from voxc.compiler.families.model import Model
+from voxc.compiler.families.rvc.files import VoiceFiles, find_voice
+from voxc.compiler.families.rvc.voice import load_voice
 
 
 @pytest.fixture(scope="session")
-def plain(voice_file: Path) -> VoiceModel:
+def plain(voice_file: Path) -> Model:
     """A synthesizer alone."""
     return load_voice(VoiceFiles(voice_file))
 
 
 @pytest.fixture(scope="session")
-def speaker(speaking_voice: Path) -> VoiceModel:
+def speaker(speaking_voice: Path) -> Model:
     """A voice that converts."""
     return load_voice(find_voice(speaking_voice))

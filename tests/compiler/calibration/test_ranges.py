@@ -31,7 +31,7 @@ component = component_of(Network(), SHAPE)
 
 def planned(**precisions: str) -> Program:
     plan = PrecisionPlan(nodes=precisions)  # type: ignore[arg-type]
-    return replace(export(component, FRAMES, dynamic=False), plan=plan)
+    return replace(export(component, {"T": FRAMES}, dynamic=False), plan=plan)
 
 
 def names(program: Program, target: object) -> list[str]:
@@ -42,7 +42,7 @@ def test_ranges_are_those_of_the_tensors_over_all_samples() -> None:
     program = planned()
     first, second = names(program, torch.ops.aten.convolution.default)
     program = planned(**{second: "int8"})
-    samples = [component.reference_inputs(FRAMES, seed) for seed in (1, 2, 3)]
+    samples = [component.reference_inputs({"T": FRAMES}, seed) for seed in (1, 2, 3)]
     found = calibrate(program, samples, "minmax")
     (tanh,) = names(program, torch.ops.aten.tanh.default)
     assert list(found) == [tanh, second], "what the convolution takes and gives, and no weights"
@@ -62,14 +62,14 @@ def test_inputs_of_the_program_have_ranges_by_their_placeholder() -> None:
     (first, _) = names(planned(), torch.ops.aten.convolution.default)
     program = planned(**{first: "int8"})
     (given, *_) = integer_tensors(program)
-    sample = component.reference_inputs(FRAMES, 1)
+    sample = component.reference_inputs({"T": FRAMES}, 1)
     assert calibrate(program, [sample], "minmax")[given] == (sample["x0"].min(), sample["x0"].max())
 
 
 def test_nodes_can_be_named() -> None:
     program = planned()
     (tanh,) = names(program, torch.ops.aten.tanh.default)
-    samples = [component.reference_inputs(FRAMES, 1)]
+    samples = [component.reference_inputs({"T": FRAMES}, 1)]
     assert list(calibrate(program, samples, "mse", [tanh])) == [tanh]
     assert calibrate(program, samples, "mse") == {}
     with pytest.raises(PassError, match="test: nothing gives no float32 tensor"):
@@ -79,7 +79,7 @@ def test_nodes_can_be_named() -> None:
 def test_what_is_not_a_number_is_an_error_with_the_node_and_the_sample() -> None:
     program = planned()
     (log,) = names(program, torch.ops.aten.log.default)
-    good = component.reference_inputs(FRAMES, 1)
+    good = component.reference_inputs({"T": FRAMES}, 1)
     bad = {"x0": good["x0"] - 1000}
     with pytest.raises(
         QualityError, match=rf"test, calibration sample 2: {log} gives values from nan to nan; .*recordings$"
@@ -96,7 +96,7 @@ def test_activations_are_let_go_of() -> None:
                 x = torch.tanh(x)
             return x
 
-    program = export(component_of(Chain(), SHAPE), FRAMES, dynamic=False)
+    program = export(component_of(Chain(), SHAPE), {"T": FRAMES}, dynamic=False)
     seen: list[weakref.ref[torch.Tensor]] = []
     alive: list[int] = []
 

@@ -9,13 +9,12 @@ import soundfile
 from tests.voices import write_tone
 from voxc.compiler.calibration.recordings import allot, collect_samples, find_recordings, spread
 from voxc.compiler.core.errors import AudioError, RecipeError
-from voxc.compiler.core.model import VoiceModel
-from voxc.compiler.families import load_voice
-from voxc.compiler.runtime.convert import convert_audio
-from voxc.compiler.runtime.eager import EagerRunner
-from voxc.compiler.runtime.options import ConvertOptions
-from voxc.compiler.runtime.voice import pipeline_of
-from voxc.compiler.voice_files import DEMO, demo_sample, find_voice
+from voxc.compiler.families.model import Model
+from voxc.compiler.families.rvc.files import DEMO, demo_sample, find_voice
+from voxc.compiler.families.rvc.options import ConvertOptions
+from voxc.compiler.families.rvc.voice import load_voice
+from voxc.compiler.runtime.conversion import convert_audio
+from voxc.compiler.runtime.eager import EagerRunner, pipeline_of
 
 FRAMES = 50
 
@@ -50,7 +49,7 @@ def test_recordings_of_a_directory(tmp_path: Path) -> None:
         find_recordings(tmp_path / "more.wav")
 
 
-def test_every_component_is_listened_to(tmp_path: Path, speaker: VoiceModel) -> None:
+def test_every_component_is_listened_to(tmp_path: Path, speaker: Model) -> None:
     place = write_tone(tmp_path / "tone.wav", 150, 2.0)
     told: list[str] = []
     samples = collect_samples(speaker, FRAMES, place, segments=3, report=told.append)
@@ -63,14 +62,14 @@ def test_every_component_is_listened_to(tmp_path: Path, speaker: VoiceModel) -> 
         for call in calls:
             assert set(call) == {spec.name for spec in component.inputs + component.noise}
             for spec in component.inputs + component.noise:
-                given = spec.bind(speaker.frames_for(component, FRAMES)).accept(call[spec.name])
+                given = spec.bind(speaker.sizes_of(component, FRAMES)).accept(call[spec.name])
                 assert given.dtype == call[spec.name].dtype
         first, second, _ = calls
         assert not any(np.array_equal(first[name], second[name]) for name in first if name not in ("sid", "blend"))
     assert any("0.5 s" not in warning and "too little" in warning for warning in samples.warnings), "1.5 s in all"
 
 
-def test_what_is_listened_to_is_what_a_conversion_gives(tmp_path: Path, speaker: VoiceModel) -> None:
+def test_what_is_listened_to_is_what_a_conversion_gives(tmp_path: Path, speaker: Model) -> None:
     """A recording as long as one segment, which a conversion surrounds with its reflection."""
     options = ConvertOptions(transpose=4, seed=1)
     samples = collect_samples(speaker, FRAMES, write_tone(tmp_path / "tone.wav", 150, 0.5), transpose=4)
@@ -90,12 +89,12 @@ def test_what_is_listened_to_is_what_a_conversion_gives(tmp_path: Path, speaker:
     assert np.abs(heard["audio"]).max() == pytest.approx(np.abs(given["audio"]).max(), rel=0.05)
 
 
-def test_noise_is_not_what_conversions_are_measured_with(tmp_path: Path, speaker: VoiceModel) -> None:
+def test_noise_is_not_what_conversions_are_measured_with(tmp_path: Path, speaker: Model) -> None:
     (call,) = collect_samples(speaker, FRAMES, write_tone(tmp_path / "tone.wav", 150, 0.5)).of("synthesizer")
     pipeline = pipeline_of(
         speaker, {component.name: EagerRunner(component) for component in speaker.components}, FRAMES
     )
-    for stream, noise in enumerate(pipeline.noise):
+    for stream, noise in enumerate(pipeline.chain.noise):
         assert not np.array_equal(call[noise.name], noise.draw(0, stream, 0, FRAMES))
         assert np.array_equal(call[noise.name], noise.draw(1, stream, 0, FRAMES))
 
@@ -111,13 +110,13 @@ def test_the_demo_voice_hears_its_sample() -> None:
     assert 0.3 < min(loudest) < max(loudest) < 1
 
 
-def test_silence_is_warned_of(tmp_path: Path, speaker: VoiceModel) -> None:
+def test_silence_is_warned_of(tmp_path: Path, speaker: Model) -> None:
     soundfile.write(tmp_path / "silence.wav", np.zeros(16000), 16000)
     warnings = collect_samples(speaker, FRAMES, tmp_path / "silence.wav").warnings
     assert "silence.wav: the recording is silent" in warnings
 
 
-def test_mistakes_are_named(tmp_path: Path, plain: VoiceModel, speaker: VoiceModel) -> None:
+def test_mistakes_are_named(tmp_path: Path, plain: Model, speaker: Model) -> None:
     tone = write_tone(tmp_path / "tone.wav", 150)
     with pytest.raises(RecipeError, match="--segments 0: give 1 or more"):
         collect_samples(speaker, FRAMES, tone, segments=0)

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from tests.passes.harness import FRAMES, component_of, tensors_for
+from voxc.compiler.core.draws import ReplayNoise
 from voxc.compiler.core.errors import CompileError
 from voxc.compiler.core.nodes import call_arguments, module_path
-from voxc.compiler.core.noise import ReplayNoise
 from voxc.compiler.core.program import export
 
 
@@ -35,7 +35,7 @@ def test_noise_is_replayed_in_order() -> None:
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_an_exported_program_computes_what_the_component_does(dynamic: bool) -> None:
     component = component_of(Noisy(), (1, 2, "T"), noise=((1, 2, "T"), (1, 2, "T")))
-    program = export(component, FRAMES, dynamic)
+    program = export(component, {"T": FRAMES}, dynamic)
     assert program.inputs[0].shape == (1, 2, "T" if dynamic else FRAMES)
     for frames in (FRAMES, FRAMES + 1) if dynamic else (FRAMES,):
         tensors = tensors_for(component, frames)
@@ -46,12 +46,12 @@ def test_an_exported_program_computes_what_the_component_does(dynamic: bool) -> 
 
 def test_what_cannot_be_traced_is_one_line() -> None:
     with pytest.raises(CompileError, match="test: torch.export refused the network") as caught:
-        export(component_of(Branching(), (2,)), FRAMES, dynamic=False)
+        export(component_of(Branching(), (2,)), {"T": FRAMES}, dynamic=False)
     assert "\n" not in str(caught.value)
 
 
 def test_nodes_know_their_module_and_all_their_arguments() -> None:
-    program = export(component_of(Noisy(), (1, 2, "T"), noise=((1, 2, "T"), (1, 2, "T"))), FRAMES, dynamic=False)
+    program = export(component_of(Noisy(), (1, 2, "T"), noise=((1, 2, "T"), (1, 2, "T"))), {"T": FRAMES}, dynamic=False)
     (conv,) = (node for node in program.graph.nodes if node.target is torch.ops.aten.convolution.default)
     assert module_path(conv) == "inner"
     assert call_arguments(conv)[3:] == [[1], [1], [1], False, [0], 1]

@@ -16,9 +16,9 @@ def spec(shape: tuple[int | str, ...], dtype: str = "float32", name: str = "x") 
 
 
 def test_symbolic_sizes() -> None:
-    assert spec((1, "T", "40*T")).sizes(3) == (1, 3, 120)
-    assert spec((1, "T")).bind(3).shape == (1, 3)
-    assert spec((1, "320*T+80", "T+2")).sizes(3) == (1, 1040, 5)
+    assert spec((1, "T", "40*T")).bound_shape({"T": 3}) == (1, 3, 120)
+    assert spec((1, "T")).bind({"T": 3}).shape == (1, 3)
+    assert spec((1, "320*T+80", "T+2")).bound_shape({"T": 3}) == (1, 1040, 5)
 
 
 def test_an_offset_fits_only_whole_frames() -> None:

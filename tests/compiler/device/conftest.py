@@ -66,12 +66,12 @@ def open_bundle(voice_file: Path, once: Once) -> Path:
     from tests.compiler.device.kits import FRAMES
     from voxc.compiler.core.recipe import PrecisionRecipe
     from voxc.compiler.core.target import load_targets
-    from voxc.compiler.driver import compile_voice
+    from voxc.compiler.driver import compile_model
     from voxc.compiler.request import Request
 
     request = Request(voice_file, (load_targets()["onnxruntime-cpu"],), frames=FRAMES, dynamic=True,
                       precision=PrecisionRecipe(policy="fp32"))  # fmt: skip
-    return once("open", lambda place: compile_voice(replace(request, output=place)))
+    return once("open", lambda place: compile_model(replace(request, output=place)))
 
 
 @pytest.fixture

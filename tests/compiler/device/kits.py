@@ -86,9 +86,9 @@ def profiles_of(kit: Path, least: int, usual: int, most: int) -> dict[str, dict[
     component = read_manifest(kit).component("synthesizer")
     named = {"min": least, "opt": usual, "max": most}
     return {
-        spec.name: {name: spec.sizes(frames) for name, frames in named.items()}
+        spec.name: {name: spec.bound_shape({"T": frames}) for name, frames in named.items()}
         for spec in component.inputs
-        if spec.sizes(1) != spec.sizes(2)
+        if spec.bound_shape({"T": 1}) != spec.bound_shape({"T": 2})
     }
 
 
@@ -96,6 +96,6 @@ def inputs_of(bundle: Path, frames: int) -> dict[str, Any]:
     """Other numbers than the reference, of another length."""
     random = np.random.default_rng(frames)
     specs = read_manifest(bundle).component("synthesizer").inputs
-    floats = {spec.name: random.standard_normal(spec.sizes(frames), np.float32) for spec in specs}
+    floats = {spec.name: random.standard_normal(spec.bound_shape({"T": frames}), np.float32) for spec in specs}
     return {spec.name: floats[spec.name] if spec.dtype == "float32" else np.ones_like(floats[spec.name], spec.dtype)
             for spec in specs}  # fmt: skip

@@ -302,4 +302,4 @@ def test_kits_for_segments_of_any_length(
     files = ("--inputs", tmp_path / "in.npz", "--outputs", tmp_path / "out.npz")
     result = voxc("run", place, "--component", "synthesizer", *files)
     assert result.exit_code == 0, result.stderr
-    assert read_npz(tmp_path / "out.npz")["audio"].shape[-1] == 7 * read_manifest(place).build.voice.hop
+    assert read_npz(tmp_path / "out.npz")["audio"].shape[-1] == 7 * read_manifest(place).build.voice["hop"]

@@ -18,10 +18,10 @@ needs_tflite = pytest.mark.skipif(util.find_spec("ai_edge_litert") is None, reas
 
 def compiled_for(name: str, voice: Path, place: Path) -> Path:
     from voxc.compiler.core.target import load_targets
-    from voxc.compiler.driver import compile_voice
+    from voxc.compiler.driver import compile_model
     from voxc.compiler.request import Request
 
-    compile_voice(Request(voice, (load_targets()[name],), place, frames=10))
+    compile_model(Request(voice, (load_targets()[name],), place, frames=10))
     return place
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from voxc.compiler.core.axis import Sizes
 from voxc.compiler.core.component import Component
 from voxc.compiler.core.program import Program, export
 from voxc.compiler.core.target import Target
@@ -54,9 +55,9 @@ def component(module: nn.Module | None = None) -> Component:
     def spec(name: str, *shape: int | str) -> TensorSpec:
         return TensorSpec(name=name, shape=shape, dtype="float32", unit="", meaning="")
 
-    def inputs(frames: int, seed: int = 0) -> dict[str, Array]:
+    def inputs(sizes: Sizes, seed: int = 0) -> dict[str, Array]:
         generator = torch.Generator().manual_seed(seed)
-        return {name: torch.randn(1, CHANNELS, frames, generator=generator).numpy() for name in ("x", "noise")}
+        return {name: torch.randn(1, CHANNELS, sizes["T"], generator=generator).numpy() for name in ("x", "noise")}
 
     return Component(
         "small",
@@ -70,7 +71,7 @@ def component(module: nn.Module | None = None) -> Component:
 
 def program(target: Target, made: Component | None = None, *, dynamic: bool = False) -> Program:
     """A component's program with its noise outside."""
-    return HoistNoise()(export(made or component(), FRAMES, dynamic), target).program
+    return HoistNoise()(export(made or component(), {"T": FRAMES}, dynamic), target).program
 
 
 def read(file: Path, exported: Program) -> Fallback:

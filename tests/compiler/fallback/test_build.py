@@ -17,16 +17,16 @@ from voxc.compiler.core.errors import CompileError
 from voxc.compiler.core.program import export
 from voxc.compiler.core.target import Target, load_targets
 from voxc.compiler.core.tensor import Array
-from voxc.compiler.driver import compile_voice
+from voxc.compiler.driver import compile_model
 from voxc.compiler.fallback.build import build_fallback
 from voxc.compiler.fallback.network import Fallback
-from voxc.compiler.families import load_voice
+from voxc.compiler.families.rvc.files import VoiceFiles
+from voxc.compiler.families.rvc.voice import load_voice
 from voxc.compiler.manifest import ComponentBuild
 from voxc.compiler.request import Request
 from voxc.compiler.runtime.component import run_component
 from voxc.compiler.runtime.fallback import load_fallback
 from voxc.compiler.verify import verify_bundle
-from voxc.compiler.voice_files import VoiceFiles
 from voxc.passes.source.hoist_noise import HoistNoise
 
 PACKAGES = {"jetson-nano": "onnx", "apple-mlx": "mlx", "tflite-float32": "ai_edge_litert"}
@@ -63,7 +63,7 @@ def test_every_backend_has_a_fallback(voice_file: Path, tmp_path: Path, name: st
         pytest.skip(f"{PACKAGES[name]} is not installed")
     targets = (load_targets()[name],)
     request = Request(voice_file, targets, tmp_path / "bundle", frames=6, convert=False, fallback=True, threads=1)
-    ((place, manifest),) = compile_voice(request)
+    ((place, manifest),) = compile_model(request)
     (built,) = manifest.build.components
     assert [file.path for file in built.fallback] == ["fallback/synthesizer.json", "fallback/synthesizer.safetensors"]
     assert {file.path for file in built.fallback} <= {file.path for file in manifest.files()}
@@ -77,12 +77,12 @@ def test_one_fallback_takes_all_lengths_that_its_artifact_takes(voice_file: Path
     pytest.importorskip("coremltools", reason="pip install 'voxc[coreml]'")
     targets = (load_targets()["apple-ane"],)
     request = Request(voice_file, targets, tmp_path / "bundle", frames=12, lengths=(8,), convert=False, fallback=True)
-    compile_voice(request)
+    compile_model(request)
     bundle = Bundle.open(tmp_path / "bundle")
     built = bundle.manifest.component("synthesizer")
     (synthesizer,) = load_voice(VoiceFiles(voice_file)).components
     for frames in (8, 12):
-        inputs = synthesizer.reference_inputs(frames)
+        inputs = synthesizer.reference_inputs({"T": frames})
         expected = synthesizer.run({key: torch.from_numpy(array) for key, array in inputs.items()})["audio"]
         assert_as_eager(run_fallback(bundle, built, inputs)["audio"], expected.numpy())
     assert all(check.passed for check in verify_bundle(tmp_path / "bundle"))
@@ -98,7 +98,7 @@ def test_a_fallback_that_computes_something_else_is_an_error(
     target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = component()
-    inputs = made.reference_inputs(FRAMES)
+    inputs = made.reference_inputs({"T": FRAMES})
     outputs = made.run({name: torch.from_numpy(array) for name, array in inputs.items()})
     cases = [(inputs, {name: tensor.numpy() for name, tensor in outputs.items()})]
     assert build_fallback(program(target, made), cases, tmp_path, threads=1)[0].suffix == ".json"

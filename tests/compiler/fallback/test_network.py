@@ -75,7 +75,7 @@ def test_hostile_graphs_are_refused_before_they_take_memory(
 ) -> None:
     graph, exported = tampered(target, tmp_path, change)
     with pytest.raises(BundleError, match=told):
-        read(graph, exported).run(component().reference_inputs(FRAMES))
+        read(graph, exported).run(component().reference_inputs({"T": FRAMES}))
 
 
 def test_many_large_values_are_refused(target: Target, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_many_large_values_are_refused(target: Target, tmp_path: Path) -> None:
 
     graph, exported = tampered(target, tmp_path, hoard)
     with pytest.raises(BundleError, match="after large_3: takes 8192 MiB"):
-        read(graph, exported).run(component().reference_inputs(FRAMES))
+        read(graph, exported).run(component().reference_inputs({"T": FRAMES}))
 
 
 def test_graphs_beyond_json(target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +145,7 @@ def test_an_index_out_of_its_table_is_an_error_and_no_crash(target: Target, tmp_
 
     graph, exported = tampered(target, tmp_path, look_up)
     with pytest.raises(TensorError, match="PyTorch could not run these inputs"):
-        read(graph, exported).run(component().reference_inputs(FRAMES))
+        read(graph, exported).run(component().reference_inputs({"T": FRAMES}))
 
 
 def test_threads_are_put_back(target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +159,7 @@ def test_threads_are_put_back(target: Target, tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(network.Fallback, "evaluate", evaluate)
     network.Fallback.read(graph, exported.inputs, exported.outputs, before + 1).run(
-        component().reference_inputs(FRAMES)
+        component().reference_inputs({"T": FRAMES})
     )
     assert seen[-1] == before + 1
     assert torch.get_num_threads() == before

@@ -21,7 +21,7 @@ def test_what_was_written_computes_the_same(target: Target, tmp_path: Path, dyna
     graph, _ = write_fallback(exported, tmp_path)
     fallback = read(graph, exported)
     for frames in (FRAMES, FRAMES + 3) if dynamic else (FRAMES,):
-        inputs = made.reference_inputs(frames, seed=frames)
+        inputs = made.reference_inputs({"T": frames}, seed=frames)
         expected = made.run({name: torch.from_numpy(array) for name, array in inputs.items()})
         assert_as_eager(fallback.run(inputs)["y"], expected["y"].numpy())
 
@@ -61,7 +61,7 @@ def test_views_of_one_weight_are_told_apart(target: Target, tmp_path: Path) -> N
     made = component(Views())
     exported = program(target, made)
     graph, weights = write_fallback(exported, tmp_path)
-    inputs = made.reference_inputs(FRAMES)
+    inputs = made.reference_inputs({"T": FRAMES})
     expected = made.run({name: torch.from_numpy(array) for name, array in inputs.items()})
     np.testing.assert_allclose(read(graph, exported).run(inputs)["y"], expected["y"].numpy(), atol=1e-6)
     assert sorted(load_file(weights)) == ["columns", "rows"]

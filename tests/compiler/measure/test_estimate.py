@@ -6,9 +6,9 @@ import pytest
 from torch import nn
 
 from tests.passes.harness import program_of
+from voxc.compiler.core.cost import Cost
 from voxc.compiler.core.plan import PrecisionPlan
 from voxc.compiler.core.target import Peaks, load_targets
-from voxc.compiler.core.work import Work
 from voxc.compiler.measure.estimate import estimate, estimate_figures
 
 PEAKS = Peaks(rates={"float32": 100, "float16": 200}, bandwidth=10, launch=5, source="a book")
@@ -16,13 +16,13 @@ BARE = load_targets()["onnxruntime-cpu"]
 TARGET = BARE.model_copy(update={"peaks": PEAKS, "arithmetic": "float16"})
 
 
-def seconds(*work: Work, peaks: Peaks = PEAKS) -> float:
+def seconds(*work: Cost, peaks: Peaks = PEAKS) -> float:
     return estimate(work, peaks).seconds
 
 
 def test_an_operator_takes_its_arithmetic_or_its_bytes_and_a_launch() -> None:
-    products = Work("a", 50_000_000, 1_000, "float32")  # 100 M operations at 100 G/s: 1 ms
-    moving = Work("b", 0, 20_000_000, "float32")  # 20 MB at 10 GB/s: 2 ms
+    products = Cost("a", 50_000_000, 1_000, "float32")  # 100 M operations at 100 G/s: 1 ms
+    moving = Cost("b", 0, 20_000_000, "float32")  # 20 MB at 10 GB/s: 2 ms
     assert seconds(products) == pytest.approx(1.005e-3)
     assert seconds(moving) == pytest.approx(2.005e-3)
     assert seconds(products, moving) == pytest.approx(3.01e-3)
@@ -30,16 +30,16 @@ def test_an_operator_takes_its_arithmetic_or_its_bytes_and_a_launch() -> None:
 
 
 def test_rates_are_those_of_the_arithmetic() -> None:
-    assert seconds(Work("a", 50_000_000, 1_000, "float16")) == pytest.approx(0.505e-3)
+    assert seconds(Cost("a", 50_000_000, 1_000, "float16")) == pytest.approx(0.505e-3)
 
 
 def test_what_there_are_no_units_for_runs_in_wider_ones() -> None:
-    integers = Work("a", 50_000_000, 1_000, "int8")
+    integers = Cost("a", 50_000_000, 1_000, "int8")
     assert seconds(integers) == pytest.approx(0.505e-3)
     only = PEAKS.model_copy(update={"rates": {"float32": 100}})
     assert seconds(integers, peaks=only) == pytest.approx(1.005e-3)
     assert estimate([integers], only).macs == {"float32": 50_000_000}
-    assert seconds(Work("a", 50_000_000, 0, "float32"), peaks=PEAKS.model_copy(update={"rates": {"int8": 100}})) > 0
+    assert seconds(Cost("a", 50_000_000, 0, "float32"), peaks=PEAKS.model_copy(update={"rates": {"int8": 100}})) > 0
 
 
 def test_the_figure_says_that_it_is_an_estimate_and_of_what() -> None:

@@ -37,7 +37,7 @@ def test_what_was_not_measured_says_why() -> None:
 def test_integers_are_timed_beside_floats(milliseconds: float, pays: bool) -> None:
     """An artifact that takes `milliseconds` for what floats do in 4."""
     component = component_of(nn.Identity(), (1, 4))
-    inputs = component.reference_inputs(1)
+    inputs = component.reference_inputs({"T": 1})
     figures = latency_figures(
         component, sleeping(milliseconds), inputs, Floats("fp32", sleeping(4.0)),
         runtime="test", threads=1, seconds_of_audio=1.0, tick=lambda message: None,
@@ -52,7 +52,7 @@ def test_integers_are_timed_beside_floats(milliseconds: float, pays: bool) -> No
 def test_floats_are_not_timed_beside_themselves() -> None:
     component = component_of(nn.Identity(), (1, 4))
     figures = latency_figures(
-        component, sleeping(0.0), component.reference_inputs(1),
+        component, sleeping(0.0), component.reference_inputs({"T": 1}),
         runtime="test", threads=1, seconds_of_audio=1.0, tick=lambda message: None,
     )  # fmt: skip
     assert "speedup_over_floats" not in figures

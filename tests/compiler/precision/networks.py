@@ -53,9 +53,9 @@ def no_runtime(program: Program) -> Runner:
 
 def subject_of(component: Component, target: Target, rest: Precision = "fp32") -> Subject:
     """All of a component free to be integers; ranges come from what it is tried on."""
-    program = export(component, FRAMES, dynamic=False)
+    program = export(component, {"T": FRAMES}, dynamic=False)
     annotated = AnnotatePrecision("int8")(program, target).program
-    calls = [component.reference_inputs(FRAMES, seed) for seed in (1, 2)]
+    calls = [component.reference_inputs({"T": FRAMES}, seed) for seed in (1, 2)]
     plan = annotated.plan.model_copy(update={"ranges": calibrate(annotated, calls, "minmax")})
     whole = replace(annotated, plan=plan)
     names = candidates(whole)

@@ -16,7 +16,7 @@ PEAKS = Peaks(rates={"float32": 1, "float16": 2, "int8": 8}, bandwidth=1e6, laun
 
 @pytest.fixture(scope="module")
 def program() -> Program:
-    return export(three(), FRAMES, dynamic=False)
+    return export(three(), {"T": FRAMES}, dynamic=False)
 
 
 @pytest.fixture(scope="module")

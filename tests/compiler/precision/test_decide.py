@@ -39,11 +39,11 @@ class Case:
 
     @property
     def program(self) -> Program:
-        return export(self.component, FRAMES, dynamic=False)
+        return export(self.component, {"T": FRAMES}, dynamic=False)
 
     def samples(self, component: Component) -> Sequence[Mapping[str, Array]]:
         self.sampled += 1
-        return [component.reference_inputs(FRAMES, seed) for seed in (1, 2, 3)]
+        return [component.reference_inputs({"T": FRAMES}, seed) for seed in (1, 2, 3)]
 
     def decider(
         self,
@@ -340,7 +340,7 @@ def test_choices_are_tried_on_samples_from_all_over_and_on_what_nothing_else_use
         patch.setattr(module, "search", watched)
         estimated = Case(case.component, load_targets()["apple-ane"])
         estimated.decide("auto", timed=None, min_snr=5.0)
-    expected = [case.component.reference_inputs(FRAMES, seed) for seed in (1, 2, 3, *module.FURTHER_SEEDS)]
+    expected = [case.component.reference_inputs({"T": FRAMES}, seed) for seed in (1, 2, 3, *module.FURTHER_SEEDS)]
     assert len(tried) == len(expected)
     for found, call in zip(tried, expected, strict=True):
         torch.testing.assert_close(found["x0"], torch.from_numpy(call["x0"]))

@@ -46,7 +46,7 @@ class Layers(nn.Module):
 
 
 def program_for(target: Target) -> Program:
-    program = export(component_of(Layers(), (1, 16, 3)), FRAMES, dynamic=False)
+    program = export(component_of(Layers(), (1, 16, 3)), {"T": FRAMES}, dynamic=False)
     for compiler_pass in (CleanUp(), ChannelsLast()):
         program = compiler_pass(program, target).program
     return program
@@ -102,7 +102,7 @@ def test_integer_layers_are_fused(tmp_path: Path) -> None:
     """ONNX Runtime would compute on floats in between, had the activations another type than its kernels."""
     layer = Layer.of(program := program_for(TARGETS[0]), layers_of(program)[1])
     component = layer.component(scheme_of(TARGETS[0]))
-    (file,) = emit(export(component, 1, dynamic=False), 20, tmp_path / "y.onnx")
+    (file,) = emit(export(component, {"T": 1}, dynamic=False), 20, tmp_path / "y.onnx")
     found = optimized(file, tmp_path)
     assert found["QLinearConv"] == REPEATS
     assert not found["Conv"] + found["FusedConv"]

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from voxc.compiler.audio.sound import write_sound
 from voxc.compiler.core.errors import BundleError, MissingRuntimeError, OutputError, RecipeError
 from voxc.compiler.core.figure import Figure
 from voxc.compiler.manifest import MANIFEST_NAME, Conversion, FileRecord, read_manifest
 from voxc.compiler.report import needs
 from voxc.compiler.report.page import write_report
-from voxc.compiler.runtime.audio import write_sound
 
 HOSTILE = "<script>alert('\"x\"')</script>"
 RATE = 16_000

@@ -10,13 +10,15 @@ import numpy as np
 import torch
 
 from tests.voices import TINY, tiny_content
-from voxc.compiler.core.noise import ReplayNoise
+from voxc.compiler.audio.seeded_noise import NoiseInput
+from voxc.compiler.core.draws import ReplayNoise
 from voxc.compiler.core.runner import Runner
 from voxc.compiler.core.tensor import Array
+from voxc.compiler.families.rvc.chain import RvcChain
 from voxc.compiler.families.rvc.config import parse_config
+from voxc.compiler.families.rvc.settings import RvcSettings
 from voxc.compiler.families.rvc.synthesizer import Synthesizer
 from voxc.compiler.families.rvc.voice import tensor_specs
-from voxc.compiler.runtime.noise import NoiseInput
 from voxc.compiler.runtime.pipeline import Pipeline
 
 HOP = 40  # 4 kHz
@@ -95,21 +97,22 @@ def whistling(frames: int = 100, *, retrieval: bool = False, hop: int = HOP, use
     if retrieval:
         runners["retrieval"] = Finder()
     noise = (NoiseInput("prior_noise", (1, 4, frames), 2), NoiseInput("source_noise", (1, hop * frames, 1), 1))
-    return Pipeline(runners, noise, frames, sample_rate=100 * hop, hop=hop, speakers=2, uses_f0=uses_f0)
+    settings = RvcSettings(sample_rate=100 * hop, hop=hop, content_features=4, uses_f0=uses_f0, speakers=2)
+    return Pipeline(RvcChain(settings, noise, frames), runners)
 
 
 def random_voice(frames: int = 100) -> Pipeline:
     synthesizer = Eager()
     config = synthesizer.config
-    return Pipeline(
-        {"content": Listener(config.content_features), "synthesizer": synthesizer},
-        synthesizer.noise(frames),
-        frames,
+    settings = RvcSettings(
         sample_rate=config.sample_rate,
         hop=config.hop,
-        speakers=config.speakers,
+        content_features=config.content_features,
         uses_f0=True,
+        speakers=config.speakers,
     )
+    runners = {"content": Listener(config.content_features), "synthesizer": synthesizer}
+    return Pipeline(RvcChain(settings, synthesizer.noise(frames), frames), runners)
 
 
 def tone(hertz: float, seconds: float, rate: int, amplitude: float = 0.3) -> Array:

@@ -14,7 +14,7 @@ from voxc.compiler.runtime.component import load_component, run_component
 
 def test_a_component_runs_in_its_runtime(compiled: Path, synthesizer: Component) -> None:
     bundle = Bundle.open(compiled)
-    inputs = synthesizer.reference_inputs(30)
+    inputs = synthesizer.reference_inputs({"T": 30})
     found = run_component(
         load_component(bundle, "synthesizer", threads=1), bundle.manifest.component("synthesizer"), inputs
     )

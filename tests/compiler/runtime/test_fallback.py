@@ -17,9 +17,9 @@ from voxc.compiler.core.errors import BundleError, MissingRuntimeError, TensorEr
 from voxc.compiler.core.runner import Held, Requirement, Runner
 from voxc.compiler.core.tensor import Array
 from voxc.compiler.runtime.component import load_backed, load_component, run_component
-from voxc.compiler.runtime.convert import convert_audio
+from voxc.compiler.runtime.conversion import convert_audio
 from voxc.compiler.runtime.fallback import BackedRunner, Fallbacks, backed
-from voxc.compiler.runtime.voice import load_pipeline
+from voxc.compiler.runtime.pipeline import load_pipeline
 
 ONE = {"x": np.ones(1, np.float32)}
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from tests.compiler.runtime.standins import tone, whistling
-from voxc.compiler.runtime.convert import convert_file
+from voxc.compiler.runtime.conversion import convert_file
 
 folder = Path(sys.argv[1])
 minute = tone(220, 60, 16000)

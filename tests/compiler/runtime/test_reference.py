@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy import signal
 
+from tests.compiler.audio.test_loudness import rms_as_librosa, stretch_as_torch
+from tests.compiler.audio.test_pitch import rvcs_pm
 from tests.compiler.runtime.standins import Finder, random_voice, tone, whistling
-from tests.compiler.runtime.test_convert import snr
-from tests.compiler.runtime.test_f0 import rvcs_pm
-from tests.compiler.runtime.test_loudness import rms_as_librosa, stretch_as_torch
-from voxc.compiler.families.rvc.voice import coarse_pitch
-from voxc.compiler.runtime.convert import convert_audio
-from voxc.compiler.runtime.options import ConvertOptions
+from tests.compiler.runtime.test_conversion import snr
+from voxc.compiler.families.rvc.contour import coarse_pitch
+from voxc.compiler.families.rvc.options import ConvertOptions
+from voxc.compiler.runtime.conversion import convert_audio
 from voxc.compiler.runtime.pipeline import Pipeline
 
 # 4 s, two loud notes and a soft one with breath between them; a whole number of content frames, at 16 kHz.
@@ -40,17 +40,18 @@ def rvc(sound: np.ndarray, voice: Pipeline, options: ConvertOptions) -> np.ndarr
         "pitch": coarse_pitch(hertz)[np.newaxis],
         "sid": np.array([options.speaker]),
     }
-    for stream, noise in enumerate(voice.noise):
+    for stream, noise in enumerate(voice.chain.noise):
         shape = tuple(
-            size // voice.frames * frames if axis == noise.axis else size for axis, size in enumerate(noise.shape)
+            size // voice.chain.frames * frames if axis == noise.axis else size for axis, size in enumerate(noise.shape)
         )
         drawn = type(noise)(noise.name, shape, noise.axis).draw(options.seed, stream, -100, frames)
         given[noise.name] = drawn
-    spoken = voice.runners["synthesizer"].run(given)["audio"].reshape(-1)[100 * voice.hop : -100 * voice.hop]
+    padding = 100 * voice.chain.hop
+    spoken = voice.runners["synthesizer"].run(given)["audio"].reshape(-1)[padding:-padding]
     if options.rms_mix != 1:
         heard, own = (
             stretch_as_torch(rms_as_librosa(signal_, rate), len(spoken))
-            for signal_, rate in ((filtered, 16000), (spoken, voice.sample_rate))
+            for signal_, rate in ((filtered, 16000), (spoken, voice.chain.sample_rate))
         )
         spoken = spoken * heard ** (1 - options.rms_mix) * np.maximum(own, 1e-6) ** (options.rms_mix - 1)
     return spoken / max(1, np.abs(spoken).max() / 0.99)
@@ -70,7 +71,7 @@ def test_windows_equal_rvcs_one_segment(options: ConvertOptions, agreement: floa
     expected = rvc(SOUND, voice, options)
     found, report = convert_audio(SOUND, 16000, voice, options)
     assert report.windows > 4
-    assert len(found) - len(expected) == 2 * voice.hop
+    assert len(found) - len(expected) == 2 * voice.chain.hop
     assert snr(expected, found[: len(expected)]) > agreement
 
 

@@ -111,7 +111,7 @@ def test_other_targets_are_left_alone(target: Target) -> None:
 
 
 def test_a_voice_keeps_one_transposition_for_each_layer(synthesizer: Component, batching: Target) -> None:
-    program = export(synthesizer, FRAMES, dynamic=False)
+    program = export(synthesizer, {"T": FRAMES}, dynamic=False)
     for each in pipeline(batching):
         program = each(program, batching).program
     assert sorted(permutes(program)) == [[0, 1, 3, 2], [0, 2, 1]]

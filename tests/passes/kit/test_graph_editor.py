@@ -28,7 +28,7 @@ class Passed(nn.Module):
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_inputs_may_have_the_names_of_builtins(target: Target, dynamic: bool) -> None:
     component = component_of(NamedInput(), (2, "T"), (2, "T"))
-    program = export(component, 12, dynamic)
+    program = export(component, {"T": 12}, dynamic)
     for compiler_pass in pipeline(target):
         program = compiler_pass(program, target).program
     assert calls(program, aten.clone.default) == 0, "a pass has made a copy"

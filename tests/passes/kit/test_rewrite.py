@@ -103,7 +103,7 @@ def test_a_pass_that_leaves_its_work_undone_is_caught(
 ) -> None:
     target = target.model_copy(update=options)
     noise = (SIGNAL,) if isinstance(module, Noisy) else ()
-    program = export(component_of(module, SIGNAL, noise=noise), FRAMES, dynamic=False)
+    program = export(component_of(module, SIGNAL, noise=noise), {"T": FRAMES}, dynamic=False)
     if isinstance(compiler_pass, SubPixelUpsampling):
         program = ChannelsLast()(program, target).program
     assert compiler_pass(program, target).modified

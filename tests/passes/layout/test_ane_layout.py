@@ -142,7 +142,7 @@ def test_other_targets_keep_their_convolutions(target: Target) -> None:
 
 def test_a_voice(ane: Target, synthesizer: Component) -> None:
     """In a whole synthesizer the content, the melody's table and each layer's keys are transposed, no more."""
-    program = export(synthesizer, FRAMES, dynamic=False)
+    program = export(synthesizer, {"T": FRAMES}, dynamic=False)
     for each in pipeline(ane):
         program = each(program, ane).program
     layers = sum(node.target is torch.ops.aten._softmax.default for node in program.graph.nodes) // 2
@@ -152,5 +152,5 @@ def test_a_voice(ane: Target, synthesizer: Component) -> None:
         if node.target in (aten.convolution.default, LAYER_NORM):
             batch, _, height, _ = node.meta["val"].shape
             assert (batch, height) == (1, 1)
-    tensors = {name: torch.from_numpy(array) for name, array in synthesizer.reference_inputs(FRAMES).items()}
+    tensors = {name: torch.from_numpy(array) for name, array in synthesizer.reference_inputs({"T": FRAMES}).items()}
     torch.testing.assert_close(program.run(tensors), synthesizer.run(tensors), atol=2e-5, rtol=0)

@@ -176,11 +176,11 @@ def test_a_graph_without_constant_convolutions_stays(last: Target) -> None:
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_a_voice(last: Target, synthesizer: Component, dynamic: bool) -> None:
     """Between the convolutions of a whole synthesizer, attention's heads and the prior's noise move, no more."""
-    program = export(synthesizer, FRAMES, dynamic)
+    program = export(synthesizer, {"T": FRAMES}, dynamic)
     for each in pipeline(last):
         program = each(program, last).program
     layers = sum("softmax" in node.name for node in program.graph.nodes)
     assert calls(program, aten.convolution.default) == 0
     assert calls(program, aten.permute.default) == 4 * layers + 1
-    tensors = {name: torch.from_numpy(array) for name, array in synthesizer.reference_inputs(FRAMES).items()}
+    tensors = {name: torch.from_numpy(array) for name, array in synthesizer.reference_inputs({"T": FRAMES}).items()}
     torch.testing.assert_close(program.run(tensors), synthesizer.run(tensors), atol=2e-5, rtol=0)

@@ -86,7 +86,7 @@ def ranges_of(program: Program, component: Component) -> dict[str, Range]:
 
 def planned(component: Component, target: Target, precision: Precision = "int8") -> Program:
     """A program whose candidates are all in one precision, with ranges."""
-    program = CleanUp()(export(component, 12, dynamic=False), target).program
+    program = CleanUp()(export(component, {"T": 12}, dynamic=False), target).program
     names = candidates(program)
     nodes = complete(program, names) if precision == "int8" else dict.fromkeys(names, precision)
     return replace(program, plan=PrecisionPlan(nodes=nodes, ranges=ranges_of(program, component)))

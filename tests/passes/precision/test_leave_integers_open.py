@@ -40,7 +40,7 @@ CHAIN = component_of(Chain(), (1, 8, 4), (1, 4, 8))
 
 
 def planned(policy: str = "int8", *overrides: tuple[str, str]) -> Program:
-    program = export(CHAIN, FRAMES, dynamic=False)
+    program = export(CHAIN, {"T": FRAMES}, dynamic=False)
     return AnnotatePrecision(policy, overrides)(program, ORIN).program  # type: ignore[arg-type]
 
 

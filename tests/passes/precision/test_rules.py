@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from tests.passes.harness import program_of
 from voxc.compiler.core.program import Program, export
 from voxc.compiler.core.target import load_targets
-from voxc.compiler.retrieval.component import retrieval_component
+from voxc.compiler.families.rvc.retrieval.component import retrieval_component
 from voxc.passes.precision.annotate_precision import AnnotatePrecision
 from voxc.passes.precision.rules import islands
 from voxc.passes.simplify.clean_up import CleanUp
@@ -43,7 +43,7 @@ def test_numbers_that_float16_lacks_are_islands_between_layers() -> None:
 
 def test_retrieval_in_float16_keeps_its_distances() -> None:
     """A query that is a stored vector has a neighbour at distance zero: its share is everything, not zero by zero."""
-    program = export(retrieval_component(torch.randn(40, 8).numpy(), 8), 12, dynamic=False)
+    program = export(retrieval_component(torch.randn(40, 8).numpy(), 8), {"T": 12}, dynamic=False)
     plan = AnnotatePrecision("fp16")(program, load_targets()["apple-mlx"]).program.plan
     kept = {name.rsplit("_", 1)[0] if name[-1].isdigit() else name for name in plan.nodes}
     assert {"sub", "pow", "sum", "topk", "clamp", "div"} <= kept

@@ -76,7 +76,7 @@ def test_steady_pitch_does_not_drift(target: Target, hertz: float) -> None:
     with torch.no_grad():
         component.module.l_linear.weight.fill_(1)  # type: ignore[union-attr, operator]
         component.module.l_linear.bias.fill_(0)  # type: ignore[union-attr, operator]
-    program = HoistNoise()(export(component, frames, dynamic=False), target).program
+    program = HoistNoise()(export(component, {"T": frames}, dynamic=False), target).program
     program = FrameRateSourcePhase()(program, target).program
     f0 = torch.full((1, frames), hertz)
     found = program.run({"x0": f0, "noise0": torch.zeros(1, hop * frames, 1)})["y"].numpy().ravel()

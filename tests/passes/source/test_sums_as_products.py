@@ -68,7 +68,7 @@ def test_lengths_that_are_not_known(without: Target, shape: tuple[int | str, ...
 
 def test_lengths_beyond_all_numbers_stay(without: Target) -> None:
     """One of 2 * T may be as long as all segments, and twice."""
-    program = export(component_of(Sum(1), (1, "2*T")), 12, dynamic=True)
+    program = export(component_of(Sum(1), (1, "2*T")), {"T": 12}, dynamic=True)
     result = SumsAsProducts()(program, without)
     assert not result.modified
     assert result.notes == ("cumsum: a cumulative sum stays: its length is not known",)

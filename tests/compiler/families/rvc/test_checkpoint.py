@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 
 from tests.voices import TINY, tiny_content, write_voice
 from voxc.compiler.core.errors import CheckpointError
-from voxc.compiler.families import load_voice
 from voxc.compiler.families.rvc.checkpoint import load_checkpoint
-from voxc.compiler.voice_files import VoiceFiles
+from voxc.compiler.families.rvc.files import VoiceFiles
+from voxc.compiler.families.rvc.voice import load_voice
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.parametrize("f0", [0, 1])
 def test_versions_with_and_without_f0(tmp_path: Path, version: str, f0: int) -> None:
     voice = load_voice(VoiceFiles(write_voice(tmp_path / "voice.pth", version=version, f0=f0)))
-    assert voice.uses_f0 == bool(f0)
-    assert voice.content_features == {"v1": 256, "v2": 768}[version]
+    assert voice.settings["uses_f0"] == bool(f0)
+    assert voice.settings["content_features"] == {"v1": 256, "v2": 768}[version]
     names = [spec.name for spec in voice.components[0].inputs + voice.components[0].noise]
     assert names == (
         ["phone", "pitch", "nsff0", "sid", "prior_noise", "source_noise"] if f0 else ["phone", "sid", "prior_noise"]
@@ -54,13 +54,13 @@ def test_speakers_come_from_the_embedding(tmp_path: Path) -> None:
     """Merged and trimmed voices keep 109 in the config; the reference looks at the tensor, and so do we."""
     content = tiny_content()
     content["config"][15] = 109
-    assert load_voice(VoiceFiles(write_voice(tmp_path / "voice.pth", content))).speakers == 2
+    assert load_voice(VoiceFiles(write_voice(tmp_path / "voice.pth", content))).settings["speakers"] == 2
 
 
 def test_missing_version_and_f0_are_read_as_the_reference_does(tmp_path: Path) -> None:
     content = tiny_content(version="v1")
     del content["version"], content["f0"], content["info"]
-    assert load_voice(VoiceFiles(write_voice(tmp_path / "voice.pth", content))).content_features == 256
+    assert load_voice(VoiceFiles(write_voice(tmp_path / "voice.pth", content))).settings["content_features"] == 256
 
 
 def test_the_legacy_file_format_is_read(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from voxc.compiler.families import load_voice
-from voxc.compiler.voice_files import VoiceFiles
+from voxc.compiler.families.rvc.files import VoiceFiles
+from voxc.compiler.families.rvc.voice import load_voice
 
 VOICES = ("rvc_v1_40k_f0", "rvc_v2_40k_f0", "rvc_v2_40k_nof0", "rvc_v2_48k_f0")
 NOISE = {"prior_noise": "noise/0", "source_noise": "noise/2"}
@@ -26,7 +26,7 @@ def test_eager_network_is_the_reference(golden: Path, name: str) -> None:
 
 def test_references_are_deterministic_and_speech_like(voice_file: Path) -> None:
     (component,) = load_voice(VoiceFiles(voice_file)).components
-    first, second = component.reference_inputs(100), component.reference_inputs(100)
+    first, second = component.reference_inputs({"T": 100}), component.reference_inputs({"T": 100})
     assert all((first[name] == second[name]).all() for name in first)
     assert first["pitch"].min() == 1
     assert first["pitch"].max() <= 255
@@ -36,14 +36,14 @@ def test_references_are_deterministic_and_speech_like(voice_file: Path) -> None:
 
 def test_the_speaker_matters(voice_file: Path) -> None:
     (component,) = load_voice(VoiceFiles(voice_file)).components
-    tensors = {name: torch.from_numpy(array) for name, array in component.reference_inputs(10).items()}
+    tensors = {name: torch.from_numpy(array) for name, array in component.reference_inputs({"T": 10}).items()}
     one, other = (component.run(tensors | {"sid": torch.tensor([sid])})["audio"] for sid in (0, 1))
     assert (one - other).abs().max() > 1e-3
 
 
 def test_another_seed_is_another_stretch_of_speech(voice_file: Path) -> None:
     (component,) = load_voice(VoiceFiles(voice_file)).components
-    first, other = component.reference_inputs(100), component.reference_inputs(100, seed=1)
-    assert all((first[name] == array).all() for name, array in component.reference_inputs(100, seed=0).items())
+    first, other = component.reference_inputs({"T": 100}), component.reference_inputs({"T": 100}, seed=1)
+    assert all((first[name] == array).all() for name, array in component.reference_inputs({"T": 100}, seed=0).items())
     assert {name for name in first if (first[name] == other[name]).all()} == {"sid"}
     assert ((other["nsff0"] == 0) == (other["pitch"] == 1)).all()

@@ -1,0 +1,68 @@
+"""RVC: voices as RVC's tools save them, with a content encoder and an index."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field, JsonValue
+
+from voxc.compiler.families.base import Family, FamilyOptions
+from voxc.compiler.families.rvc.files import CHECKPOINT_SUFFIXES, DEFAULT_INDEX_BUDGET, DEMO, checkpoints, find_voice
+
+if TYPE_CHECKING:
+    from voxc.compiler.core.axis import Sizes
+    from voxc.compiler.core.tensor import TensorSpec
+    from voxc.compiler.families.chain import Chain
+    from voxc.compiler.families.model import Model
+
+PICKLE = b"\x80\x02"  # how torch.save began a file before it wrote archives
+
+
+class RvcOptions(FamilyOptions):
+    content: Path | None = Field(
+        None, description="HuBERT or ContentVec, as a Hugging Face directory. (default: MODEL/content)"
+    )
+    index: Path | None = Field(None, description="The voice's index, as RVC writes it. (default: MODEL/*.index)")
+    index_budget: float = Field(
+        DEFAULT_INDEX_BUDGET, description="MiB that the index may take; a larger one is compressed."
+    )
+
+
+class RvcFamily(Family):
+    name: ClassVar[str] = "rvc"
+    reads: ClassVar[str] = "a voice as RVC saves it (.pth), or a directory with one and its index and encoder"
+    suffixes: ClassVar[frozenset[str]] = frozenset(CHECKPOINT_SUFFIXES)
+    Options: ClassVar[type[FamilyOptions]] = RvcOptions
+
+    def recognise(self, source: Path) -> bool:
+        if source.is_dir() and checkpoints(source):
+            return True
+        return source == DEMO or (source.is_file() and is_checkpoint(source))
+
+    def load(self, source: Path, options: Any, sizes: Sizes) -> Model:
+        from voxc.compiler.families.rvc.voice import load_voice
+
+        return load_voice(find_voice(source, options.content, options.index), options.index_budget)
+
+    def chain(
+        self, settings: Mapping[str, JsonValue], inputs: Mapping[str, Sequence[TensorSpec]], frames: int
+    ) -> Chain[Any]:
+        from voxc.compiler.families.rvc.chain import RvcChain
+        from voxc.compiler.families.rvc.settings import RvcSettings
+
+        return RvcChain.of(RvcSettings.model_validate(settings), inputs.get(RvcChain.last, ()), frames)
+
+
+def is_checkpoint(file: Path) -> bool:
+    """Whether torch.save wrote a file."""
+    try:
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                return any(name.count("/") == 1 and name.endswith("/data.pkl") for name in archive.namelist())
+        with file.open("rb") as stream:
+            return stream.read(len(PICKLE)) == PICKLE
+    except (OSError, zipfile.BadZipFile):
+        return False

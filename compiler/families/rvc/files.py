@@ -1,0 +1,102 @@
+"""Where the files of a voice are: given one by one, side by side in a directory, or bundled under the name `demo`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+
+from voxc.compiler.core.errors import CheckpointError
+from voxc.compiler.networks.hubert.layout import CONFIG_NAME, PREPROCESSOR_NAME, WEIGHTS_NAME
+
+DEMO = Path("demo")
+CHECKPOINT_SUFFIXES = (".pth", ".pt")
+INDEX_SUFFIX = ".index"
+CONTENT_NAME = "content"
+SAMPLE_STEM = "sample"
+SPEAKERS_NAME = "speakers"
+DEFAULT_INDEX_BUDGET = 32.0  # MiB
+
+
+@dataclass(frozen=True)
+class VoiceFiles:
+    """A checkpoint, and what there is beside it.
+
+    `content` is a Hugging Face directory, `index` a FAISS file. `sample` is a recording to try the voice on, and
+    `speakers` are recordings of the voice's own speakers by their number.
+    """
+
+    checkpoint: Path
+    content: Path | None = None
+    index: Path | None = None
+    sample: Path | None = None
+    speakers: tuple[tuple[int, Path], ...] = ()
+
+    def depends(self) -> tuple[Path, ...]:
+        """Files beside them that say how they are read."""
+        if self.content is None:
+            return ()
+        settings = (self.content / name for name in (CONFIG_NAME, PREPROCESSOR_NAME))
+        return tuple(path for path in settings if path.is_file())
+
+    def digested(self) -> dict[str, Path]:
+        """The files that make the voice what it is, by their role."""
+        found = {"checkpoint": self.checkpoint}
+        if self.content is not None:
+            found["content"] = self.content / WEIGHTS_NAME
+        if self.index is not None:
+            found["index"] = self.index
+        return found
+
+
+def find_voice(model: Path, content: Path | None = None, index: Path | None = None) -> VoiceFiles:
+    """The files of `model`: a checkpoint, a directory with one in it, or `demo`; `content` and `index` go before what
+    is found there.
+
+    Raises:
+        CheckpointError: there is no such file, or a directory without a checkpoint or with several.
+    """
+    place = demo_directory() if model == DEMO and not (model.is_file() or checkpoints(model)) else model
+    if not place.exists():
+        raise CheckpointError(f"{place}: no such file")
+    found = in_directory(place) if place.is_dir() else VoiceFiles(place)
+    return replace(found, content=content or found.content, index=index or found.index)
+
+
+def demo_directory() -> Path:
+    """The voice that comes with voxc."""
+    return Path(str(files("voxc.demo"))) / "voice"
+
+
+def demo_sample() -> Path:
+    """The recording that comes with it, for voices that have none of their own."""
+    return demo_directory() / f"{SAMPLE_STEM}.flac"
+
+
+def in_directory(directory: Path) -> VoiceFiles:
+    checkpoint = only(checkpoints(directory), "checkpoint (.pth)")
+    if checkpoint is None:
+        raise CheckpointError(f"{directory}: a directory without a checkpoint (.pth)")
+    content = directory / CONTENT_NAME
+    speakers = directory / SPEAKERS_NAME
+    recordings = sorted(speakers.iterdir()) if speakers.is_dir() else []
+    return VoiceFiles(
+        checkpoint,
+        content=content if content.is_dir() else None,
+        index=only(directory.glob(f"*{INDEX_SUFFIX}"), f"index ({INDEX_SUFFIX})"),
+        sample=only(directory.glob(f"{SAMPLE_STEM}.*"), "sample"),
+        speakers=tuple((int(path.stem), path) for path in recordings if path.stem.isdecimal()),
+    )
+
+
+def checkpoints(directory: Path) -> list[Path]:
+    return [path for suffix in CHECKPOINT_SUFFIXES for path in directory.glob(f"*{suffix}")]
+
+
+def only(found: Iterable[Path], what: str) -> Path | None:
+    files = sorted(path for path in found if path.is_file())
+    if len(files) > 1:
+        names = ", ".join(path.name for path in files)
+        raise CheckpointError(f"{files[0].parent}: more than one {what}: {names}; give the files one by one")
+    return files[0] if files else None

@@ -1,0 +1,1 @@
+"""What changes a model's networks before they are compiled for a target."""

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from voxc.compiler.core.errors import CheckpointError
+from voxc.compiler.families.rvc.files import VoiceFiles, demo_sample, find_voice
+
+
+def test_a_checkpoint_stands_alone(voice_file: Path) -> None:
+    assert find_voice(voice_file) == VoiceFiles(voice_file)
+
+
+def test_a_directory_is_looked_through(speaking_voice: Path) -> None:
+    found = find_voice(speaking_voice)
+    assert found.checkpoint == speaking_voice / "tiny.pth"
+    assert found.content == speaking_voice / "content"
+    assert found.index == speaking_voice / "tiny.index"
+    assert found.sample == speaking_voice / "sample.wav"
+    assert found.speakers == ((0, speaking_voice / "speakers" / "0.wav"),)
+    assert list(found.digested()) == ["checkpoint", "content", "index"]
+
+
+def test_what_is_given_goes_before_what_is_found(speaking_voice: Path, tmp_path: Path) -> None:
+    found = find_voice(speaking_voice, tmp_path / "content", tmp_path / "other.index")
+    assert (found.content, found.index) == (tmp_path / "content", tmp_path / "other.index")
+    assert found.sample == speaking_voice / "sample.wav"
+
+
+def test_a_directory_without_a_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="without a checkpoint"):
+        find_voice(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".index"])
+def test_several_of_a_kind_are_not_chosen_among(tmp_path: Path, suffix: str) -> None:
+    for name in ("a.pth", f"b{suffix}", f"c{suffix}"):
+        (tmp_path / name).touch()
+    with pytest.raises(CheckpointError, match=f"more than one .*b{suffix}, c{suffix}"):
+        find_voice(tmp_path)
+
+
+def test_the_bundled_voice_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of that name is no voice unless there is a checkpoint in it."""
+    monkeypatch.chdir(tmp_path)
+    bundled = find_voice(Path("demo"))
+    assert bundled.checkpoint.is_file()
+    assert bundled.sample == demo_sample()
+    (tmp_path / "demo").mkdir()
+    assert find_voice(Path("demo")) == bundled
+    (tmp_path / "demo" / "mine.pth").touch()
+    assert find_voice(Path("demo")) == VoiceFiles(Path("demo/mine.pth"))
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="nobody.pth: no such file"):
+        find_voice(tmp_path / "nobody.pth")
