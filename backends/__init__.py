@@ -1,19 +1,16 @@
-"""Backends by the name that targets.yaml uses."""
+"""Backends by the name that targets use, and the targets of all of them. Both grow by plug-ins."""
 
 from __future__ import annotations
 
-from voxc.backends.base import Backend
-from voxc.backends.coreml.backend import CoreMLBackend
-from voxc.backends.mlx.backend import MlxBackend
-from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
-from voxc.backends.tensorrt.backend import TensorRTBackend
-from voxc.backends.tflite.backend import TfliteBackend
-from voxc.compiler.core.errors import TargetError
+from functools import cache
+from pathlib import Path
 
-BACKENDS: dict[str, Backend] = {
-    backend.name: backend
-    for backend in (OnnxRuntimeBackend(), TfliteBackend(), CoreMLBackend(), MlxBackend(), TensorRTBackend())
-}
+from voxc.backends.base import Backend
+from voxc.compiler.core.errors import TargetError
+from voxc.compiler.core.plugins import Plugins
+from voxc.compiler.core.target import TARGETS_FILE, Target, load_targets
+
+BACKENDS: Plugins[Backend] = Plugins("voxc.backends", Backend)  # type: ignore[type-abstract]
 
 
 def find_backend(name: str) -> Backend:
@@ -21,7 +18,30 @@ def find_backend(name: str) -> Backend:
 
     Raises:
         TargetError: there is none.
+        PluginError: it cannot be loaded.
     """
     if name not in BACKENDS:
-        raise TargetError(f"no backend is called {name!r}; there are {', '.join(BACKENDS)}")
+        raise TargetError(
+            f"no backend is called {name!r}; there are {', '.join(BACKENDS) or 'none: install voxc again'}; if a "
+            f"plug-in brings it, install that"
+        )
     return BACKENDS[name]
+
+
+@cache
+def known_targets() -> dict[str, Target]:
+    """The targets of voxc and of plug-ins, by name.
+
+    Raises:
+        TargetError: a file is wrong, or two have a target of the same name.
+        PluginError: a plug-in cannot be loaded.
+    """
+    places: dict[str, Path] = {}
+    targets: dict[str, Target] = {}
+    files = (BACKENDS[name].targets_file for name in BACKENDS.foreign)
+    for file in (TARGETS_FILE, *(file for file in files if file is not None)):
+        for name, target in load_targets(file).items():
+            if name in targets:
+                raise TargetError(f"{file}: target {name!r} is also in {places[name]}; uninstall one of the two")
+            targets[name], places[name] = target, file
+    return targets

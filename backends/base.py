@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from torch import fx
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
-from voxc.compiler.core.errors import MissingRuntimeError, UnsupportedError
-from voxc.compiler.core.program import Program
+from voxc.compiler.core.errors import MissingRuntimeError, TargetError, UnsupportedError
 from voxc.compiler.core.runner import Artifact, Fit, Placement, Rehearsal, Requirement, Runner, Runtime
-from voxc.compiler.core.target import Target
-from voxc.compiler.manifest import TargetRecord
+from voxc.compiler.core.target import Target, first_complaint
+
+if TYPE_CHECKING:  # listing targets and running bundles need no PyTorch
+    from torch import fx
+
+    from voxc.compiler.core.program import Program
+    from voxc.compiler.manifest import TargetRecord
+
+
+class BackendOptions(BaseModel):
+    """What a backend alone has to know of a target: its `options` in targets.yaml. Unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Backend(ABC):
-    """One way of lowering programs. Has no state; SDKs are imported inside the methods that need them."""
+    """One way of lowering programs. Has no state but the options of a target; SDKs are imported inside the methods that
+    need them."""
 
     name: ClassVar[str]
     kit: ClassVar[bool] = False  # whether the device itself has to finish what is emitted
@@ -26,6 +37,24 @@ class Backend(ABC):
     #: Modules that the agent takes to devices, in Python 3.6; a package stands for the modules in it. The first has the
     #: backend's `RUNTIME` (`voxc.compiler.device.agent.runtime`). Empty where no device runs the artifacts.
     device_modules: ClassVar[tuple[str, ...]] = ()
+    #: The targets that a plug-in brings, in a file like targets.yaml.
+    targets_file: ClassVar[Path | None] = None
+    Options: ClassVar[type[BackendOptions]] = BackendOptions
+
+    def on(self, options: Mapping[str, JsonValue]) -> Backend:
+        """The backend as a target's `options` want it.
+
+        Raises:
+            TargetError: an option is unknown or has a wrong value.
+        """
+        try:
+            return self.configured(self.Options.model_validate(dict(options)))
+        except ValidationError as error:
+            raise TargetError(f"{self.name}: options: {first_complaint(error)}") from error
+
+    def configured(self, options: Any) -> Backend:
+        """The backend by its own options; itself where it has none."""
+        return self
 
     @abstractmethod
     def unsupported(self, program: Program) -> list[fx.Node]:

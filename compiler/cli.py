@@ -93,10 +93,11 @@ def compile(
     json: options.Json = False,
 ) -> None:
     """Compile a model into one measured bundle for each target."""
-    from voxc.compiler.core.target import find_target, load_targets
+    from voxc.backends import known_targets
+    from voxc.compiler.core.target import find_target
     from voxc.compiler.terminal import progress, show, summary
 
-    known = load_targets()
+    known = known_targets()
     targets = tuple(find_target(name, known) for name in dict.fromkeys(target))
     with progress() as report:
         report("starting")
@@ -147,11 +148,11 @@ def report(
 @command(epilog="Example: voxc targets --json")
 def targets(json: options.Json = False) -> None:
     """List the targets, and what this machine can do for each."""
-    from voxc.compiler.core.target import load_targets
+    from voxc.backends import known_targets
     from voxc.compiler.survey import Ability, survey_target
     from voxc.compiler.terminal import show, table
 
-    surveys = [survey_target(target) for target in load_targets().values()]
+    surveys = [survey_target(target) for target in known_targets().values()]
     if json:
         from dataclasses import asdict
 

@@ -9,9 +9,9 @@ import typer
 
 
 def complete_target(incomplete: str) -> list[str]:
-    from voxc.compiler.core.target import load_targets
+    from voxc.backends import known_targets
 
-    return [name for name in load_targets() if name.startswith(incomplete)]
+    return [name for name in known_targets() if name.startswith(incomplete)]
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]

@@ -50,7 +50,7 @@ class Job:
 
     @cached_property
     def backend(self) -> Backend:
-        return find_backend(self.target.backend)
+        return find_backend(self.target.backend).on(self.target.options)
 
     @cached_property
     def runtime(self) -> Runtime:

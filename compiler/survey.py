@@ -42,7 +42,7 @@ class Finding:
 
 
 def survey_target(target: Target) -> TargetSurvey:
-    backend = find_backend(target.backend)
+    backend = find_backend(target.backend).on(target.options)
     emit, run = ability(backend.emit_needs), ability(backend.run_needs)
     measure = run
     if run.able and not target.is_machine(machine_model()):

@@ -37,6 +37,8 @@ class Pass(ABC):
 
     #: Names of the passes that must come earlier in any pipeline that has both.
     after: ClassVar[tuple[str, ...]] = ()
+    #: Names of the passes that a plug-in's pass has to come before.
+    before: ClassVar[tuple[str, ...]] = ()
     #: Whether inputs may be added. Everything else about inputs and outputs always survives.
     adds_inputs: ClassVar[bool] = False
     #: Largest absolute difference at the outputs that the pass may cause. The default is float32 rounding through

@@ -1,4 +1,4 @@
-"""Runs an ONNX file on the CPU with ONNX Runtime. The backends whose artifacts are ONNX share it."""
+"""Runs an ONNX file with ONNX Runtime. The backends whose artifacts are ONNX share it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from voxc.compiler.core.runner import Runner
 from voxc.compiler.core.tensor import Array
 
 WARNINGS_OFF = 3
+CPU = "CPUExecutionProvider"
 
 
 class OnnxRuntimeRunner(Runner):
@@ -19,10 +20,18 @@ class OnnxRuntimeRunner(Runner):
 
     The graph is run as it stands if it is not to be `optimized`. With `exact`, pairs of QuantizeLinear and
     DequantizeLinear are computed as ONNX defines them, in floats: on some CPUs the integer kernels that such pairs are
-    fused to add up in 16 bits and saturate.
+    fused to add up in 16 bits and saturate. What `provider` cannot compute, the CPU does.
     """
 
-    def __init__(self, file: Path, threads: int, *, optimized: bool = True, exact: bool = False) -> None:
+    def __init__(
+        self,
+        file: Path,
+        threads: int,
+        *,
+        optimized: bool = True,
+        exact: bool = False,
+        provider: str = CPU,
+    ) -> None:
         options = onnxruntime.SessionOptions()
         if exact:
             options.add_session_config_entry("session.disable_quant_qdq", "1")
@@ -34,7 +43,8 @@ class OnnxRuntimeRunner(Runner):
         # The pattern of a first run is laid out beside what that run has taken: a fifth more memory, no less time.
         options.enable_mem_pattern = False
         try:
-            self.session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+            providers = [provider, CPU] if provider != CPU else [CPU]
+            self.session = onnxruntime.InferenceSession(str(file), options, providers=providers)
         except REFUSALS as error:
             raise BundleError(f"{file}: ONNX Runtime refuses it: {error}") from error
         self.outputs = [output.name for output in self.session.get_outputs()]

@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from torch import fx
-
-from voxc.backends.base import Backend
-from voxc.compiler.core.program import Program
-from voxc.compiler.core.runner import Artifact, Requirement, Runner
+from voxc.backends.base import Backend, BackendOptions
+from voxc.compiler.core.runner import Artifact, Requirement, Runner, Runtime
 from voxc.compiler.core.target import Target
 
+if TYPE_CHECKING:
+    from torch import fx
 
+    from voxc.compiler.core.program import Program
+
+
+CPU = "CPUExecutionProvider"
+
+
+class OnnxRuntimeOptions(BackendOptions):
+    """`provider` is what ONNX Runtime computes with; what it lacks runs on the CPU. `package` brings it."""
+
+    provider: Literal["CPUExecutionProvider", "CUDAExecutionProvider", "DmlExecutionProvider"] = "CPUExecutionProvider"
+    package: str = "onnxruntime"
+
+
+@dataclass(frozen=True)
 class OnnxRuntimeBackend(Backend):
+    provider: str = CPU
+    package: str = "onnxruntime"
+
     name: ClassVar[str] = "onnxruntime"
+    Options: ClassVar[type[BackendOptions]] = OnnxRuntimeOptions
     emit_needs: ClassVar[tuple[Requirement, ...]] = (
         Requirement("onnx", "pip install voxc"),
         Requirement("onnxsim", "pip install voxc"),
@@ -38,4 +56,25 @@ class OnnxRuntimeBackend(Backend):
     def load(self, file: Path, threads: int) -> Runner:
         from voxc.backends.onnx.runner import OnnxRuntimeRunner
 
-        return OnnxRuntimeRunner(file, threads)
+        return OnnxRuntimeRunner(file, threads, provider=self.provider if self.is_here() else CPU)
+
+    def configured(self, options: OnnxRuntimeOptions) -> OnnxRuntimeBackend:
+        return replace(self, provider=options.provider, package=options.package)
+
+    def runtime(self) -> Runtime:
+        """On the CPU, where the target's own provider is missing: the numbers then are those of the same graph."""
+        runtime = super().runtime()
+        if self.provider == CPU:
+            return runtime
+        if self.is_here():
+            return Runtime(f"{runtime.description} ({self.provider})", "host")
+        instead = f"on the CPU ({self.package} has the target's {self.provider})"
+        return Runtime(f"{runtime.description} {instead}", "reference")
+
+    def is_here(self) -> bool:
+        """Whether this machine's ONNX Runtime has the provider."""
+        if self.provider == CPU:
+            return True
+        import onnxruntime
+
+        return self.provider in onnxruntime.get_available_providers()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
-
-from torch import fx
+from typing import TYPE_CHECKING, ClassVar
 
 from voxc.backends.base import Backend
-from voxc.compiler.core.program import Program
 from voxc.compiler.core.runner import Artifact, Requirement, Runner
 from voxc.compiler.core.target import Target
+
+if TYPE_CHECKING:
+    from torch import fx
+
+    from voxc.compiler.core.program import Program
 
 
 class TfliteBackend(Backend):

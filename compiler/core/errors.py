@@ -14,6 +14,7 @@ VoxcError
 │   └── UnsupportedError         a backend has no lowering for a node
 ├── QualityError               exit 1: a gate, a numerical check or a verification failed
 ├── MissingRuntimeError        exit 3: this machine, or the device, lacks something
+├── PluginError                exit 3: a plug-in cannot be loaded, or clashes with another
 └── DeviceError                exit 3: a device cannot be reached, or did not finish
 """
 
@@ -75,6 +76,10 @@ class QualityError(VoxcError):
 
 
 class MissingRuntimeError(VoxcError):
+    exit_code = 3
+
+
+class PluginError(VoxcError):
     exit_code = 3
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from voxc.compiler.core.errors import TargetError
 from voxc.compiler.core.gates import GateText
@@ -82,6 +82,7 @@ class Target(BaseModel):
     memory_mib: int | None = Field(default=None, ge=1)
     gates: tuple[GateText, ...]
     peaks: Peaks | None = None
+    options: Mapping[str, JsonValue] = {}
 
     @property
     def default_precision(self) -> Policy:

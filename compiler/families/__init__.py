@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from voxc.compiler.core.errors import CheckpointError, RecipeError
+from voxc.compiler.core.plugins import Plugins
 from voxc.compiler.families.base import Family, FamilyOptions
-from voxc.compiler.families.rvc.family import RvcFamily
 
 if TYPE_CHECKING:
     from voxc.compiler.core.axis import Sizes
     from voxc.compiler.families.model import Model
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (RvcFamily(),)}
+FAMILIES: Plugins[Family] = Plugins("voxc.families", Family)  # type: ignore[type-abstract]
 
 
 def load_model(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from voxc.backends import find_backend
+from voxc.backends.base import Backend
 from voxc.compiler.bundle import Bundle, component_tensors
 from voxc.compiler.core.errors import BundleError, MissingRuntimeError
 from voxc.compiler.core.machine import usable_cores
@@ -26,8 +27,7 @@ def load_component(bundle: Bundle, name: str, threads: int | None = None) -> Run
     complaints = [complaint for file in component.files if (complaint := bundle.complaint(file))]
     if complaints:
         raise BundleError(complaints[0])
-    target = bundle.manifest.build.target
-    backend = find_backend(target.backend)
+    backend = backend_of(bundle)
     backend.require(backend.run_needs, f"run {component.format} files")
     try:
         return backend.load(bundle.path(component.files[0]), threads_for(bundle, threads))
@@ -56,9 +56,17 @@ def threads_for(bundle: Bundle, asked: int | None) -> int:
     return asked or bundle.manifest.build.target.threads or usable_cores()
 
 
+def backend_of(bundle: Bundle) -> Backend:
+    """The backend of a bundle's target, by the options that the target had."""
+    target = bundle.manifest.build.target
+    options = target.capabilities.get("options") or {}
+    assert isinstance(options, dict)
+    return find_backend(target.backend).on(options)
+
+
 def runtime_of(bundle: Bundle) -> Runtime:
     """What runs a bundle's components on this machine."""
-    return find_backend(bundle.manifest.build.target.backend).runtime()
+    return backend_of(bundle).runtime()
 
 
 def run_component(runner: Runner, component: ComponentBuild, tensors: Mapping[str, Array]) -> dict[str, Array]:

@@ -9,11 +9,13 @@ import torch
 import voxc.passes
 from tests.passes.harness import tensors_for
 from voxc.compiler.core.component import Component
+from voxc.compiler.core.errors import PluginError
 from voxc.compiler.core.program import export
 from voxc.compiler.core.target import Target, load_targets
 from voxc.passes.base import Pass
 from voxc.passes.kit.rewrite import Rewrite
-from voxc.passes.pipeline import ORDER, pipeline
+from voxc.passes.pipeline import ORDER, pipeline, placed
+from voxc.passes.simplify.clean_up import CleanUp
 
 
 def all_passes() -> set[type[Pass]]:
@@ -114,3 +116,31 @@ def test_the_whole_pipeline_on_rvc(synthesizer: Component, target: Target, dynam
         "aten.remainder.Scalar",
         "aten.linalg_vector_norm.default",
     }
+
+
+class Late(CleanUp):
+    after = ("hoist_noise",)
+
+
+class Early(CleanUp):
+    before = ("clean_up",)
+
+
+class Lost(CleanUp):
+    after = ("no_such_pass",)
+
+
+class Torn(CleanUp):
+    after = ("clean_up",)
+    before = ("hoist_noise",)
+
+
+def test_passes_of_plug_ins_are_placed_by_name() -> None:
+    names = [each.name for each in placed(Late(), ORDER)]
+    assert names.index("late") == names.index("hoist_noise") + 1
+    names = [each.name for each in placed(Early(), ORDER)]
+    assert names.index("early") == names.index("clean_up") - 1
+    with pytest.raises(PluginError, match="pass lost: there is no pass 'no_such_pass'"):
+        placed(Lost(), ORDER)
+    with pytest.raises(PluginError, match="pass torn: no place is after clean_up and before hoist_noise"):
+        placed(Torn(), ORDER)
