@@ -29,9 +29,10 @@ from voxc.compiler.precision.search import search
 from voxc.compiler.precision.sensitivity import measure_sensitivities
 from voxc.compiler.precision.subject import Subject
 from voxc.passes.base import Pass, PassResult
-from voxc.passes.precision.annotate_precision import AnnotatePrecision, matching, without_match
+from voxc.passes.precision.annotate_precision import AnnotatePrecision
 from voxc.passes.precision.insert_quantization import InsertQuantization
 from voxc.passes.precision.leave_integers_open import LeaveIntegersOpen, moved, pass_on
+from voxc.passes.precision.node_names import matching, without_match
 from voxc.passes.precision.rules import candidates, choices, has_weight
 
 Report = Callable[[str], None]

@@ -114,8 +114,8 @@ def replay(path: tuple[fx.Node, ...], value: Tensor) -> Tensor:
     return value
 
 
-def expect(found: Tensor, wanted: Tensor, what: str) -> None:
-    if found.shape != wanted.shape or not torch.equal(found, wanted):
+def expect(actual: Tensor, expected: Tensor, what: str) -> None:
+    if actual.shape != expected.shape or not torch.equal(actual, expected):
         raise Refused(f"{what} are not heads of a signal [1, C, 1, T]")
 
 
@@ -146,15 +146,15 @@ def trace(operand: object) -> Moved:
 def terms(editor: GraphEditor, scores: fx.Node) -> tuple[fx.Node, Moved | None]:
     """The product of queries and keys, and what is added to it, by the distance of a key from its query."""
     summands = [trace(each) for each in scores.args[:2]] if scores.target is aten.add.Tensor else [trace(scores)]
-    found: list[Moved] = []
+    products: list[Moved] = []
     offsets: list[Moved] = []
     for each in summands:
         if each.source.target is not aten.bmm.default:
             raise Refused(f"{each.source.name} is added to its scores")
-        (offsets if is_weight(editor, each.source.args[1]) else found).append(each)
-    if len(found) != 1 or len(offsets) > 1 or found[0].scale != 1:
+        (offsets if is_weight(editor, each.source.args[1]) else products).append(each)
+    if len(products) != 1 or len(offsets) > 1 or products[0].scale != 1:
         raise Refused("its scores are not one product of queries and keys")
-    product = found[0]
+    product = products[0]
     expect(product.come_from(), numbered(product.source.meta["val"].shape), "the scores")
     return product.source, offsets[0] if offsets else None
 
@@ -162,8 +162,8 @@ def terms(editor: GraphEditor, scores: fx.Node) -> tuple[fx.Node, Moved | None]:
 def offsets_on_scores(editor: GraphEditor, scores: Moved | None, query: Moved) -> tuple[Offsets | None, float]:
     if scores is None:
         return None, 1.0
-    asked, table = call_arguments(scores.source)
-    traced = trace(asked)
+    queries, table = call_arguments(scores.source)
+    traced = trace(queries)
     if traced.source is not query.source or not torch.equal(traced.come_from(), query.come_from()):
         raise Refused("its relative positions are not for its own queries")
     tensor = editor.weight(table)
@@ -228,13 +228,13 @@ def the_sum(values: fx.Node, offsets: fx.Node) -> fx.Node:
 
 def joined(result: fx.Node, width: int, heads: int, length: int) -> fx.Node:
     """The node that has the heads of `result` [H, T, D] as one signal [1, H * D, 1, T]."""
-    wanted = numbered(torch.Size([1, width, 1, length]))
+    signal = numbered(torch.Size([1, width, 1, length]))
     value = heads_of(width, heads, length).transpose(1, 2)
     while len(result.users) == 1:
         (result,) = result.users
         if result.target not in MOVES:
             break
         value = replay((result,), value)
-        if value.shape == wanted.shape and torch.equal(value, wanted):
+        if value.shape == signal.shape and torch.equal(value, signal):
             return result
     raise Refused("its heads do not join to a signal [1, C, 1, T]")

@@ -39,10 +39,10 @@ def meet(sweep: Sweep, node: fx.Node) -> Held | None:
     def fitting(operand: fx.Node) -> fx.Node:
         if not is_tensor(operand):
             return sweep.held[operand].node
-        wanted = aligned(order, operand, rank)
-        if is_suffix(sweep.order(operand), wanted):
+        fitted = aligned(order, operand, rank)
+        if is_suffix(sweep.order(operand), fitted):
             return sweep.held[operand].node  # broadcasting adds the ones in front
-        return sweep.convert(operand, wanted)
+        return sweep.convert(operand, fitted)
 
     result = sweep.call_like(node, fx.map_arg((node.args, node.kwargs), fitting))
     return Held(result, order[len(order) - result.meta["val"].dim() :])
@@ -66,9 +66,9 @@ def choose_order(sweep: Sweep, node: fx.Node, operands: Iterable[fx.Node]) -> Or
             choices.append(order)
 
     def cost(order: Order) -> int:
-        wanted = {operand: aligned(order, operand, rank) for operand in operands}
-        moving = [each for each in operands if not is_suffix(sweep.order(each), wanted[each])]
-        return sum(sweep.cost(operand, wanted[operand]) for operand in moving)
+        orders = {operand: aligned(order, operand, rank) for operand in operands}
+        moving = [each for each in operands if not is_suffix(sweep.order(each), orders[each])]
+        return sum(sweep.cost(operand, orders[operand]) for operand in moving)
 
     return min(choices, key=lambda order: (cost(order), order == own))
 
@@ -195,8 +195,8 @@ def view(sweep: Sweep, node: fx.Node) -> Held | None:
     if all(len(old) == len(new) == 1 for old, new in groups):
         return Held(sweep.held[value].node, relabelled(sweep.order(value), {old: new for (old,), (new,) in groups}))
     groups.sort(key=lambda group: now.index(group[0][-1]))  # what is innermost stays innermost
-    wanted = [axis for old, _ in groups for axis in old]
-    held = sweep.held[value].node if wanted == now else sweep.convert(value, tuple(wanted))
+    grouped = [axis for old, _ in groups for axis in old]
+    held = sweep.held[value].node if grouped == now else sweep.convert(value, tuple(grouped))
     order = tuple(axis for _, new in groups for axis in new)
     return Held(sweep.view(held, [sweep.now(sizes[axis]) for axis in order]), order)
 

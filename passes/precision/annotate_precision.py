@@ -8,26 +8,24 @@ The graph stays as it is: `insert_quantization` makes the plan part of it.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from typing import ClassVar
 
 from torch import fx
 
 from voxc.compiler.core.errors import PassError, RecipeError
-from voxc.compiler.core.nodes import call_arguments, module_path
+from voxc.compiler.core.nodes import call_arguments
 from voxc.compiler.core.plan import Policy, Precision, PrecisionPlan
 from voxc.compiler.core.program import Program
 from voxc.compiler.core.target import Target
 from voxc.passes.base import Pass, PassResult
+from voxc.passes.precision.node_names import describe, listed, matching, without_match
 from voxc.passes.precision.quantizable import Operands, follows, has_kernel, is_pointwise, operands
 from voxc.passes.precision.rules import attention, choices, complete, has_weight, islands, protected
 
 #: What a search decides starts as.
 STARTS: Mapping[Policy, Precision] = {"auto": "fp32", "mixed": "int8"}
-NAMED = 3
 #: The least number of inputs that share a scale where weights are scaled in groups of inputs.
 LEAST_GROUP = 32
 
@@ -59,6 +57,13 @@ class AnnotatePrecision(Pass):
         before = program.plan
         changed = (plan.default, plan.nodes) != (before.default, before.nodes)
         return PassResult(replace(program, plan=plan), changed, plan.notes)
+
+    def ensures(self, before: Program, after: Program, target: Target) -> None:
+        if after.exported is not before.exported:
+            raise PassError(f"{self.name}: {after.name}: the graph has changed, and only the plan may")
+        unknown = after.plan.nodes.keys() - {node.name for node in after.graph.nodes}
+        if unknown:
+            raise PassError(f"{self.name}: {after.name} has no nodes {listed(sorted(unknown))}, and the plan does")
 
     def make(self, program: Program, target: Target) -> PrecisionPlan:
         layers = Layers(program, target, self.policy)
@@ -141,10 +146,10 @@ class Layers:
         Raises:
             RecipeError: there are none.
         """
-        found = matching(self.program, pattern)
-        if not found:
+        names = matching(self.program, pattern)
+        if not names:
             raise without_match(pattern, [self.program])
-        return found
+        return names
 
     def decide(self, names: Collection[str], precision: Precision) -> None:
         self.decided.update(dict.fromkeys(names, precision))
@@ -163,7 +168,7 @@ class Layers:
     def settle(self, names: list[str], precision: Precision, note: str) -> None:
         if names:
             self.decided.update(dict.fromkeys(names, precision))
-            self.notes.append(f"{note} ({', '.join(names[:NAMED])}{' ...' if len(names) > NAMED else ''})")
+            self.notes.append(f"{note} ({listed(names)})")
 
     def weight(self, name: str) -> fx.Node:
         """The constant weight of a layer."""
@@ -171,9 +176,9 @@ class Layers:
         return weight
 
     def operands(self, name: str) -> Operands:
-        found = operands(self.program, self.calls[name])
-        assert found is not None, f"{name} is no layer"
-        return found
+        places = operands(self.program, self.calls[name])
+        assert places is not None, f"{name} is no layer"
+        return places
 
     def inputs(self, name: str) -> int:
         """How many inputs each output of a layer is made of."""
@@ -208,8 +213,8 @@ class Layers:
         ]
         if integers and self.target.scheme is None:
             raise PassError(f"target {self.target.name} has no integer kernels; choose another precision than int8")
-        found = floats | integers | others
-        return {name: found[name] for name in self.calls if name in found}
+        precisions = floats | integers | others
+        return {name: precisions[name] for name in self.calls if name in precisions}
 
     def integers(self, chosen: Collection[str]) -> dict[str, Precision]:
         """What computes on integers where the `chosen` do: of a target whose layers give floats, layers alone."""
@@ -218,34 +223,7 @@ class Layers:
         return complete(self.program, chosen)
 
 
-def matching(program: Program, pattern: str) -> list[str]:
-    """The calls that a pattern is for: the one of that name, or those whose name or module it matches."""
-    calls = {node.name: module_path(node) for node in program.graph.nodes if node.op == "call_function"}
-    if pattern in calls:
-        return [pattern]
-    return [
-        name
-        for name, path in calls.items()
-        if fnmatchcase(path, pattern) or fnmatchcase(path, f"{pattern}.*") or fnmatchcase(name, pattern)
-    ]
-
-
-def without_match(pattern: str, programs: Sequence[Program]) -> RecipeError:
-    """That none of the programs has what a pattern is for, and what is called nearly so."""
-    calls = [node for program in programs for node in program.graph.nodes if node.op == "call_function"]
-    known = dict.fromkeys([*map(module_path, calls), *(node.name for node in calls)])
-    near = difflib.get_close_matches(pattern, [name for name in known if name], n=NAMED, cutoff=0.3)
-    told = f"; nearest: {', '.join(near)}" if near else ""
-    names = ", ".join(program.name for program in programs)
-    return RecipeError(f"{names}: no module or node {pattern!r}{told} (`voxc inspect` lists them)")
-
-
 def why_not(node: fx.Node) -> str:
     if follows(node):
         return "has no precision of its own: it computes on integers where both of its neighbours do"
     return "is no convolution, matrix product with constant weights, or sum: there is nothing to quantize"
-
-
-def describe(node: fx.Node) -> str:
-    path = module_path(node)
-    return f"{path} ({node.name})" if path else node.name

@@ -17,7 +17,6 @@ moves integers about gives integers with the same scale, and what multiplies the
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -32,7 +31,7 @@ from voxc.compiler.core.target import Target
 from voxc.passes.kit.graph_editor import GraphEditor
 from voxc.passes.kit.rewrite import Rewrite
 from voxc.passes.precision.integer_steps import BIAS_LIMIT, WEIGHT_LIMIT, Steps, along, single, weight_scales
-from voxc.passes.precision.quantizable import Operands, aten, factor, moves, operands, uses, voxc
+from voxc.passes.precision.quantizable import Operands, aten, factor, moves, operands, origins, uses, voxc
 
 
 @dataclass(frozen=True)
@@ -181,7 +180,7 @@ class Quantizer:
         """A float tensor in integers and back. What moves integers about goes on with theirs."""
         if is_dequantized(source):
             return source
-        moved = [self.as_integers(each) for each in given_to(source)] if self.moves_integers(source) else []
+        moved = [self.as_integers(each) for each in origins(source)] if self.moves_integers(source) else []
         if moved and len({steps_of(each) for each in moved}) == 1:
             return self.through_integers(source, steps_of(moved[0]))
         if source not in self.shared:
@@ -190,7 +189,7 @@ class Quantizer:
         return self.shared[source]
 
     def moves_integers(self, node: fx.Node) -> bool:
-        return is_dequantized(node) or (moves(node) and all(map(self.moves_integers, given_to(node))))
+        return is_dequantized(node) or (moves(node) and all(map(self.moves_integers, origins(node))))
 
     def place_after(self, node: fx.Node) -> fx.Node:
         """The first place behind a node where a call may stand."""
@@ -242,12 +241,6 @@ class Quantizer:
                 f"(`voxc calibrate`), with a plan that has the same nodes"
             )
         return Steps.covering(ranges[source.name], scheme)
-
-
-def given_to(node: fx.Node) -> list[fx.Node]:
-    """What a node computes from; for one part of a split, the whole."""
-    given = node.all_input_nodes
-    return given[0].all_input_nodes if node.target is operator.getitem else given
 
 
 def is_written(node: fx.Node) -> bool:

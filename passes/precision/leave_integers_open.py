@@ -22,12 +22,11 @@ from voxc.compiler.core.plan import Range
 from voxc.compiler.core.program import Program
 from voxc.compiler.core.target import Target
 from voxc.passes.base import Pass, PassResult
-from voxc.passes.precision.insert_quantization import given_to
-from voxc.passes.precision.quantizable import aten, follows, moves, sources, voxc
+from voxc.passes.precision.node_names import listed
+from voxc.passes.precision.quantizable import aten, follows, moves, origins, sources, voxc
 from voxc.passes.precision.rules import complete, has_weight
 
 CONVOLUTIONS = frozenset({aten.convolution.default, voxc.conv_channels_last.default})
-NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -47,18 +46,26 @@ class LeaveIntegersOpen(Pass):
         planned, products = of_convolutions(program)
         left = sum(planned.plan.precision(node.name) == "int8" for node in layers(planned))
         nodes = {**planned.plan.nodes, **dict.fromkeys((node.name for node in between(planned)), "int8")}
-        notes = told(left, products, plan.default)
+        notes = notes_on(left, products, plan.default)
         changed = plan.model_copy(update={"nodes": nodes, "implicit": left > 0, "notes": (*plan.notes, *notes)})
         return PassResult(replace(program, plan=changed), modified=True, notes=notes)
 
+    def ensures(self, before: Program, after: Program, target: Target) -> None:
+        if after.exported is not before.exported:
+            raise PassError(f"{self.name}: {after.name}: the graph has changed, and only the plan may")
+        for node in layers(after):
+            if after.plan.implicit and after.plan.precision(node.name) == "int8" and node.target not in CONVOLUTIONS:
+                raise PassError(
+                    f"{self.name}: {after.name}: {node.name} is int8, which the runtime does not choose for it"
+                )
 
-def told(left: int, products: list[str], default: str) -> tuple[str, ...]:
+
+def notes_on(left: int, products: list[str], default: str) -> tuple[str, ...]:
     """What people should know of layers that are left open, and of products that are not."""
     number = "1 layer" if left == 1 else f"{left} layers"
     choice = f"{number} may compute in int8: the device takes what it times faster; elsewhere all is float32, which "
     choice += "says nothing of int8"
-    named = f"{', '.join(products[:NAMED])}{' ...' if len(products) > NAMED else ''}"
-    floats = f"{default} in place of int8: the runtime has that choice for convolutions alone ({named})"
+    floats = f"{default} in place of int8: the runtime has that choice for convolutions alone ({listed(products)})"
     return (*([choice] if left else []), *([floats] if products else []))
 
 
@@ -81,39 +88,28 @@ def between(program: Program) -> list[fx.Node]:
     on."""
     plan = program.plan
     integers = {node for node in program.graph.nodes if plan.precision(node.name) == "int8"}
-    found = []
+    passing = []
     for node in program.graph.nodes:
         passes_on = node.name not in plan.nodes and (moves(node) or follows(node))
         if passes_on and sources(node) and integers.issuperset(sources(node)):
             integers.add(node)
-            found.append(node)
-    return found
-
-
-def written_out(program: Program) -> Program:
-    """An implicit program as if the runtime took int8 wherever it may: with a plan that can be inserted."""
-    graph = {node.name: node for node in program.graph.nodes}
-    nodes = {
-        name: precision
-        for name, precision in program.plan.nodes.items()
-        if precision != "int8" or not moves(graph[name])
-    }
-    return replace(program, plan=program.plan.model_copy(update={"nodes": nodes, "implicit": False}))
+            passing.append(node)
+    return passing
 
 
 def moved(program: Program) -> dict[str, str]:
     """The nodes of an implicit plan that only move the values of one other about, and that other."""
-    found = {}
+    pairs = {}
     for node in program.graph.nodes:
-        if program.plan.precision(node.name) == "int8" and moves(node) and len(given_to(node)) == 1:
-            found[node.name] = given_to(node)[0].name
-    return found
+        if program.plan.precision(node.name) == "int8" and moves(node) and len(origins(node)) == 1:
+            pairs[node.name] = origins(node)[0].name
+    return pairs
 
 
 def pass_on(program: Program, ranges: Mapping[str, Range]) -> dict[str, Range]:
     """Ranges, with those of moved values: the same as before they were moved, as the integers are."""
-    found = dict(ranges)
+    extended = dict(ranges)
     for name, source in moved(program).items():
-        if source in found:
-            found[name] = found[source]
-    return found
+        if source in extended:
+            extended[name] = extended[source]
+    return extended

@@ -87,14 +87,14 @@ def follows(node: fx.Node) -> bool:
 
 def operands(graph: HasWeights, node: fx.Node) -> Operands | None:
     """The operands of a convolution or matrix product with a constant weight; None for other nodes."""
-    found = OPERANDS.get(node.target) if node.op == "call_function" else None
-    if found is None or not is_float(node):
+    places = OPERANDS.get(node.target) if node.op == "call_function" else None
+    if places is None or not is_float(node):
         return None
     arguments = call_arguments(node)
-    if not is_weight(graph, arguments[found.weight]) or is_weight(graph, arguments[found.activation]):
+    if not is_weight(graph, arguments[places.weight]) or is_weight(graph, arguments[places.activation]):
         return None
     transposed = node.target is aten.convolution.default and arguments[6]
-    return replace(found, axis=1, inputs=0) if transposed else found
+    return replace(places, axis=1, inputs=0) if transposed else places
 
 
 def is_pointwise(weight: fx.Node, node: fx.Node) -> bool:
@@ -113,10 +113,16 @@ def has_kernel(node: fx.Node) -> bool:
 
 def sources(node: fx.Node) -> list[fx.Node]:
     """The float tensors that a node computes from, as they were before they were moved about."""
-    found = []
+    floats = []
     for source in node.all_input_nodes:
-        found += sources(source) if moves(source) else [source] if is_float(source) else []
-    return found
+        floats += sources(source) if moves(source) else [source] if is_float(source) else []
+    return floats
+
+
+def origins(node: fx.Node) -> list[fx.Node]:
+    """What a node computes from; for one part of a split, the whole."""
+    operands = node.all_input_nodes
+    return operands[0].all_input_nodes if node.target is operator.getitem else operands
 
 
 def uses(node: fx.Node) -> Iterator[fx.Node]:

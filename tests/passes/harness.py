@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -18,6 +19,17 @@ from voxc.passes.base import Pass, PassResult
 FRAMES = 12
 
 Shape = tuple[int | str, ...]
+
+
+class Function(nn.Module):
+    """A function as a network."""
+
+    def __init__(self, function: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        return self.function(*tensors)
 
 
 def component_of(
@@ -89,9 +101,9 @@ def check_pass(
     assert (record.name, record.modified, record.notes) == (compiler_pass.name, fires, result.notes)
     for frames in (FRAMES, FRAMES + 5) if dynamic else (FRAMES,):
         tensors = tensors_for(component, frames)
-        expected, found = component.run(tensors), result.program.run(tensors)
+        expected, actual = component.run(tensors), result.program.run(tensors)
         for name, value in expected.items():
-            error = (value - found[name]).abs().max().item()
+            error = (value - actual[name]).abs().max().item()
             assert error <= compiler_pass.tolerance + sum(each.tolerance for each in first), (
                 f"{name} moved by {error:.2g}"
             )

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tests.passes.harness import FRAMES, Shape, component_of
+from tests.passes.harness import FRAMES, Function, Shape, component_of
 from voxc.backends.coreml import emitter
 from voxc.backends.coreml.interpreter import Interpreter
 from voxc.backends.coreml.package import read_program
@@ -28,17 +28,6 @@ KEEP = CleanUp(most_folded_bytes=0)
 GPU = load_targets()["apple-gpu"]
 FULL = PrecisionPlan()
 HALF = PrecisionPlan(default="fp16")
-
-
-class Function(nn.Module):
-    """A function as a network."""
-
-    def __init__(self, function: Callable[..., Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, *tensors: Tensor) -> Tensor:
-        return self.function(*tensors)
 
 
 def gpu(deployment: str = "iOS17") -> Target:

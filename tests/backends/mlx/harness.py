@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 mx = pytest.importorskip("mlx.core", reason="MLX is not installed")
 
-from tests.passes.harness import FRAMES, Shape, component_of  # noqa: E402
+from tests.passes.harness import FRAMES, Function, Shape, component_of  # noqa: E402
 from voxc.backends.mlx import emitter  # noqa: E402
 from voxc.backends.mlx.python_source import class_name  # noqa: E402
 from voxc.backends.mlx.reader import count_operators  # noqa: E402
@@ -29,17 +29,6 @@ from voxc.passes.simplify.clean_up import CleanUp  # noqa: E402
 
 #: Drops assertions, and folds no weights.
 KEEP = CleanUp(most_folded_bytes=0)
-
-
-class Function(nn.Module):
-    """A function as a network."""
-
-    def __init__(self, function: Callable[..., Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, *tensors: Tensor) -> Tensor:
-        return self.function(*tensors)
 
 
 def mlx_target() -> Target:

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.backends.mlx.harness import Function, mx
-from tests.passes.harness import program_of
+from tests.backends.mlx.harness import mx
+from tests.passes.harness import Function, program_of
 from voxc.backends.mlx import emitter, function_file
 from voxc.backends.mlx.function_file import Operation
 from voxc.backends.mlx.reader import reshaped

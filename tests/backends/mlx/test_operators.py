@@ -132,7 +132,7 @@ def test_linear(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_not_lowered_is_named(tmp_path: Path, function: Callable[[Tensor], Tensor], told: str) -> None:
-    from tests.backends.mlx.harness import Function
+    from tests.passes.harness import Function
 
     with pytest.raises(UnsupportedError, match=rf"MLX: aten\.\S+ in test \(node \w+\): {told}"):
         emitter.emit(program_of(Function(function), (2, 3, "T")), tmp_path)

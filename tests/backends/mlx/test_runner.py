@@ -10,8 +10,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 from torch.nn import functional as F
 
-from tests.backends.mlx.harness import Function
-from tests.passes.harness import FRAMES, program_of
+from tests.passes.harness import FRAMES, Function, program_of
 from voxc.backends.mlx import emitter
 from voxc.backends.mlx.runner import MlxRunner
 from voxc.compiler.core.errors import BundleError, TensorError

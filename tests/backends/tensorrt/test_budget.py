@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
-from tests.passes.harness import component_of, program_of, tensors_for
+from tests.passes.harness import Function, component_of, program_of, tensors_for
 from voxc.backends.tensorrt.backend import TensorRTBackend
 from voxc.backends.tensorrt.budget import (
     LEAST_WORKSPACE_MIB,
@@ -32,15 +32,6 @@ BOARD = BARE.model_copy(update={"name": "board", "memory_mib": 4096, "arithmetic
 BASE = SYSTEM_MIB + LIBRARIES_MIB
 FREE = 4096 - BASE
 HALF = PrecisionPlan(default="fp16")
-
-
-class Function(nn.Module):
-    def __init__(self, function) -> None:  # type: ignore[no-untyped-def]
-        super().__init__()
-        self.function = function
-
-    def forward(self, *tensors: Tensor) -> Tensor:
-        return self.function(*tensors)
 
 
 def chain() -> Program:

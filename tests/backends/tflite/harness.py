@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tests.passes.harness import FRAMES, Shape, component_of
+from tests.passes.harness import FRAMES, Function, Shape, component_of
 from voxc.backends.tflite import emitter
 from voxc.backends.tflite.reader import count_operators
 from voxc.backends.tflite.runner import TfliteRunner
@@ -21,17 +21,6 @@ from voxc.passes.simplify.clean_up import CleanUp
 voxc = torch.ops.voxc
 #: Drops assertions, and folds no weights.
 KEEP = CleanUp(most_folded_bytes=0)
-
-
-class Function(nn.Module):
-    """A function as a network."""
-
-    def __init__(self, function: Callable[..., Tensor]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, *tensors: Tensor) -> Tensor:
-        return self.function(*tensors)
 
 
 def integers(x: Tensor, scale: float = 0.05, zero_point: int = -3) -> Tensor:

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.backends.tflite.harness import Function
-from tests.passes.harness import FRAMES, program_of
+from tests.passes.harness import FRAMES, Function, program_of
 from voxc.backends.tflite import emitter
 from voxc.backends.tflite.backend import TfliteBackend
 from voxc.backends.tflite.reader import read_model, runtime_of

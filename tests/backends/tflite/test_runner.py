@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tests.backends.tflite.harness import Function, check, integers, voxc
-from tests.passes.harness import FRAMES, program_of
+from tests.backends.tflite.harness import check, integers, voxc
+from tests.passes.harness import FRAMES, Function, program_of
 from voxc.backends.tflite import emitter
 from voxc.backends.tflite.runner import TfliteRunner
 from voxc.compiler.core.errors import BundleError, TensorError

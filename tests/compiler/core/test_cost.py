@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from tests.passes.harness import component_of, program_of, tensors_for
+from tests.passes.harness import Function, component_of, program_of, tensors_for
 from voxc.compiler.core import ops  # noqa: F401, registers voxc's operators
 from voxc.compiler.core.cost import Cost, costs, integer_figures
 from voxc.compiler.core.plan import PrecisionPlan
@@ -17,15 +17,6 @@ from voxc.compiler.core.target import Target, load_targets
 TARGETS = load_targets()
 CPU = TARGETS["onnxruntime-cpu"]
 HALF = CPU.model_copy(update={"arithmetic": "float16"})
-
-
-class Function(nn.Module):
-    def __init__(self, function) -> None:  # type: ignore[no-untyped-def]
-        super().__init__()
-        self.function = function
-
-    def forward(self, *tensors: Tensor) -> Tensor:
-        return self.function(*tensors)
 
 
 def macs(program: Program, target: Target = CPU) -> int:

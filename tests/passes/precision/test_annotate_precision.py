@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from tests.passes.harness import program_of
 from voxc.compiler.core.errors import PassError, RecipeError
 from voxc.compiler.core.nodes import module_path
-from voxc.compiler.core.plan import Policy, Precision
+from voxc.compiler.core.plan import Policy, Precision, PrecisionPlan
 from voxc.compiler.core.program import Program
 from voxc.compiler.core.target import Target, load_targets
 from voxc.passes.base import PassResult
@@ -326,3 +326,9 @@ def test_where_layers_give_floats_layers_alone_are_integers(voice: Program) -> N
     total = next(node.name for node in voice.graph.nodes if node.target is torch.ops.aten.add.Tensor)
     notes = annotate(voice, target, "fp16", (total, "int8")).notes
     assert any(total in note and "stays fp16" in note for note in notes)
+
+
+def test_a_plan_of_another_graph_is_refused(target: Target) -> None:
+    plan = PrecisionPlan(nodes={"convolution_99": "fp16"})
+    with pytest.raises(PassError, match="has no nodes convolution_99, and the plan does"):
+        AnnotatePrecision(plan=plan)(program_of(nn.Tanh(), (2, 3)), target)

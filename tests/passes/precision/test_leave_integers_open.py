@@ -13,7 +13,8 @@ from voxc.compiler.core.program import Program, export
 from voxc.compiler.core.target import Scheme, Target, load_targets
 from voxc.passes.precision.annotate_precision import AnnotatePrecision
 from voxc.passes.precision.insert_quantization import InsertQuantization
-from voxc.passes.precision.leave_integers_open import LeaveIntegersOpen, moved, pass_on, written_out
+from voxc.passes.precision.leave_integers_open import LeaveIntegersOpen, moved, pass_on
+from voxc.passes.precision.quantizable import moves
 from voxc.passes.simplify.clean_up import CleanUp
 
 aten = torch.ops.aten
@@ -146,6 +147,17 @@ def test_products_alone_leave_nothing_open() -> None:
     assert "int8" not in plan.nodes.values()
 
 
+def written_out(program: Program) -> Program:
+    """An implicit program as if the runtime took int8 wherever it may: with a plan that can be inserted."""
+    graph = {node.name: node for node in program.graph.nodes}
+    nodes = {
+        name: precision
+        for name, precision in program.plan.nodes.items()
+        if precision != "int8" or not moves(graph[name])
+    }
+    return replace(program, plan=program.plan.model_copy(update={"nodes": nodes, "implicit": False}))
+
+
 def test_what_may_be_int8_can_be_written_out() -> None:
     """Ranges that reach far beyond all values: then integers are coarse, and nothing else."""
     program = LeaveIntegersOpen()(planned(), ORIN).program
@@ -154,8 +166,8 @@ def test_what_may_be_int8_can_be_written_out() -> None:
     result = InsertQuantization()(written_out(ranged), ORIN)
     assert result.modified
     tensors = tensors_for(CHAIN)
-    found, expected = result.program.run(tensors)["y"], CHAIN.run(tensors)["y"]
-    assert 0.001 < (found - expected).abs().max() < 0.3
+    actual, expected = result.program.run(tensors)["y"], CHAIN.run(tensors)["y"]
+    assert 0.001 < (actual - expected).abs().max() < 0.3
 
 
 class Residual(nn.Module):
@@ -181,3 +193,12 @@ def test_sums_that_kernels_may_add_are_open() -> None:
     kept = (AnnotatePrecision("int8", (("second", "fp16"),)),)
     program = check_pass(LeaveIntegersOpen(), residual, ORIN, fires=True, first=kept).program
     assert program.plan.precision(inner.name) == "fp16", "what it adds comes in floats"
+
+
+def test_an_int8_product_is_not_left_open() -> None:
+    component = component_of(Plain(), (4, 8))
+    program = CleanUp()(export(component, FRAMES, dynamic=False), ORIN).program
+    program = AnnotatePrecision("int8")(program, ORIN).program
+    wrong = replace(program, plan=program.plan.model_copy(update={"implicit": True}))
+    with pytest.raises(PassError, match="is int8, and the runtime has no such choice"):
+        LeaveIntegersOpen()(wrong, ORIN)
