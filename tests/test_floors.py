@@ -15,10 +15,13 @@ SOURCES = ("backends", "compiler", "passes")
 #: a file for devices, and nothing imports it.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("compiler.core",),
-    ("compiler.audio", "compiler.cache", "compiler.fallback", "compiler.manifest", "compiler.networks", "passes",
+    ("passes.base",),
+    ("passes.kit",),
+    ("compiler.audio", "compiler.cache", "compiler.fallback", "compiler.manifest", "compiler.networks",
+     "passes.attention", "passes.layout", "passes.precision", "passes.simplify", "passes.source", "passes.verify",
      "backends.onnx"),
     ("compiler.bundle", "compiler.cli_options", "compiler.families", "compiler.terminal", "compiler.version",
-     "backends.base"),
+     "passes.pipeline", "backends.base"),
     ("compiler.cli_families", "compiler.describe", "compiler.stages", "backends.coreml", "backends.mlx",
      "backends.onnxruntime", "backends.tensorrt", "backends.tflite"),
     ("compiler.request", "backends"),

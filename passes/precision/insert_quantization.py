@@ -56,7 +56,7 @@ class InsertQuantization(Rewrite):
                 quantizer.quantize(node)
             elif precision in written(target):
                 quantizer.store_weight(node, precision)
-        yield from ()
+        return iter(())  # the plan has the notes
 
     def ensures(self, before: Program, after: Program, target: Target) -> None:
         for node in after.graph.nodes:
