@@ -55,9 +55,7 @@ class LeaveIntegersOpen(Pass):
             raise PassError(f"{self.name}: {after.name}: the graph has changed, and only the plan may")
         for node in layers(after):
             if after.plan.implicit and after.plan.precision(node.name) == "int8" and node.target not in CONVOLUTIONS:
-                raise PassError(
-                    f"{self.name}: {after.name}: {node.name} is int8, which the runtime does not choose for it"
-                )
+                raise PassError(f"{self.name}: {after.name}: {node.name} is int8, and the runtime has no such choice")
 
 
 def notes_on(left: int, products: list[str], default: str) -> tuple[str, ...]:
