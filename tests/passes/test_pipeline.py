@@ -142,5 +142,5 @@ def test_passes_of_plug_ins_are_placed_by_name() -> None:
     assert names.index("early") == names.index("clean_up") - 1
     with pytest.raises(PluginError, match="pass lost: there is no pass 'no_such_pass'"):
         placed(Lost(), ORDER)
-    with pytest.raises(PluginError, match="pass torn: no place is after clean_up and before hoist_noise"):
+    with pytest.raises(PluginError, match="pass torn: nothing is after clean_up and before hoist_noise"):
         placed(Torn(), ORDER)
