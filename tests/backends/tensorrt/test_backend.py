@@ -37,7 +37,9 @@ from voxc.passes.pipeline import pipeline
 from voxc.passes.precision.annotate_precision import AnnotatePrecision
 from voxc.passes.simplify.clean_up import CleanUp
 
-NANO, JP5, JP6, ANY = TARGETS.values()
+NANO, JP5, JP6, ANY = (
+    TARGETS[name] for name in ("jetson-nano", "jetson-orin-nano-jp5", "jetson-orin-nano-jp6", "tensorrt")
+)
 BACKEND = TensorRTBackend()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from voxc.backends import BACKENDS, known_targets
-from voxc.backends.base import Backend
+from voxc.backends.tflite.backend import TfliteBackend
 from voxc.compiler.core.errors import PluginError, TargetError
 from voxc.compiler.core.plugins import Plugins
 
@@ -79,11 +79,11 @@ def test_targets_of_plug_ins_join_ours(monkeypatch: pytest.MonkeyPatch, tmp_path
     file = tmp_path / "targets.yaml"
     file.write_text(text.replace("onnxruntime-cpu:", "borrowed:"))
 
-    class Borrower(Backend):
+    class Borrower(TfliteBackend):
         name = "borrower"
         targets_file = file
 
-    monkeypatch.setitem(BACKENDS, "borrower", Borrower.__new__(Borrower))
+    monkeypatch.setitem(BACKENDS, "borrower", Borrower())
     monkeypatch.setattr(Plugins, "foreign", ["borrower"])
     with pytest.raises(TargetError, match=f"{file}: target 'onnxruntime-cuda' is also in .*targets.yaml"):
         known_targets.__wrapped__()
