@@ -14,7 +14,7 @@ from voxc.backends import BACKENDS
 from voxc.backends.base import Backend
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
-from voxc.compiler import driver
+from voxc.compiler import compiled as compiled_module
 from voxc.compiler.bundle import Bundle
 from voxc.compiler.core.errors import CheckpointError, MissingRuntimeError, PassError, RecipeError
 from voxc.compiler.core.runner import Fit, Requirement
@@ -60,7 +60,7 @@ def test_random_voices_round_trip(
     config: list[object], version: str, f0: int, frames: int, dynamic: bool,
 ) -> None:  # fmt: skip
     """Load, compile, run, compare with eager PyTorch: the compile itself does the comparison, after every pass."""
-    monkeypatch.setattr(driver, "latency_figures", lambda *_, **__: missing_latency("not asked for"))
+    monkeypatch.setattr(compiled_module, "latency_figures", lambda *_, **__: missing_latency("not asked for"))
     frames = max(frames, 3) if dynamic else frames
     model = write_voice(tmp_path / "voice.pth", config=config, version=version, f0=f0)
     request = Request(model, (target,), tmp_path / "bundle", frames=frames, dynamic=dynamic, verify_passes=True)
@@ -200,7 +200,7 @@ def test_the_default_segment_shrinks_to_the_memory_of_its_target(
         return Fit(min(5, frames) if target.name == "small" else frames, "1 + 1 = 2; of 1")
 
     monkeypatch.setattr(OnnxRuntimeBackend, "fit", fit)
-    monkeypatch.setattr("voxc.compiler.driver.DEFAULT_SEGMENT_SECONDS", 0.1)
+    monkeypatch.setattr("voxc.compiler.session.DEFAULT_SEGMENT_SECONDS", 0.1)
     small = target.model_copy(update={"name": "small"})
     bundles = compile_model(Request(voice_file, (small, target), tmp_path / "bundles"))
     assert [(place.name, manifest.build.recipe.frames) for place, manifest in bundles] == [

@@ -14,7 +14,7 @@ from tests.conftest import Voxc
 from voxc.backends.onnx import reader as onnx_reader
 from voxc.backends.tensorrt.backend import has_tensorrt
 from voxc.backends.tflite import reader as tflite_reader
-from voxc.compiler import driver
+from voxc.compiler import compiled as compiled_module
 from voxc.compiler.core.errors import RecipeError
 from voxc.compiler.core.plan import Policy, Precision
 from voxc.compiler.core.recipe import PrecisionRecipe
@@ -36,7 +36,7 @@ FRAMES = 10
 @pytest.fixture(scope="module", autouse=True)
 def untimed() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(driver, "latency_figures", lambda *_, **__: missing_latency("not asked for"))
+        patch.setattr(compiled_module, "latency_figures", lambda *_, **__: missing_latency("not asked for"))
         yield
 
 

@@ -46,7 +46,7 @@ def test_golden_voices_come_out_as_eager_pytorch_has_them(
     del inputs["phone_lengths"]
     inputs |= {noise: vectors[key] for noise, key in NOISE.items() if key in vectors}
     (synthesizer,) = load_voice(VoiceFiles(golden / f"{name}.pth")).components
-    exported = HoistNoise()(export(synthesizer, inputs["phone"].shape[1] + 3 * dynamic, dynamic), target).program
+    exported = HoistNoise()(export(synthesizer, {"T": inputs["phone"].shape[1] + 3 * dynamic}, dynamic), target).program
     graph, weights = build_fallback(exported, (), tmp_path, threads=1)
     found = Fallback.read(graph, exported.inputs, exported.outputs, threads=1).run(inputs)["audio"]
     expected = synthesizer.run({key: torch.from_numpy(array) for key, array in inputs.items()})["audio"].numpy()
