@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from voxc.compiler.core.axis import Sizes
     from voxc.compiler.families.model import Model
 
+#: The family of Python functions, which have to be named as such.
+TORCH = "torch"
 FAMILIES: Plugins[Family] = Plugins("voxc.families", Family)  # type: ignore[type-abstract]
 
 
@@ -61,7 +63,8 @@ def recognise(source: Path) -> Family:
         if source.suffix.lower() in family.suffixes:
             return family
     if not source.exists():
-        raise CheckpointError(f"{source}: no such file")
+        factory = f"; if it is a Python function, add --family {TORCH}" if ":" in str(source) else ""
+        raise CheckpointError(f"{source}: no such file{factory}")
     known = "; ".join(family.reads for family in FAMILIES.values())
     raise CheckpointError(f"{source}: not a model that voxc knows; it reads {known}")
 
