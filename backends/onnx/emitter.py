@@ -96,7 +96,9 @@ def are_rounded(build: OnnxBuilder) -> bool:
 def lower(program: Program, opset: int, dialect: Dialect = PLAIN) -> OnnxBuilder:
     """The nodes and weights of the program in ONNX."""
     names = [spec.name for spec in program.outputs]
-    build = OnnxBuilder(opset, dict(zip(program.results, names, strict=True)), dialect)
+    taken = {*names, *(spec.name for spec in program.inputs)}  # which values may not be called by chance
+    others = {node: f"{node.name}_value" for node in program.graph.nodes if node.name in taken}
+    build = OnnxBuilder(opset, {**others, **dict(zip(program.results, names, strict=True))}, dialect)
     inputs = iter(program.inputs)
     for node in program.graph.nodes:
         build.node = node

@@ -31,6 +31,9 @@ class PassRecord:
     seconds: float
 
 
+#: What PyTorch's own kernels refuse of tensors that another layout has left permuted.
+NEEDS_CONTIGUOUS = frozenset({torch.ops.aten.native_group_norm.default})
+
 Watch = Callable[[fx.Node, Any], None]
 
 
@@ -41,6 +44,11 @@ class WatchedInterpreter(fx.Interpreter):
         super().__init__(module)
         self.extra_traceback = False  # it would be written into the messages of our own errors
         self.watch = watch
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        if target in NEEDS_CONTIGUOUS:
+            args = tuple(each.contiguous() if isinstance(each, Tensor) else each for each in args)
+        return super().call_function(target, args, kwargs)
 
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)

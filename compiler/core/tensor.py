@@ -70,7 +70,7 @@ class TensorSpec(BaseModel):
 
     def cast(self, array: Array) -> Array:
         if array.dtype == self.dtype:
-            return np.ascontiguousarray(array)
+            return np.asarray(array, order="C")
         if array.dtype.kind not in "biuf":
             raise TensorError(f"{self.name}: {array.dtype} values, the component takes {self.dtype}")
         with np.errstate(all="ignore"):
@@ -80,7 +80,7 @@ class TensorSpec(BaseModel):
             raise TensorError(
                 f"{self.name}: the {array.dtype} values do not fit {self.dtype} without loss; convert them beforehand"
             )
-        return np.ascontiguousarray(cast)
+        return np.asarray(cast, order="C")
 
     def fits(self, shape: tuple[int, ...]) -> bool:
         if len(shape) != len(self.shape):

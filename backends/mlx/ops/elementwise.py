@@ -23,6 +23,7 @@ UNARY = {
     aten.logical_not.default: "mx.logical_not",
     aten.neg.default: "mx.negative",
     aten.reciprocal.default: "mx.reciprocal",
+    aten.round.default: "mx.round",
     aten.rsqrt.default: "mx.rsqrt",
     aten.sigmoid.default: "mx.sigmoid",
     aten.sin.default: "mx.sin",

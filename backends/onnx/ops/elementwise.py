@@ -24,6 +24,7 @@ UNARY = {
     aten.logical_not.default: "Not",
     aten.neg.default: "Neg",
     aten.relu.default: "Relu",
+    aten.round.default: "Round",
     aten.sigmoid.default: "Sigmoid",
     aten.sin.default: "Sin",
     aten.sqrt.default: "Sqrt",

@@ -22,6 +22,7 @@ UNARY = {
     aten.log.default: "LOG",
     aten.logical_not.default: "LOGICAL_NOT",
     aten.neg.default: "NEG",
+    aten.round.default: "ROUND",
     aten.rsqrt.default: "RSQRT",
     aten.sin.default: "SIN",
     aten.sqrt.default: "SQRT",

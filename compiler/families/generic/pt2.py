@@ -35,10 +35,11 @@ OPERATOR = re.compile(
     r"_operator\.(getitem|add|sub|mul|truediv|floordiv|mod|pow|neg|eq|ne|ge|le|gt|lt)"
 )
 #: What the text of a symbolic size may be made of: symbols, numbers, and functions of torch's own.
-WORD = re.compile(r"[A-Za-z_]\w*|[\d.]+|[-+*/(), ]+")
+WORD = re.compile(r"'[suz]\d+'|[A-Za-z_]\w*|\d+(?:\.\d+)?|[-+*/(),= ]+")
 NAMES = re.compile(
     r"[suz]\d+|Max|Min|Mod|PythonMod|FloorDiv|CleanDiv|CeilDiv|IntTrueDiv|FloatTrueDiv|PowByNatural|Pow|Integer|"
-    r"floor|ceiling|TruncToInt|ToFloat|Where|Eq|Ne|Ge|Gt|Le|Lt"
+    r"floor|ceiling|TruncToInt|ToFloat|Where|Eq|Ne|Ge|Gt|Le|Lt|"
+    r"Symbol|Add|Mul|positive|integer|nonnegative|real|True|False"
 )
 #: What PyTorch raises of graphs that it cannot make sense of.
 DAMAGE = (RuntimeError, ValueError, KeyError, TypeError, AttributeError, AssertionError, IndexError, OverflowError)
@@ -159,7 +160,8 @@ def bound_inputs(path: Path, exported: torch.export.ExportedProgram, sizes: Mapp
         CheckpointError: a size stays open, or an input is no tensor.
     """
     placeholders = {node.name: node for node in exported.graph.nodes if node.op == "placeholder"}
-    inputs = {}
+    inputs: dict[str, Tensor] = {}
+    used: set[str] = set()
     for name in exported.graph_signature.user_inputs:
         node = placeholders.get(str(name))
         value = None if node is None else node.meta.get("val")
@@ -167,6 +169,9 @@ def bound_inputs(path: Path, exported: torch.export.ExportedProgram, sizes: Mapp
             raise CheckpointError(f"{path}: the input {name} is no tensor; export a program that takes tensors alone")
         shape = [bound_size(path, str(name), size, sizes) for size in value.shape]
         inputs[str(name)] = torch.ones(shape, dtype=value.dtype)
+        used |= {str(size) for size in value.shape}
+    for name in sizes.keys() - used:
+        raise CheckpointError(f"{path}: has no size that is open and called {name}; leave out --size {name}")
     return inputs
 
 
