@@ -37,7 +37,7 @@ class TfliteRunner(Runner):
             raise TensorError(f"TFLite takes the inputs {', '.join(self.inputs)}, not {', '.join(inputs)}")
         try:
             for name, array in inputs.items():
-                self.interpreter.set_tensor(self.inputs[name]["index"], np.ascontiguousarray(array))
+                self.interpreter.set_tensor(self.inputs[name]["index"], np.asarray(array, order="C"))
             self.interpreter.invoke()
         except (ValueError, RuntimeError) as error:
             raise TensorError(f"TFLite could not run these inputs: {error}") from error

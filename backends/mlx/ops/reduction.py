@@ -15,7 +15,9 @@ aten = torch.ops.aten
 def reduction(function: str) -> Lowering:
     """No axes at all means every axis. In float32 also where the result is float16: a sum need not fit into that."""
 
-    def lower(build: MlxBuilder, node: fx.Node, x: fx.Node, axes: list[int] | None, keep: bool, _: object) -> Value:
+    def lower(
+        build: MlxBuilder, node: fx.Node, x: fx.Node, axes: list[int] | None, keep: bool = False, _: object = None
+    ) -> Value:
         inside = "float32" if build.dtype == "float16" else build.dtype
         value = build.value(x, inside)
         rank = len(value.shape)
@@ -78,6 +80,8 @@ def group_norm(
 
 
 LOWERINGS: dict[object, Lowering] = {
+    aten.amax.default: reduction("mx.max"),
+    aten.amin.default: reduction("mx.min"),
     aten.mean.dim: reduction("mx.mean"),
     aten.sum.dim_IntList: reduction("mx.sum"),
     aten.topk.default: topk,

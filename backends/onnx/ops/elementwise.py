@@ -41,12 +41,23 @@ COMPARISON = {
     aten.eq.Scalar: "Equal",
     aten.eq.Tensor: "Equal",
     aten.ge.Scalar: "GreaterOrEqual",
+    aten.ge.Tensor: "GreaterOrEqual",
     aten.gt.Scalar: "Greater",
     aten.gt.Tensor: "Greater",
     aten.le.Scalar: "LessOrEqual",
+    aten.le.Tensor: "LessOrEqual",
     aten.lt.Scalar: "Less",
     aten.lt.Tensor: "Less",
 }
+
+
+LOGICAL = {aten.logical_and.default: "And", aten.logical_or.default: "Or"}
+
+
+def logical(op_type: str) -> Lowering:
+    return lambda build, node, left, right: build.op(
+        op_type, build.operand(left, torch.bool), build.operand(right, torch.bool)
+    )
 
 
 def unary(op_type: str) -> Lowering:
@@ -128,6 +139,7 @@ def same(build: OnnxBuilder, node: fx.Node, x: fx.Node, *_: object) -> str:
 LOWERINGS: dict[object, Lowering] = {
     **{target: unary(op_type) for target, op_type in UNARY.items()},
     **{target: arithmetic(op_type) for target, op_type in ARITHMETIC.items()},
+    **{target: logical(op_type) for target, op_type in LOGICAL.items()},
     **{target: comparison(op_type) for target, op_type in COMPARISON.items()},
     aten.reciprocal.default: reciprocal,
     aten.remainder.Scalar: remainder,

@@ -9,13 +9,15 @@ from voxc.backends.onnx.builder import OnnxBuilder
 from voxc.backends.onnx.lowering import Lowering
 
 aten = torch.ops.aten
-FIRST_AXES_INPUT = {"ReduceSum": 13, "ReduceMean": 18}
+FIRST_AXES_INPUT = {"ReduceSum": 13, "ReduceMax": 18, "ReduceMean": 18, "ReduceMin": 18}
 
 
 def reduction(op_type: str) -> Lowering:
     """The axes became an input of these operators, each at another opset; no axes at all means every axis."""
 
-    def lower(build: OnnxBuilder, node: fx.Node, x: fx.Node, axes: list[int] | None, keep: bool, dtype: object) -> str:
+    def lower(
+        build: OnnxBuilder, node: fx.Node, x: fx.Node, axes: list[int] | None, keep: bool = False, dtype: object = None
+    ) -> str:
         value = build.operand(x, node.meta["val"].dtype)
         return reduce(build, op_type, value, axes or list(range(x.meta["val"].dim())), keep=keep)
 
@@ -41,6 +43,8 @@ def topk(
 
 
 LOWERINGS: dict[object, Lowering] = {
+    aten.amax.default: reduction("ReduceMax"),
+    aten.amin.default: reduction("ReduceMin"),
     aten.mean.dim: reduction("ReduceMean"),
     aten.sum.dim_IntList: reduction("ReduceSum"),
     aten.topk.default: topk,

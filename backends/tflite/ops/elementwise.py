@@ -32,9 +32,11 @@ COMPARISON = {
     aten.eq.Scalar: "EQUAL",
     aten.eq.Tensor: "EQUAL",
     aten.ge.Scalar: "GREATER_EQUAL",
+    aten.ge.Tensor: "GREATER_EQUAL",
     aten.gt.Scalar: "GREATER",
     aten.gt.Tensor: "GREATER",
     aten.le.Scalar: "LESS_EQUAL",
+    aten.le.Tensor: "LESS_EQUAL",
     aten.lt.Scalar: "LESS",
     aten.lt.Tensor: "LESS",
 }
@@ -43,6 +45,13 @@ BOUNDED = {
     aten.tanh.default: ("TANH", Quantization((1 / 128,), 0)),
     aten.sigmoid.default: ("LOGISTIC", Quantization((1 / 256,), -128)),
 }
+
+
+LOGICAL = {aten.logical_and.default: "LOGICAL_AND", aten.logical_or.default: "LOGICAL_OR"}
+
+
+def logical(code: str) -> Function:
+    return lambda build, node, left, right: build.op(code, build.operand(left), build.operand(right))
 
 
 def unary(code: str) -> Function:
@@ -138,6 +147,7 @@ LOWERINGS: dict[object, Lowering] = {
     **{target: Lowering(bounded(*row), integers=True) for target, row in BOUNDED.items()},
     **{target: Lowering(arithmetic(code), integers=True) for target, code in ARITHMETIC.items()},
     **{target: Lowering(comparison(code)) for target, code in COMPARISON.items()},
+    **{target: Lowering(logical(code)) for target, code in LOGICAL.items()},
     aten.div.Tensor: Lowering(divide),
     aten.pow.Tensor_Scalar: Lowering(power),
     aten.reciprocal.default: Lowering(reciprocal),

@@ -16,7 +16,9 @@ aten = torch.ops.aten
 def reduction(code: str) -> Function:
     """No axes at all means every axis."""
 
-    def lower(build: TfliteBuilder, node: fx.Node, x: fx.Node, axes: list[int] | None, keep: bool, _: object) -> Value:
+    def lower(
+        build: TfliteBuilder, node: fx.Node, x: fx.Node, axes: list[int] | None, keep: bool = False, _: object = None
+    ) -> Value:
         value = build.operand(x, node.meta["val"].dtype)
         rank = len(value.shape)
         axes = [axis % rank for axis in axes or range(rank)]
@@ -45,6 +47,8 @@ def topk(
 
 
 LOWERINGS: dict[object, Lowering] = {
+    aten.amax.default: Lowering(reduction("REDUCE_MAX")),
+    aten.amin.default: Lowering(reduction("REDUCE_MIN")),
     aten.mean.dim: Lowering(reduction("MEAN")),
     aten.sum.dim_IntList: Lowering(reduction("SUM")),
     aten.topk.default: Lowering(topk),

@@ -23,6 +23,12 @@ from voxc.compiler.request import Request
 from voxc.compiler.verify import verify_bundle
 
 TARGETS = ["onnxruntime-cpu", "tflite-float32", "apple-ane", "apple-mlx", "jetson-nano"]
+#: What backends do not make of SwiftF0's model.
+GAPS = {
+    "apple-ane": "Core ML has no inputs without axes",
+    "apple-mlx": "45 dB in float32, where the bound is 60",
+    "jetson-nano": "TensorRT's parser gathers no truth values",
+}
 FACTORY = Path("tests.compiler.families.generic.networks:network")
 
 
@@ -106,7 +112,12 @@ def test_a_file_that_torch_exported_computes_what_torch_does(once: Once) -> None
         np.testing.assert_allclose(outputs[spec.name].numpy(), expected, atol=2e-5)
 
 
-@pytest.mark.parametrize("name", TARGETS)
+def with_gaps(name: str) -> object:
+    gaps = [pytest.mark.xfail(strict=True, reason=GAPS[name])] if name in GAPS else []
+    return pytest.param(name, marks=gaps)
+
+
+@pytest.mark.parametrize("name", map(with_gaps, TARGETS))
 def test_a_network_of_another_tool_with_real_inputs(voxc: Voxc, name: str, tmp_path: Path) -> None:
     """SwiftF0's model out of its own package: an STFT, 2-D convolutions, a peak that is picked."""
     package = pytest.importorskip("swift_f0", reason="the package swift-f0 is not installed")
@@ -114,7 +125,7 @@ def test_a_network_of_another_tool_with_real_inputs(voxc: Voxc, name: str, tmp_p
     sound = 0.3 * np.sin(np.arange(8192) / 16000 * 2 * np.pi * 220).astype(np.float32)[np.newaxis]
     inputs = {"audio": sound, "fmin": np.array(50, np.float32), "fmax": np.array(1000, np.float32)}
     write_npz(tmp_path / "inputs.npz", inputs)
-    options = ("--size", "samples=8192", "--inputs", tmp_path / "inputs.npz")
+    options = ("--size", "samples=8192", "--inputs", tmp_path / "inputs.npz", "--precision", "fp32")
     done = voxc("compile", model, "--target", name, "-o", tmp_path / "b", *options)
     assert done.exit_code == 0, done.output
     manifest = read_manifest(tmp_path / "b")

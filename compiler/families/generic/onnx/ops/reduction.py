@@ -42,7 +42,11 @@ def reduction(function: Reduce, first_axes_input: int = 18) -> Row:
 def arg(largest: bool) -> Row:
     def row(call: Call) -> Function:
         axis, keep = call.axis(call.attribute("axis", 0)), bool(call.attribute("keepdims", 1))
-        function = torch.argmax if largest else torch.argmin
+
+        def function(x: Tensor, axis: int, keepdim: bool) -> Tensor:  # by the ranking that every backend has
+            places = torch.topk(x.float(), 1, axis, largest=largest).indices
+            return places if keepdim else places.squeeze(axis)
+
         if call.attribute("select_last_index", 0):
             last = call.shape()[axis] - 1
             return lambda x: last - function(x.flip(axis), axis, keepdim=keep)
