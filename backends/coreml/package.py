@@ -83,7 +83,7 @@ def inside(package: Path, folder: Path, path: str) -> Path:
 
 
 def parse_model(file: Path) -> Any:
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError
 
     from voxc.backends.coreml.sdk import proto
 
