@@ -12,6 +12,8 @@ For a CPU without VNNI, as far as this machine can be one (`older_x86.py`; bundl
 
     LD_PRELOAD=$(python benchmarks/older_x86.py avx2) python benchmarks/rvc_int8.py
 
+With the example of a plug-in installed (`pip install ./examples/plugin`), OpenVINO has rows too.
+
 What is made goes to build/rvc_int8/, by voice and length. Stock files found there are always taken; bundles are
 compiled again unless --reuse is given, for the compiler changes and the stock recipes do not.
 """
@@ -35,6 +37,7 @@ import torch
 from full_size import write_voice
 from stock_recipes import RECIPES, Run, Stock, StockError, last_line, make_environment
 
+from voxc.backends import BACKENDS
 from voxc.compiler.bundle import Bundle
 from voxc.compiler.core.component import Component
 from voxc.compiler.core.errors import VoxcError
@@ -52,6 +55,7 @@ BUILD = Path(__file__).resolve().parents[1] / "build"
 EAGER = "PyTorch eager float32"
 OURS = ("onnxruntime-cpu:fp32", "onnxruntime-cpu:int8", "onnxruntime-cpu:auto",
         "tflite-float32", "tflite-int8:int8", "tflite-int8:auto")  # fmt: skip
+OPENVINO = ("openvino:fp32", "openvino-bf16", "openvino:int8")
 COLUMNS = (
     ("median ms", "10.1f", "median"), ("min ms", "9.1f", "least"), ("to eager", "9.2f", "to_eager"),
     ("SNR dB", "8.1f", "snr"), ("MB", "7.1f", "size"),
@@ -137,7 +141,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--only", default="*", metavar="PATTERN", help="rows to time, as `stock*` or `voxc*`; eager always"
     )
-    parser.add_argument("--ours", nargs="+", default=OURS, metavar="TARGET[:PRECISION]")
+    plugged = OPENVINO if "openvino" in BACKENDS else ()
+    parser.add_argument("--ours", nargs="+", default=(*OURS, *plugged), metavar="TARGET[:PRECISION]")
     parser.add_argument("--reuse", action="store_true", help="take the bundles that an earlier run has compiled")
     parser.add_argument("--stock-python", type=Path, default=BUILD / "stock" / "bin" / "python")
     parser.add_argument("--make-stock-environment", action="store_true", help="in build/stock; 7 GB")
