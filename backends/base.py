@@ -16,6 +16,7 @@ from voxc.compiler.core.target import Target, first_complaint
 if TYPE_CHECKING:  # listing targets and running bundles need no PyTorch
     from torch import fx
 
+    from voxc.backends.lowering.table import Lowerings
     from voxc.compiler.core.program import Program
     from voxc.compiler.manifest import TargetRecord
 
@@ -57,17 +58,31 @@ class Backend(ABC):
         return self
 
     @abstractmethod
+    def lowerings(self) -> Lowerings:
+        """The lowerings by the calls that they are for.
+
+        Raises:
+            MissingRuntimeError: a package that they need is not installed.
+        """
+
     def unsupported(self, program: Program) -> list[fx.Node]:
         """The nodes that there is no lowering for."""
+        from voxc.backends.lowering.table import unsupported
+
+        return unsupported(program, self.lowerings())
 
     def check(self, program: Program, target: Target) -> None:
-        """Raises UnsupportedError if the target cannot take the program."""
+        """Raises UnsupportedError if the target cannot take the program; names the first call that has no lowering, and
+        the other operators."""
         nodes = self.unsupported(program)
         if nodes:
-            lacking = ", ".join(sorted({str(node.target) for node in nodes}))
+            from voxc.backends.lowering.source import operator_name, place
+
+            others = sorted({operator_name(node) for node in nodes} - {operator_name(nodes[0])})
             raise UnsupportedError(
-                f"{target.name}: {self.name} has no lowering for {lacking} "
-                f"in component {program.name}, first in {nodes[0].name}"
+                f"{target.name}: {self.name} has no lowering for {place(nodes[0], program.name)}"
+                f"{', nor for ' + ', '.join(others) if others else ''} in component {program.name}; "
+                f"write the module with other operators, or choose another target"
             )
 
     @abstractmethod

@@ -1,6 +1,6 @@
 """What the MLX functions of a full-size v2 40k voice and of an encoder of HuBERT base's size move about in memory.
 
-python benchmarks/mlx_layout.py [frames]
+PYTHONPATH=. python benchmarks/mlx_layout.py [frames]
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from pathlib import Path
 
 from full_size import write_content, write_voice
 
+from tests.backends.mlx.layout import layout_changes
 from voxc.backends.mlx import emitter
-from voxc.backends.mlx.reader import layout_changes, read
+from voxc.backends.mlx.reader import read
 from voxc.compiler.core.program import export
 from voxc.compiler.core.target import load_targets
 from voxc.compiler.families.rvc.files import VoiceFiles

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
-from torch import fx
 
 from voxc.backends.base import Backend
+from voxc.backends.lowering.table import Lowerings
 from voxc.compiler.core.program import Program
 from voxc.compiler.core.runner import Artifact, Placement, Requirement, Runner, Runtime
 from voxc.compiler.core.target import Target
@@ -27,11 +27,11 @@ class CoreMLBackend(Backend):
     run_needs: ClassVar[tuple[Requirement, ...]] = emit_needs
     device_modules: ClassVar[tuple[str, ...]] = ("voxc.compiler.device.agent.runtimes.coreml",)
 
-    def unsupported(self, program: Program) -> list[fx.Node]:
+    def lowerings(self) -> Lowerings:
         self.require(self.emit_needs, "emit Core ML packages")
-        from voxc.backends.coreml.emitter import unsupported
+        from voxc.backends.coreml.ops import LOWERINGS
 
-        return unsupported(program)
+        return LOWERINGS
 
     def emit(self, program: Program, target: Target, directory: Path, lengths: Sequence[Program] = ()) -> Artifact:
         from voxc.backends.coreml import emitter, reader

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,14 +13,13 @@ import torch
 from torch import Tensor, fx
 
 from voxc.backends.coreml.constants import NUMPY, Constants
-from voxc.backends.coreml.lowering import Lowering
 from voxc.backends.coreml.sdk import Var, mb, types
-from voxc.backends.coreml.weight import Weight
-from voxc.compiler.core import ops  # noqa: F401, registers voxc's operators
-from voxc.compiler.core.errors import UnsupportedError
-from voxc.compiler.core.nodes import call_arguments, module_path
+from voxc.backends.lowering.static import StaticBuilder
+from voxc.backends.lowering.table import Lowering
+from voxc.backends.lowering.weight import Weight
+from voxc.compiler.core.nodes import call_arguments, is_weight
 from voxc.compiler.core.program import Program
-from voxc.compiler.core.tensor import Array
+from voxc.compiler.core.tensor import Array, TensorSpec
 
 #: MIL's names of types, by PyTorch's. Real numbers are what the plan says; Core ML has no 64-bit integers.
 TYPES = {torch.int64: "int32", torch.int32: "int32", torch.int8: "int8", torch.uint8: "uint8", torch.bool: "bool"}
@@ -28,28 +27,22 @@ SMALLEST_HALF, LARGEST_HALF = 2.0**-24, 65504.0
 MAX_RANK = 5
 
 
-class CoreMLBuilder:
-    """A function under construction: what the current node computes in, and the value of each node before it.
+class CoreMLBuilder(StaticBuilder[Var]):
+    """A function under construction, and what the current node computes in.
 
     Operators are named after the module path in the user's model and the FX node.
     """
 
     def __init__(self, program: Program, grouped: bool) -> None:
-        self.program = program
+        super().__init__(program, "Core ML")
         self.constants = Constants(lambda: f"{self.name()}_constant", grouped)
-        self.values: dict[fx.Node, Any] = {}
         self.casts: dict[tuple[Var, str], Var] = {}
-        self.given: list[Var] = []
-        self.node: fx.Node | None = None
+        #: What stands for the inputs, once the function is there.
+        self.parameters: Mapping[str, Var] = {}
         self.real = "fp32"
         self.made: Counter[str] = Counter()
 
     # What a lowering reads.
-
-    def constant_of(self, node: object) -> Weight | None:
-        """The weight that a node is, if it is one."""
-        value = self.values[node] if isinstance(node, fx.Node) else None
-        return value if isinstance(value, Weight) else None
 
     def type_of(self, dtype: torch.dtype) -> str:
         """What a tensor of a type in the graph is at the current node."""
@@ -100,11 +93,7 @@ class CoreMLBuilder:
     def reshape(self, x: Var, shape: Sequence[int]) -> Var:
         return x if tuple(x.shape) == tuple(shape) else self.op("reshape", x=x, shape=[int(size) for size in shape])
 
-    def transpose(self, x: Var, order: Sequence[int]) -> Var:
-        """As a reshape where only axes of size 1 move."""
-        long = [axis for axis in order if x.shape[axis] > 1]
-        if long == sorted(long):
-            return self.reshape(x, [x.shape[axis] for axis in order])
+    def permute(self, x: Var, order: Sequence[int]) -> Var:
         return self.op("transpose", x=x, perm=list(order))
 
     def slice(self, x: Var, axis: int, begin: int, end: int, step: int = 1, squeeze: bool = False) -> Var:
@@ -139,37 +128,43 @@ class CoreMLBuilder:
     def constant(self, array: Array) -> Var:
         return self.constants.put(array)
 
-    # What the emitter calls.
+    # What the program's loop calls.
 
-    def lower(self, node: fx.Node, lowering: Lowering) -> None:
+    def placeholders(self) -> dict[str, Any]:
+        """The inputs as a function declares them: real numbers are float32 there, whatever computes on them."""
+        placeholders = [node for node in self.program.graph.nodes if node.op == "placeholder"]
+        inputs = [node for node in placeholders if not is_weight(self.program, node)]
+        places = {}
+        for node, spec in zip(inputs, self.program.inputs, strict=True):
+            self.node = node
+            kind = types.string_to_builtin(self.type_of(node.meta["val"].dtype))
+            places[spec.name] = mb.placeholder([int(size) for size in self.shape], kind)
+        return places
+
+    def input(self, node: fx.Node, spec: TensorSpec) -> Var:
+        return self.parameters[spec.name]
+
+    def lower(self, node: fx.Node, lowering: Lowering) -> Any:
         """Runs the lowering of `node` in what the plan says that it computes in."""
-        self.node = node
-        arguments = call_arguments(node)
-        half = self.program.plan.computes_in_half(node.name) and all(map(fits_half, numbers_in(node, arguments)))
-        self.real = "fp16" if half else "fp32"
+        half = self.program.plan.computes_in_half(node.name)
+        self.real = "fp16" if half and all(map(fits_half, numbers_in(node, call_arguments(node)))) else "fp32"
         rank = max((each.dim() for each in tensors_of(node)), default=0)
         if rank > MAX_RANK:
             raise self.refuse(f"a tensor of {rank} axes; Core ML has {MAX_RANK} at most")
-        value = self.values[node] = lowering(self, node, *arguments)
+        value = super().lower(node, lowering)
         if isinstance(value, Var) and value.name.startswith(f"{self.base}__"):
             value.op.name = value.name = self.base
+        return value
 
-    def feature_type(self, node: fx.Node) -> Any:
-        """The type of an input or output: real numbers are float32 there, whatever computes on them."""
+    def output(self, node: fx.Node, spec: TensorSpec) -> Var:
+        """A value of its own, in float32."""
         self.real = "fp32"
-        return types.string_to_builtin(self.type_of(node.meta["val"].dtype))
-
-    def give(self, node: fx.Node, name: str) -> Var:
-        """The node's value as an output of its own called `name`."""
-        self.node, self.real = node, "fp32"
         value = self.operand(node)
         inside = value.op is not None and value.op.op_type != "const"
-        if inside and len(value.op.outputs) == 1 and not value.child_ops and value not in self.given:
-            value.op.name = value.name = name
-        else:
-            value = self.op("identity", x=value, name=name)
-        self.given.append(value)
-        return value
+        if inside and len(value.op.outputs) == 1 and not value.child_ops and value not in self.outputs.values():
+            value.op.name = value.name = spec.name
+            return value
+        return self.op("identity", x=value, name=spec.name)
 
     def name(self) -> str:
         """A new name for something that the current node needs."""
@@ -180,24 +175,7 @@ class CoreMLBuilder:
     def base(self) -> str:
         """The current node's own name in the package, made of characters that MIL takes."""
         where = re.sub(r"\W", "_", self.origin)
-        return f"{where}__{self.node.name if self.node else 'input'}"
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The current node's."""
-        assert self.node is not None
-        return tuple(self.node.meta["val"].shape)
-
-    @property
-    def origin(self) -> str:
-        """The module that the current node comes from, or the component where there is none."""
-        return (module_path(self.node) if self.node else "") or self.program.name
-
-    def refuse(self, reason: str) -> UnsupportedError:
-        assert self.node is not None
-        target = self.node.target
-        name = str(target) if isinstance(target, torch._ops.OpOverload) else getattr(target, "__name__", str(target))
-        return UnsupportedError(f"Core ML: {name} in {self.origin} (node {self.node.name}): {reason}")
+        return f"{where}__{self.node.name}"
 
 
 def tensors_of(node: fx.Node) -> list[Tensor]:

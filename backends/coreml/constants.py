@@ -9,7 +9,7 @@ import numpy as np
 
 from voxc.backends.coreml.palette import pack, palette
 from voxc.backends.coreml.sdk import Var, mb, types
-from voxc.backends.coreml.weight import Weight
+from voxc.backends.lowering.weight import Weight
 from voxc.compiler.core.tensor import Array
 
 #: NumPy's types by MIL's names of them.

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from torch import fx
-
 from voxc.backends.coreml import sdk
 from voxc.backends.coreml.builder import CoreMLBuilder
 from voxc.backends.coreml.metadata import describe
 from voxc.backends.coreml.ops import LOWERINGS
-from voxc.backends.coreml.sdk import Function, mb
-from voxc.backends.coreml.weight import Weight
+from voxc.backends.coreml.sdk import Function
 from voxc.backends.coreml.writer import write_package
 from voxc.compiler.core.program import Program
 from voxc.compiler.core.target import Target
@@ -22,16 +19,11 @@ FIRST_WITH_FUNCTIONS = "iOS18"
 MAIN = "main"
 
 
-def unsupported(program: Program) -> list[fx.Node]:
-    """The nodes for which there is no lowering."""
-    return [node for node in program.graph.nodes if node.op == "call_function" and node.target not in LOWERINGS]
-
-
 def emit(program: Program, target: Target, package: Path, lengths: Sequence[Program] = ()) -> tuple[Path, ...]:
     """Writes the package, a folder; gives its files, the manifest first.
 
     Raises:
-        UnsupportedError: a node has no lowering, or one that does not go as far; names it and its module.
+        UnsupportedError: a call has no lowering, or one that does not cover its arguments.
     """
     deployment = deployment_of(target, bool(lengths))
     system = sdk.opset(deployment)
@@ -69,26 +61,8 @@ def functions_of(program: Program, lengths: Sequence[Program]) -> dict[str, Prog
 def lower(program: Program, system: sdk.ct.target) -> Function:
     """The nodes of the program as a function, with the program's inputs and outputs as they are."""
     build = CoreMLBuilder(program, grouped=system >= sdk.opset(FIRST_WITH_FUNCTIONS))
-    nodes = list(program.graph.nodes)
-    inputs = [node for node in nodes if node.op == "placeholder" and program.weight(node) is None]
-    places = {}
-    for node, spec in zip(inputs, program.inputs, strict=True):
-        build.node = node
-        places[spec.name] = mb.placeholder([int(size) for size in node.meta["val"].shape], build.feature_type(node))
-    with Function(places, opset_version=system) as function:
-        for node, spec in zip(inputs, program.inputs, strict=True):
-            build.values[node] = function.inputs[spec.name]
-        for node in nodes:
-            build.node = node
-            if node.op == "placeholder" and node not in build.values:
-                key, tensor = program.weight_key(node), program.weight(node)
-                assert key is not None
-                assert tensor is not None
-                build.values[node] = Weight(key, tensor.detach().contiguous().numpy())
-            elif node.op == "call_function":
-                if node.target not in LOWERINGS:
-                    raise build.refuse("there is no lowering for this operator")
-                build.lower(node, LOWERINGS[node.target])
-        function.set_outputs([build.give(node, spec.name) for node, spec in
-                              zip(program.results, program.outputs, strict=True)])  # fmt: skip
+    with Function(build.placeholders(), opset_version=system) as function:
+        build.parameters = function.inputs
+        build.lower_graph(LOWERINGS)
+        function.set_outputs(list(build.outputs.values()))
     return function

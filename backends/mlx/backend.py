@@ -11,8 +11,7 @@ from voxc.compiler.core.runner import Artifact, Requirement, Runner
 from voxc.compiler.core.target import Target
 
 if TYPE_CHECKING:
-    from torch import fx
-
+    from voxc.backends.lowering.table import Lowerings
     from voxc.compiler.core.program import Program
 
 
@@ -22,11 +21,11 @@ class MlxBackend(Backend):
     run_needs: ClassVar[tuple[Requirement, ...]] = emit_needs
     device_modules: ClassVar[tuple[str, ...]] = ("voxc.compiler.device.agent.runtimes.mlx",)
 
-    def unsupported(self, program: Program) -> list[fx.Node]:
+    def lowerings(self) -> Lowerings:
         self.require(self.emit_needs, "emit MLX functions")
-        from voxc.backends.mlx.emitter import unsupported
+        from voxc.backends.mlx.ops import LOWERINGS
 
-        return unsupported(program)
+        return LOWERINGS
 
     def emit(self, program: Program, target: Target, directory: Path, lengths: Sequence[Program] = ()) -> Artifact:
         from voxc.backends.mlx import emitter, reader

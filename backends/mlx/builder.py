@@ -11,66 +11,61 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
+from voxc.backends.lowering.static import StaticBuilder
+from voxc.backends.lowering.weight import Weight
 from voxc.backends.mlx.statements import INDEX, Call, Dtype, Statement, Value
-from voxc.backends.mlx.weights import Packed, Weight, WeightStore
-from voxc.compiler.core import ops  # noqa: F401, registers voxc's operators
-from voxc.compiler.core.errors import UnsupportedError
+from voxc.backends.mlx.weights import Packed, WeightStore
 from voxc.compiler.core.nodes import module_path
-from voxc.compiler.core.plan import PrecisionPlan
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.tensor import TensorSpec
 
 FLOATS = ("float16", "float32")
 #: Bits of the weights of a node, by its precision.
 BITS = {"w8": 8, "int4": 4}
 
 
-class MlxBuilder:
-    """Statements under construction. `values` has what stands for each node: a value, a weight, or one for each result.
+class MlxBuilder(StaticBuilder[Value]):
+    """Statements under construction.
 
     Each node computes in what the plan says; where a float32 value meets a float16 node, or the other way round, a cast
     is written, once for each value.
     """
 
-    def __init__(self, name: str, plan: PrecisionPlan, inputs: Sequence[str]) -> None:
-        self.name = name
-        self.plan = plan
+    def __init__(self, program: Program) -> None:
+        super().__init__(program, "MLX")
+        inputs = [spec.name for spec in program.inputs]
+        self.plan = program.plan
         self.statements: list[Statement] = []
         self.weights = WeightStore(taken=set(inputs))
-        self.values: dict[fx.Node, Any] = {}
         self.casts: dict[tuple[Value, str], Value] = {}
         self.numbers: Counter[str] = Counter()
         self.taken = {*inputs, "w", "mx", "self"}
-        self.node: fx.Node | None = None
+
+    # What the program's loop calls.
+
+    def input(self, node: fx.Node, spec: TensorSpec) -> Value:
+        return Value(spec.name, self.shape, spec.dtype)
+
+    def output(self, node: fx.Node, spec: TensorSpec) -> Value:
+        return self.value(node, spec.dtype)
 
     # What a lowering reads.
 
     @property
     def dtype(self) -> str:
         """The type that the node gives: what the plan says where it is a float, else its own."""
-        assert self.node is not None
         own = dtype_of(self.node)
         return self.real if own in FLOATS else own
 
     @property
     def real(self) -> str:
         """What the node computes in where it computes with floats."""
-        assert self.node is not None
         return "float32" if self.plan.precision(self.node.name) == "fp32" else "float16"
 
     @property
     def bits(self) -> int | None:
         """The bits that the node's weights are stored in; None for those of its float type."""
-        assert self.node is not None
         return BITS.get(self.plan.precision(self.node.name))
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        assert self.node is not None
-        return tuple(self.node.meta["val"].shape)
-
-    def constant_of(self, node: object) -> Weight | None:
-        """The weight that a node is, if it is one."""
-        value = self.values.get(node) if isinstance(node, fx.Node) else None
-        return value if isinstance(value, Weight) else None
 
     def value(self, node: fx.Node, dtype: str | None = None) -> Value:
         """A node's value, a float one in the type that the present node computes in, or all in `dtype`."""
@@ -132,11 +127,8 @@ class MlxBuilder:
         shape = tuple(shape)
         return x if x.shape == shape else self.call("mx.reshape", x, shape, shape=shape, dtype=x.dtype)
 
-    def transpose(self, x: Value, order: Sequence[int]) -> Value:
-        """A mere reshape where only axes of size 1 move."""
+    def permute(self, x: Value, order: Sequence[int]) -> Value:
         shape = [x.shape[axis] for axis in order]
-        if [axis for axis in order if x.shape[axis] > 1] == [axis for axis in range(len(order)) if x.shape[axis] > 1]:
-            return self.reshape(x, shape)
         return self.call("mx.transpose", x, tuple(order), shape=shape, dtype=x.dtype)
 
     def slice(self, x: Value, axis: int, part: slice) -> Value:
@@ -170,21 +162,13 @@ class MlxBuilder:
     @property
     def stem(self) -> str:
         """What the present node's operator is called for short."""
-        assert self.node is not None
         target = self.node.target
         name = target._schema.name.split("::")[1] if isinstance(target, torch._ops.OpOverload) else "part"
         return re.sub(r"^(native_|constant_|_)|(_nd|_channels_last|_with_sizes|olution)$", "", name).strip("_")
 
     @property
     def path(self) -> str:
-        assert self.node is not None
         return module_path(self.node)
-
-    def refuse(self, reason: str) -> UnsupportedError:
-        assert self.node is not None
-        target = self.node.target
-        name = str(target) if isinstance(target, torch._ops.OpOverload) else getattr(target, "__name__", "?")
-        return UnsupportedError(f"MLX: {name} in {self.path or self.name} (node {self.node.name}): {reason}")
 
 
 def dtype_of(node: fx.Node) -> str:

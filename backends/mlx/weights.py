@@ -18,18 +18,6 @@ MARKS = ("_channels_last", "_reordered", "_rows", "_float16", "_folded", "_heads
 
 
 @dataclass(frozen=True)
-class Weight:
-    """A constant that is not stored yet, so that a lowering may lay it out first; float32 unless it is integers."""
-
-    name: str
-    array: Array
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.array.shape
-
-
-@dataclass(frozen=True)
 class Packed:
     """Weights in groups of `group_size` along their last axis: integers of `bits` bits, a scale and an offset each."""
 

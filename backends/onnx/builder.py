@@ -12,12 +12,13 @@ import torch
 from onnx import TensorProto, helper
 from torch import Tensor, fx
 
+from voxc.backends.lowering.builder import Builder
+from voxc.backends.lowering.table import Lowering
 from voxc.backends.onnx.dialect import PLAIN, Dialect
-from voxc.backends.onnx.lowering import Lowering
-from voxc.compiler.core.errors import UnsupportedError
-from voxc.compiler.core.nodes import call_arguments, module_path
+from voxc.compiler.core.nodes import module_path
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.tensor import Array, TensorSpec
 
-Array = np.ndarray
 Size = int | torch.SymInt | fx.Node
 
 DTYPES: dict[torch.dtype, int] = {
@@ -45,7 +46,7 @@ class Packed:
         return np.asarray(self.numbers.astype(np.float32) * self.scales)
 
 
-class OnnxBuilder:
+class OnnxBuilder(Builder[str]):
     """An ONNX graph under construction at one opset, in one dialect.
 
     Values are named after the FX nodes they come from (outputs after their specs), nodes after the module path in the
@@ -53,18 +54,23 @@ class OnnxBuilder:
     those weights that stand for numbers of 8 bits.
     """
 
-    def __init__(self, opset: int, names: dict[fx.Node, str], dialect: Dialect = PLAIN) -> None:
+    def __init__(self, program: Program, opset: int, dialect: Dialect = PLAIN) -> None:
+        super().__init__(program, f"ONNX opset {opset}")
         self.opset = opset
         self.dialect = dialect
-        self.names = names
+        outputs = {node: spec.name for node, spec in zip(program.results, program.outputs, strict=True)}
+        reserved = {spec.name for spec in (*program.inputs, *program.outputs)}  # no other value may be called so
+        others = {node: f"{node.name}_value" for node in program.graph.nodes if node.name in reserved}
+        self.names = {**others, **outputs}
         self.nodes: list[onnx.NodeProto] = []
         self.weights: dict[str, Array] = {}
         self.packed: dict[str, Packed] = {}
-        self.values: dict[fx.Node, str | list[str]] = {}
         self.origins: dict[str, fx.Node] = {}
-        self.node: fx.Node | None = None
         self.constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self.temporaries = 0
+
+    def input(self, node: fx.Node, spec: TensorSpec) -> str:
+        return spec.name
 
     def weight(self, name: str, tensor: Tensor) -> str:
         self.weights[name] = tensor.detach().contiguous().numpy()
@@ -86,12 +92,11 @@ class OnnxBuilder:
 
         An input is the name of a value, an FX node, or None for one that is left out.
         """
-        assert self.node is not None
         names = ["" if value is None else self.value(value) for value in inputs]
         while names and not names[-1]:
             names.pop()
         results = [self.temporary() for _ in range(outputs)]
-        self.nodes.append(helper.make_node(op_type, names, results, name=f"{self.origin}/{results[0]}", **attributes))
+        self.nodes.append(helper.make_node(op_type, names, results, name=f"{self.scope}/{results[0]}", **attributes))
         return results[0] if outputs == 1 else results
 
     def value(self, value: object) -> str:
@@ -125,52 +130,27 @@ class OnnxBuilder:
         return name
 
     @property
-    def origin(self) -> str:
+    def scope(self) -> str:
         """The module that the present node comes from, or the node itself where there is none."""
-        assert self.node is not None
         return module_path(self.node) or self.node.name
 
-    def lower(self, node: fx.Node, lowering: Lowering) -> None:
+    def lower(self, node: fx.Node, lowering: Lowering) -> str | list[str]:
         """Runs the lowering of `node` and names its result after the node."""
-        self.node = node
         first = len(self.nodes)
-        result = lowering(self, node, *call_arguments(node))
+        result: str | list[str] = super().lower(node, lowering)
         if len(self.nodes) > first and list(self.nodes[-1].output) == [result]:
             result = self.names.get(node, node.name)
             self.nodes[-1].output[0] = result
-            self.nodes[-1].name = f"{self.origin}/{result}"
+            self.nodes[-1].name = f"{self.scope}/{result}"
         self.origins.update((each.name, node) for each in self.nodes[first:])
-        self.values[node] = result
+        return result
+
+    def output(self, node: fx.Node, spec: TensorSpec) -> str:
+        """The node's value under the output's name, also where it is an input or another output too."""
+        if self.values[node] != spec.name:
+            self.nodes.append(helper.make_node("Identity", [self.value(node)], [spec.name], name=spec.name))
+        return spec.name
 
     def has(self, op_type: str, first_opset: int = 1) -> bool:
         """Whether the reader knows an operator, which came with `first_opset`."""
         return self.opset >= first_opset and op_type not in self.dialect.lacks
-
-    def give(self, node: fx.Node, name: str) -> None:
-        """Makes sure that `node` has a value called `name`, also where it is an input or another output too."""
-        if self.values[node] != name:
-            self.nodes.append(helper.make_node("Identity", [self.value(node)], [name], name=name))
-
-    def refuse(self, reason: str) -> UnsupportedError:
-        assert self.node is not None
-        where = f" in {self.origin}" if self.origin != self.node.name else ""
-        line = source_line(self.node)
-        return UnsupportedError(
-            f"ONNX opset {self.opset}: {target_name(self.node)}{where}{f' ({line})' if line else ''}: {reason}"
-        )
-
-
-def target_name(node: fx.Node) -> str:
-    return str(node.target) if isinstance(node.target, torch._ops.OpOverload) else getattr(node.target, "__name__", "?")
-
-
-def source_line(node: fx.Node) -> str:
-    """The innermost line of the user's model that made the node, as `file:line`; PyTorch's own modules are not."""
-    frames = [
-        line.strip() for line in (node.meta.get("stack_trace") or "").splitlines() if line.strip().startswith("File")
-    ]
-    if not frames:
-        return ""
-    own = [frame for frame in frames if "/torch/nn/" not in frame] or frames
-    file, line, *_ = own[-1].removeprefix("File ").split(", ")
-    return f"{file.strip(chr(34)).rsplit('/', 1)[-1]}:{line.removeprefix('line ')}"

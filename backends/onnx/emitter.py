@@ -32,11 +32,6 @@ FUSIONS = {"LayerNormalization": "fuse_layer_norm", "Gelu": "fuse_gelu"}
 IR_VERSIONS = {13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10}
 
 
-def unsupported(program: Program) -> list[fx.Node]:
-    """The nodes for which there is no lowering."""
-    return [node for node in program.graph.nodes if node.op == "call_function" and node.target not in LOWERINGS]
-
-
 @dataclass(frozen=True)
 class Emitted:
     """The files of an ONNX model, the main one first; the FX node that each of its nodes came from, by name; and the
@@ -95,22 +90,8 @@ def are_rounded(build: OnnxBuilder) -> bool:
 
 def lower(program: Program, opset: int, dialect: Dialect = PLAIN) -> OnnxBuilder:
     """The nodes and weights of the program in ONNX."""
-    names = [spec.name for spec in program.outputs]
-    taken = {*names, *(spec.name for spec in program.inputs)}  # which values may not be called by chance
-    others = {node: f"{node.name}_value" for node in program.graph.nodes if node.name in taken}
-    build = OnnxBuilder(opset, {**others, **dict(zip(program.results, names, strict=True))}, dialect)
-    inputs = iter(program.inputs)
-    for node in program.graph.nodes:
-        build.node = node
-        if node.op == "placeholder":
-            key, tensor = program.weight_key(node), program.weight(node)
-            build.values[node] = next(inputs).name if key is None or tensor is None else build.weight(key, tensor)
-        elif node.op == "call_function":
-            if node.target not in LOWERINGS:
-                raise build.refuse("there is no lowering for this operator")
-            build.lower(node, LOWERINGS[node.target])
-    for result, name in zip(program.results, names, strict=True):
-        build.give(result, name)
+    build = OnnxBuilder(program, opset, dialect)
+    build.lower_graph(LOWERINGS)
     return build
 
 

@@ -12,8 +12,7 @@ from voxc.compiler.core.runner import Artifact, Requirement, Runner, Runtime
 from voxc.compiler.core.target import Target
 
 if TYPE_CHECKING:
-    from torch import fx
-
+    from voxc.backends.lowering.table import Lowerings
     from voxc.compiler.core.program import Program
 
 
@@ -41,10 +40,10 @@ class OnnxRuntimeBackend(Backend):
     run_needs: ClassVar[tuple[Requirement, ...]] = (Requirement("onnxruntime", "pip install voxc"),)
     device_modules: ClassVar[tuple[str, ...]] = ("voxc.compiler.device.agent.runtimes.onnxruntime",)
 
-    def unsupported(self, program: Program) -> list[fx.Node]:
-        from voxc.backends.onnx.emitter import unsupported
+    def lowerings(self) -> Lowerings:
+        from voxc.backends.onnx.ops import LOWERINGS
 
-        return unsupported(program)
+        return LOWERINGS
 
     def emit(self, program: Program, target: Target, directory: Path, lengths: Sequence[Program] = ()) -> Artifact:
         from voxc.backends.onnx import emitter, reader

@@ -12,6 +12,7 @@ import torch
 from torch import fx
 
 from voxc.backends.base import Backend
+from voxc.backends.lowering.table import Lowerings
 from voxc.compiler.core.errors import UnsupportedError
 from voxc.compiler.core.nodes import module_path
 from voxc.compiler.core.program import Program
@@ -43,10 +44,10 @@ class TensorRTBackend(Backend):
         "voxc.backends.tensorrt.device",
     )
 
-    def unsupported(self, program: Program) -> list[fx.Node]:
-        from voxc.backends.onnx.emitter import unsupported
+    def lowerings(self) -> Lowerings:
+        from voxc.backends.onnx.ops import LOWERINGS
 
-        return unsupported(program)
+        return LOWERINGS
 
     def check(self, program: Program, target: Target) -> None:
         """That every call has a lowering; what it becomes is proved on the file, in `emit`."""
@@ -205,11 +206,11 @@ def prove(target: Target, file: Path, tables: Sequence[Table], origins: Mapping[
 
 def refusal(target: Target, node: fx.Node | None, op: str, reason: str, remedy: str) -> UnsupportedError:
     """What a target's parser does not take: the operator, where in the user's model, and what to do."""
-    from voxc.backends.onnx.builder import source_line, target_name
+    from voxc.backends.lowering.source import operator_name, source_line
 
     told = op
     if node is not None:
-        call, path, line = target_name(node), module_path(node), source_line(node)
+        call, path, line = operator_name(node), module_path(node), source_line(node)
         told += f" (of {call})" if call != op else ""
         told += f" in {path}" if path else f" at {node.name}"
         told += f" ({line})" if line else ""

@@ -11,8 +11,7 @@ from voxc.compiler.core.runner import Artifact, Requirement, Runner
 from voxc.compiler.core.target import Target
 
 if TYPE_CHECKING:
-    from torch import fx
-
+    from voxc.backends.lowering.table import Lowerings
     from voxc.compiler.core.program import Program
 
 
@@ -22,11 +21,11 @@ class TfliteBackend(Backend):
     run_needs: ClassVar[tuple[Requirement, ...]] = emit_needs
     device_modules: ClassVar[tuple[str, ...]] = ("voxc.compiler.device.agent.runtimes.tflite",)
 
-    def unsupported(self, program: Program) -> list[fx.Node]:
+    def lowerings(self) -> Lowerings:
         self.require(self.emit_needs, "emit TFLite files")
-        from voxc.backends.tflite.emitter import unsupported
+        from voxc.backends.tflite.ops import LOWERINGS
 
-        return unsupported(program)
+        return LOWERINGS
 
     def emit(self, program: Program, target: Target, directory: Path, lengths: Sequence[Program] = ()) -> Artifact:
         from voxc.backends.tflite import emitter, reader

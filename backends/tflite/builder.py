@@ -4,79 +4,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, fx
+from torch import fx
 
+from voxc.backends.lowering.static import StaticBuilder
+from voxc.backends.lowering.table import Lowering
+from voxc.backends.lowering.weight import Weight
 from voxc.backends.tflite.file import DTYPES, Quantization, TfliteFile, Value
-from voxc.backends.tflite.lowering import Lowering
-from voxc.compiler.core import ops  # noqa: F401, registers voxc's operators
-from voxc.compiler.core.errors import UnsupportedError
-from voxc.compiler.core.nodes import call_arguments, module_path
-from voxc.compiler.core.tensor import Array
+from voxc.backends.tflite.integers import InIntegers
+from voxc.compiler.core.program import Program
+from voxc.compiler.core.tensor import TensorSpec
 
 #: The largest magnitude of a symmetric int8.
 MOST_INT8 = 127
 
 
-@dataclass(frozen=True)
-class Weight:
-    """A constant that is not in the file yet, so that a lowering may lay it out first.
-
-    `array` is what is stored: float32, indices, float16 in place of float32, or int8 or int32 with a `scale` for each
-    index of `axis`.
-    """
-
-    name: str
-    array: Array
-    scale: Array | None = None
-    axis: int = 0
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.array.shape
-
-    @property
-    def quantization(self) -> Quantization | None:
-        return None if self.scale is None else Quantization(tuple(self.scale.tolist()), axis=self.axis)
-
-    def transpose(self, *order: int) -> Weight:
-        order = tuple(axis % len(order) for axis in order)
-        return replace(self, array=self.array.transpose(order), axis=order.index(self.axis) if order else 0)
-
-    def expand(self, *axes: int) -> Weight:
-        """With new axes of size 1 at these places of the result, in ascending order."""
-        weight = self
-        for place in axes:
-            moved = weight.axis + (place <= weight.axis)
-            weight = replace(weight, array=np.expand_dims(weight.array, place), axis=moved)
-        return weight
-
-
-class TfliteBuilder:
+class TfliteBuilder(StaticBuilder[Value]):
     """A TFLite graph under construction.
 
     A node of float32 whose value is of int8 is there as integers, and becomes float32 only where that is asked for.
     Values are named after the module path in the user's model and the FX node.
     """
 
-    def __init__(self, name: str) -> None:
-        self.file = TfliteFile(name)
-        self.values: dict[fx.Node, Any] = {}
+    def __init__(self, program: Program) -> None:
+        super().__init__(program, "TFLite")
+        self.file = TfliteFile(program.name)
         self.floats: dict[Value, Value] = {}
-        self.node: fx.Node | None = None
         #: What the node's result is quantized to, if it is computed in integers.
         self.result: Quantization | None = None
 
     # What a lowering reads.
-
-    def constant_of(self, node: object) -> Weight | None:
-        """The weight that a node is, if it is one."""
-        value = self.values[node] if isinstance(node, fx.Node) else None
-        return value if isinstance(value, Weight) else None
 
     def value(self, node: fx.Node) -> Value:
         """A node's value as it is, integers in place of float32 included."""
@@ -121,7 +81,6 @@ class TfliteBuilder:
         It has the shape and type of the node unless something else is said; `like` names a value with the same type
         and quantization.
         """
-        assert self.node is not None
         if like is not None:
             dtype, quantization = like.dtype, like.quantization
         elif dtype is None and (quantization or self.result):
@@ -150,11 +109,8 @@ class TfliteBuilder:
             x if x.shape == shape else self.op("RESHAPE", x, self.integers(shape), shape=shape, like=x, newShape=shape)
         )
 
-    def transpose(self, x: Value, order: Sequence[int]) -> Value:
-        """With fewer operators where only axes of size 1 move."""
+    def permute(self, x: Value, order: Sequence[int]) -> Value:
         shape = [x.shape[axis] for axis in order]
-        if [axis for axis in order if x.shape[axis] > 1] == [axis for axis in range(len(order)) if x.shape[axis] > 1]:
-            return self.reshape(x, shape)
         return self.op("TRANSPOSE", x, self.integers(order), shape=shape, like=x)
 
     def slice(self, x: Value, begin: Sequence[int], shape: Sequence[int]) -> Value:
@@ -191,20 +147,31 @@ class TfliteBuilder:
         """The weight in the file as it is now."""
         if weight.array.dtype.name not in DTYPES:
             raise self.refuse(f"{weight.name} is of {weight.array.dtype}")
-        return self.file.constant(weight.array, weight.name, weight.quantization)
+        quantization = None if weight.scale is None else Quantization(tuple(weight.scale.tolist()), axis=weight.axis)
+        return self.file.constant(weight.array, weight.name, quantization)
 
-    # What the emitter calls.
+    # What a program's loop calls.
 
-    def lower(self, node: fx.Node, lowering: Lowering) -> None:
+    def input(self, node: fx.Node, spec: TensorSpec) -> Value:
+        return self.file.tensor(spec.name, self.shape, spec.dtype)
+
+    def lower(self, node: fx.Node, lowering: Lowering) -> Any:
         """Runs the lowering of `node` and names its result after the node."""
-        self.node = node
-        self.result = self.result_integers(node, lowering.weights) if lowering.integers else None
+        self.result = self.result_integers(node, lowering.weights) if isinstance(lowering, InIntegers) else None
         first = len(self.file.tensors)
-        result = lowering.function(self, node, *call_arguments(node))
+        result = super().lower(node, lowering)
         self.result = None
         if isinstance(result, Value) and result.index >= first and not result.constant:
             self.file.rename(result, f"{self.origin}/{node.name}")
-        self.values[node] = result
+        return result
+
+    def output(self, node: fx.Node, spec: TensorSpec) -> Value:
+        """A tensor of its own, also where the value is an input, a constant or another output."""
+        value = self.real(node)
+        if value.constant or value in (*self.inputs.values(), *self.outputs.values()):
+            value = self.op("RESHAPE", value, self.integers(value.shape), like=value, newShape=value.shape)
+        self.file.rename(value, spec.name)
+        return value
 
     def result_integers(self, node: fx.Node, weights: bool) -> Quantization | None:
         """The quantization that all users of a node want, if its operands are integers too."""
@@ -223,30 +190,6 @@ class TfliteBuilder:
             return weights and (value.scale is not None or len(value.shape) == 1)
         return isinstance(value, Value) and value.quantization is not None
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The present node's."""
-        assert self.node is not None
-        return tuple(self.node.meta["val"].shape)
-
-    @property
-    def origin(self) -> str:
-        """The module that the present node comes from, or the graph where there is none."""
-        assert self.node is not None
-        return module_path(self.node) or self.file.name
-
-    def refuse(self, reason: str) -> UnsupportedError:
-        assert self.node is not None
-        target = self.node.target
-        name = str(target) if isinstance(target, torch._ops.OpOverload) else getattr(target, "__name__", "?")
-        return UnsupportedError(f"TFLite: {name} in {self.origin} (node {self.node.name}): {reason}")
-
 
 def name_of(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
-
-
-def shape_of(node: fx.Node) -> tuple[int, ...]:
-    value = node.meta["val"]
-    assert isinstance(value, Tensor)
-    return tuple(value.shape)

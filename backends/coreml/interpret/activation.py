@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from voxc.backends.coreml.interpret.call import Call, Table
+from voxc.backends.coreml.interpret.call import Call, Lowerings
 from voxc.backends.coreml.interpret.elementwise import unary
 
 #: In the approximation of gelu by a sigmoid.
@@ -81,7 +81,7 @@ def sigmoid_hard(call: Call) -> Tensor:
     return (call.number("alpha") * call.tensor("x") + call.number("beta")).clamp(0, 1)
 
 
-TABLE: Table = {
+TABLE: Lowerings = {
     "clamped_relu": clamped_relu,
     "elu": elu,
     "gelu": gelu,

@@ -167,4 +167,4 @@ class Call:
 
 
 Kernel = Callable[[Call], Result]
-Table = dict[str, Kernel]
+Lowerings = dict[str, Kernel]

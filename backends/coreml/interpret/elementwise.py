@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from voxc.backends.coreml.interpret.call import HELD, NAMES, Call, Kernel, Table
+from voxc.backends.coreml.interpret.call import HELD, NAMES, Call, Kernel, Lowerings
 
 Unary = Callable[[Tensor], Tensor]
 Binary = Callable[[Tensor, Tensor], Tensor]
@@ -84,7 +84,7 @@ def select(call: Call) -> Tensor:
     return torch.where(call.tensor("cond"), call.tensor("a"), call.tensor("b"))
 
 
-TABLE: Table = {
+TABLE: Lowerings = {
     "abs": unary(torch.abs),
     "acos": unary(torch.acos),
     "asin": unary(torch.asin),

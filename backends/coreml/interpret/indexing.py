@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from voxc.backends.coreml.interpret.call import Call, Table
+from voxc.backends.coreml.interpret.call import Call, Lowerings
 
 #: How scattered updates meet what is there, as torch's reductions.
 REDUCTIONS = {"max": "amax", "min": "amin", "mul": "prod"}
@@ -134,7 +134,7 @@ def non_zero(call: Call) -> Tensor:
     return call.tensor("x").nonzero().to(call.held())
 
 
-TABLE: Table = {
+TABLE: Lowerings = {
     "gather": gather,
     "gather_along_axis": gather_along_axis,
     "gather_nd": gather_nd,

@@ -17,9 +17,9 @@ from voxc.backends.coreml.interpret import (
     spatial,
     state,
 )
-from voxc.backends.coreml.interpret.call import Table
+from voxc.backends.coreml.interpret.call import Lowerings
 
-KERNELS: Table = {
+KERNELS: Lowerings = {
     **activation.TABLE,
     **elementwise.TABLE,
     **indexing.TABLE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from voxc.backends.coreml.interpret.call import HELD, NAMES, Call, Table, TensorList
+from voxc.backends.coreml.interpret.call import HELD, NAMES, Call, Lowerings, TensorList
 
 MAX_LENGTH = 1 << 20
 
@@ -71,7 +71,7 @@ def list_length(call: Call) -> Tensor:
     return torch.tensor(len(call.elements("ls")), dtype=call.held())
 
 
-TABLE: Table = {
+TABLE: Lowerings = {
     "list_gather": list_gather,
     "list_length": list_length,
     "list_read": list_read,

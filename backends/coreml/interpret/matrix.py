@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from voxc.backends.coreml.interpret.call import Call, Table
+from voxc.backends.coreml.interpret.call import Call, Lowerings
 
 CONVOLUTIONS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
@@ -123,7 +123,7 @@ def attention(call: Call) -> Tensor:
     return F.scaled_dot_product_attention(call.tensor("query"), call.tensor("key"), call.tensor("value"), mask)
 
 
-TABLE: Table = {
+TABLE: Lowerings = {
     "conv": conv,
     "conv_transpose": conv_transpose,
     "einsum": einsum,

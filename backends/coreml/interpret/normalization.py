@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from voxc.backends.coreml.interpret.call import Call, Table
+from voxc.backends.coreml.interpret.call import Call, Lowerings
 
 
 def layer_norm(call: Call) -> Tensor:
@@ -69,7 +69,7 @@ def local_response_norm(call: Call) -> Tensor:
     )
 
 
-TABLE: Table = {
+TABLE: Lowerings = {
     "batch_norm": batch_norm,
     "instance_norm": instance_norm,
     "l2_norm": l2_norm,

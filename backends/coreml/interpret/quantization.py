@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from voxc.backends.coreml.blobs import bytes_of, unpack
-from voxc.backends.coreml.interpret.call import Call, Table
+from voxc.backends.coreml.interpret.call import Call, Lowerings
 
 RANGES = {"int8": (-128, 127), "uint8": (0, 255)}
 
@@ -148,7 +148,7 @@ def constexpr_cast(call: Call) -> Tensor:
     return call.tensor("source_val").to(call.held())
 
 
-TABLE: Table = {
+TABLE: Lowerings = {
     "constexpr_affine_dequantize": constexpr_affine_dequantize,
     "constexpr_blockwise_shift_scale": constexpr_blockwise_shift_scale,
     "constexpr_cast": constexpr_cast,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from voxc.backends.coreml.interpret.call import Call, Table
+from voxc.backends.coreml.interpret.call import Call, Lowerings
 
 Activation = Callable[[Tensor], Tensor]
 ACTIVATIONS: dict[str, Activation] = {
@@ -112,4 +112,4 @@ def rnn(call: Call) -> list[Tensor]:
     return [steps_of(call, states, reverse), h]
 
 
-TABLE: Table = {"gru": gru, "lstm": lstm, "rnn": rnn}
+TABLE: Lowerings = {"gru": gru, "lstm": lstm, "rnn": rnn}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from voxc.backends.coreml.interpret.call import Call, Kernel, Table
+from voxc.backends.coreml.interpret.call import Call, Kernel, Lowerings
 
 #: `(x, axes, keep)`: reduces the axes, and keeps them with size 1 if told.
 Reduction = Callable[[Tensor, list[int], bool], Tensor]
@@ -73,7 +73,7 @@ def topk(call: Call) -> list[Tensor]:
     return [best, where.to(call.held(1))] if call.flag("return_indices", True) else [best]
 
 
-TABLE: Table = {
+TABLE: Lowerings = {
     "reduce_argmax": place_of(torch.argmax),
     "reduce_argmin": place_of(torch.argmin),
     "reduce_l1_norm": reduction(lambda x, axes, keep: x.abs().sum(axes, keepdim=keep)),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from voxc.backends.coreml.interpret.call import Call, Table
+from voxc.backends.coreml.interpret.call import Call, Lowerings
 
 MIRRORED = ("reflect", "replicate")
 
@@ -172,7 +172,7 @@ def reshape_like(call: Call) -> Tensor:
     return x.reshape(sizes)
 
 
-TABLE: Table = {
+TABLE: Lowerings = {
     "concat": concat,
     "expand_dims": expand_dims,
     "fill": fill,

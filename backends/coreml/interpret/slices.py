@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from voxc.backends.coreml.interpret.call import Call, Table
+from voxc.backends.coreml.interpret.call import Call, Lowerings
 
 
 def slice_by_index(call: Call) -> Tensor:
@@ -115,7 +115,7 @@ def band_part(call: Call) -> Tensor:
     return torch.where(kept, x, torch.zeros_like(x))
 
 
-TABLE: Table = {
+TABLE: Lowerings = {
     "band_part": band_part,
     "slice_by_index": slice_by_index,
     "slice_by_size": slice_by_size,

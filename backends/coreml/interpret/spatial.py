@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from voxc.backends.coreml.interpret.call import Call, Table
+from voxc.backends.coreml.interpret.call import Call, Lowerings
 from voxc.backends.coreml.interpret.matrix import paddings
 
 MAX_POOLS = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
@@ -197,7 +197,7 @@ def batch_to_space(call: Call) -> Tensor:
     return full[:, :, top : h * high - bottom, left : w * wide - right]
 
 
-MOVES: Table = {
+MOVES: Lowerings = {
     "batch_to_space": batch_to_space,
     "depth_to_space": depth_to_space,
     "pixel_shuffle": pixel_shuffle,
@@ -207,7 +207,7 @@ MOVES: Table = {
     "space_to_depth": space_to_depth,
     "upsample_nearest_neighbor": upsample_nearest_neighbor,
 }
-TABLE: Table = {
+TABLE: Lowerings = {
     **MOVES,
     "avg_pool": avg_pool,
     "l2_pool": l2_pool,

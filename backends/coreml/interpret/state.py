@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from voxc.backends.coreml.interpret.call import Call, Table
+from voxc.backends.coreml.interpret.call import Call, Lowerings
 
 
 def read_state(call: Call) -> Tensor:
@@ -19,6 +19,6 @@ def write_state(call: Call) -> list[Tensor]:
     return []
 
 
-TABLE: Table = {"read_state": read_state, "write_state": write_state}
+TABLE: Lowerings = {"read_state": read_state, "write_state": write_state}
 
 EXACT = frozenset(TABLE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from voxc.backends.coreml.lowering import Lowering
 from voxc.backends.coreml.ops import (
     convolution,
     elementwise,
@@ -13,8 +12,10 @@ from voxc.backends.coreml.ops import (
     selection,
     shape,
 )
+from voxc.backends.lowering.table import PASSED_ON, Lowerings
 
-LOWERINGS: dict[object, Lowering] = {
+LOWERINGS: Lowerings = {
+    **PASSED_ON,
     **convolution.LOWERINGS,
     **elementwise.LOWERINGS,
     **matrix.LOWERINGS,

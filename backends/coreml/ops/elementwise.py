@@ -10,9 +10,9 @@ import torch
 from torch import fx
 
 from voxc.backends.coreml.builder import CoreMLBuilder
-from voxc.backends.coreml.lowering import Lowering
 from voxc.backends.coreml.sdk import Var
-from voxc.backends.coreml.weight import Weight
+from voxc.backends.lowering.table import Lowering, Lowerings
+from voxc.backends.lowering.weight import Weight
 
 aten = torch.ops.aten
 
@@ -185,12 +185,7 @@ def cast(build: CoreMLBuilder, node: fx.Node, x: fx.Node, *_: object) -> object:
     return build.cast(build.operand(x), build.type_of(dtype))
 
 
-def same(build: CoreMLBuilder, node: fx.Node, x: fx.Node, *_: object) -> object:
-    """MIL has no memory formats: a copy is the value itself."""
-    return build.values[x]
-
-
-LOWERINGS: dict[object, Lowering] = {
+LOWERINGS: Lowerings = {
     **{target: unary(kind) for target, kind in UNARY.items()},
     **{target: with_epsilon(kind) for target, kind in WITH_EPSILON.items()},
     **{target: arithmetic(kind) for target, kind in ARITHMETIC.items()},
@@ -209,6 +204,4 @@ LOWERINGS: dict[object, Lowering] = {
     aten.full.default: full,
     aten.full_like.default: full,
     aten._to_copy.default: cast,
-    aten.clone.default: same,
-    aten.alias.default: same,
 }

@@ -6,9 +6,10 @@ import torch
 from torch import fx
 
 from voxc.backends.coreml.builder import CoreMLBuilder
-from voxc.backends.coreml.lowering import Lowering
 from voxc.backends.coreml.ops.weights import bias_of, weight_of
 from voxc.backends.coreml.sdk import Var
+from voxc.backends.lowering.layout import swaps_last_two
+from voxc.backends.lowering.table import Lowerings
 
 aten = torch.ops.aten
 voxc = torch.ops.voxc
@@ -51,7 +52,7 @@ def product(build: CoreMLBuilder, left: fx.Node, right: fx.Node, bias: fx.Node |
     return build.op("linear", x=build.operand(left), weight=kernel, bias=bias_of(build, bias))
 
 
-def matmul(build: CoreMLBuilder, node: fx.Node | None, left: fx.Node, right: fx.Node) -> Var:
+def matmul(build: CoreMLBuilder, node: fx.Node, left: fx.Node, right: fx.Node) -> Var:
     """Operands of rank 2 and more, turned around by the operator itself where the graph does that for it alone."""
     (x, turned_x), (y, turned_y) = (source_of(build, each) for each in (left, right))
     given = [weight_of(build, each) if each is y and build.constant_of(each) else build.operand(each)
@@ -61,11 +62,7 @@ def matmul(build: CoreMLBuilder, node: fx.Node | None, left: fx.Node, right: fx.
 
 def source_of(build: CoreMLBuilder, node: fx.Node) -> tuple[fx.Node, bool]:
     """What an exchange of the last two axes is of, and whether `node` is one."""
-    if node.target is not aten.permute.default or build.constant_of(node) is not None:
-        return node, False
-    rank = node.meta["val"].dim()
-    order = [axis % rank for axis in node.args[1]]  # type: ignore[union-attr]
-    if order != [*range(rank - 2), rank - 1, rank - 2]:
+    if node.target is not aten.permute.default or build.constant_of(node) is not None or not swaps_last_two(node):
         return node, False
     return node.args[0], True  # type: ignore[return-value]
 
@@ -83,7 +80,7 @@ def cumsum(build: CoreMLBuilder, node: fx.Node, x: fx.Node, dim: int, dtype: obj
     return build.op("cumsum", x=value, axis=dim % len(build.shape), exclusive=False, reverse=False)
 
 
-LOWERINGS: dict[object, Lowering] = {
+LOWERINGS: Lowerings = {
     aten.linear.default: linear,
     aten.mm.default: mm,
     aten.addmm.default: addmm,

@@ -6,8 +6,8 @@ import torch
 from torch import fx
 
 from voxc.backends.coreml.builder import CoreMLBuilder
-from voxc.backends.coreml.lowering import Lowering
 from voxc.backends.coreml.sdk import Var
+from voxc.backends.lowering.table import Lowerings
 
 aten = torch.ops.aten
 voxc = torch.ops.voxc
@@ -57,7 +57,7 @@ def group_norm(
     return [normed, None, None]
 
 
-LOWERINGS: dict[object, Lowering] = {
+LOWERINGS: Lowerings = {
     voxc.layer_norm_channels.default: layer_norm_channels,
     aten.native_layer_norm.default: layer_norm,
     aten.native_group_norm.default: group_norm,

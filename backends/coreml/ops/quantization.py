@@ -10,9 +10,9 @@ import torch
 from torch import fx
 
 from voxc.backends.coreml.builder import CoreMLBuilder
-from voxc.backends.coreml.lowering import Lowering
 from voxc.backends.coreml.sdk import Var
-from voxc.backends.coreml.weight import Weight
+from voxc.backends.lowering.quantization import dequantize_channels
+from voxc.backends.lowering.table import Lowerings
 
 voxc = torch.ops.voxc
 INTEGERS = {torch.int8: np.int8, torch.uint8: np.uint8}
@@ -31,15 +31,7 @@ def dequantize(build: CoreMLBuilder, node: fx.Node, x: fx.Node, scale: float, ze
     return build.op("dequantize", input=build.operand(x), scale=build.scalar(scale), zero_point=zero)
 
 
-def dequantize_channels(build: CoreMLBuilder, node: fx.Node, x: fx.Node, scale: fx.Node, axis: int) -> Weight:
-    """A weight with its scales, for the layer to store; a bias is stored as the real numbers that it stands for."""
-    weight, scales = build.constant_of(x), build.constant_of(scale)
-    if weight is None or scales is None:
-        raise build.refuse("only constants can have a scale for each channel")
-    return Weight(weight.name, weight.array, scales.array, axis % len(weight.shape))
-
-
-LOWERINGS: dict[object, Lowering] = {
+LOWERINGS: Lowerings = {
     voxc.quantize.default: quantize,
     voxc.dequantize.default: dequantize,
     voxc.dequantize_channels.default: dequantize_channels,

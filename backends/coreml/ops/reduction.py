@@ -6,8 +6,8 @@ import torch
 from torch import fx
 
 from voxc.backends.coreml.builder import CoreMLBuilder
-from voxc.backends.coreml.lowering import Lowering
 from voxc.backends.coreml.sdk import Var
+from voxc.backends.lowering.table import Lowering, Lowerings
 
 aten = torch.ops.aten
 
@@ -41,7 +41,7 @@ def topk(
     return list(found)
 
 
-LOWERINGS: dict[object, Lowering] = {
+LOWERINGS: Lowerings = {
     **{target: reduction(kind) for target, kind in REDUCTIONS.items()},
     aten.topk.default: topk,
 }

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import operator
-
 import numpy as np
 import torch
 from torch import fx
 
 from voxc.backends.coreml.builder import CoreMLBuilder
-from voxc.backends.coreml.lowering import Lowering
 from voxc.backends.coreml.sdk import Var
+from voxc.backends.lowering.layout import without
+from voxc.backends.lowering.table import Lowerings
 
 aten = torch.ops.aten
 
@@ -35,7 +34,7 @@ def split(build: CoreMLBuilder, node: fx.Node, x: fx.Node, sizes: list[int], dim
     """One operator where all parts are used, else slices of those that are."""
     value = build.operand(x)
     dim %= value.rank
-    used = {user.args[1] for user in node.users}
+    used = build.used_results
     if len(used) == len(sizes) > 1:
         return list(build.op("split", x=value, split_sizes=[int(size) for size in sizes], axis=dim))
     begins = np.cumsum([0, *sizes]).tolist()
@@ -43,10 +42,6 @@ def split(build: CoreMLBuilder, node: fx.Node, x: fx.Node, sizes: list[int], dim
         build.slice(value, dim, begins[place], begins[place] + size) if place in used else None
         for place, size in enumerate(sizes)
     ]
-
-
-def getitem(build: CoreMLBuilder, node: fx.Node, source: fx.Node, index: int) -> Var:
-    return build.values[source][index]
 
 
 def embedding(build: CoreMLBuilder, node: fx.Node, table: fx.Node, indices: fx.Node, *_: object) -> Var:
@@ -58,11 +53,7 @@ def embedding(build: CoreMLBuilder, node: fx.Node, table: fx.Node, indices: fx.N
 def gather(build: CoreMLBuilder, node: fx.Node, x: fx.Node, dim: int, indices: fx.Node, sparse_grad: bool) -> Var:
     value, places = build.operand(x), build.operand(indices)
     dim %= value.rank
-    others = [
-        (tuple(each.shape)[:dim], tuple(each.shape)[dim + 1 :])
-        for each in (value, places)
-    ]  # fmt: skip
-    if others[0] != others[1]:
+    if without(value.shape, dim) != without(places.shape, dim):
         raise build.refuse("the indices cover only a part of x")
     return build.op("gather_along_axis", x=value, indices=places, axis=dim, validate_indices=False)
 
@@ -78,11 +69,10 @@ def index(build: CoreMLBuilder, node: fx.Node, x: fx.Node, indices: list[fx.Node
     )
 
 
-LOWERINGS: dict[object, Lowering] = {
+LOWERINGS: Lowerings = {
     aten.slice.Tensor: slice_,
     aten.select.int: select,
     aten.split_with_sizes.default: split,
-    operator.getitem: getitem,
     aten.embedding.default: embedding,
     aten.gather.default: gather,
     aten.index.Tensor: index,

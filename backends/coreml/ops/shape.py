@@ -7,9 +7,10 @@ import torch
 from torch import fx
 
 from voxc.backends.coreml.builder import CoreMLBuilder
-from voxc.backends.coreml.lowering import Lowering
 from voxc.backends.coreml.sdk import Var
-from voxc.backends.coreml.weight import Weight
+from voxc.backends.lowering.padding import crops_and_pads
+from voxc.backends.lowering.table import Lowerings
+from voxc.backends.lowering.weight import Weight
 
 aten = torch.ops.aten
 
@@ -69,16 +70,14 @@ def cat(build: CoreMLBuilder, node: fx.Node, parts: list[fx.Node], dim: int) -> 
 
 
 def pad(build: CoreMLBuilder, node: fx.Node, x: fx.Node, padding: list[int], filler: float) -> Var:
-    """ATen pads pairs from the last axis and may crop (negative pads)."""
     value = build.operand(x)
-    rank, count = value.rank, len(padding) // 2
-    pads = [(0, 0)] * (rank - count) + [(padding[2 * pair], padding[2 * pair + 1]) for pair in reversed(range(count))]
-    for axis, (before, after) in enumerate(pads):
-        value = build.slice(value, axis, max(0, -before), value.shape[axis] - max(0, -after))
-    return build.pad(value, [(max(0, before), max(0, after)) for before, after in pads], filler)
+    crops, pads = crops_and_pads(padding, value.rank)
+    for axis, (before, after) in enumerate(crops):
+        value = build.slice(value, axis, before, value.shape[axis] - after)
+    return build.pad(value, pads, filler)
 
 
-LOWERINGS: dict[object, Lowering] = {
+LOWERINGS: Lowerings = {
     aten.view.default: view,
     aten._unsafe_view.default: view,
     aten.reshape.default: view,

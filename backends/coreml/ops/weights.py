@@ -6,7 +6,7 @@ from torch import fx
 
 from voxc.backends.coreml.builder import CoreMLBuilder
 from voxc.backends.coreml.sdk import Var
-from voxc.backends.coreml.weight import Weight
+from voxc.backends.lowering.weight import Weight
 
 
 def weight_of(build: CoreMLBuilder, weight: fx.Node | Weight) -> Var:

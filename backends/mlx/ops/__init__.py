@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from voxc.backends.mlx.lowering import Lowering
+from voxc.backends.lowering.table import PASSED_ON, Lowerings
 from voxc.backends.mlx.ops import convolution, elementwise, matrix, reduction, shape
 
-LOWERINGS: dict[object, Lowering] = {
+LOWERINGS: Lowerings = {
+    **PASSED_ON,
     **convolution.LOWERINGS,
     **elementwise.LOWERINGS,
     **matrix.LOWERINGS,

@@ -3,87 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import torch
 from torch import fx
 
+from voxc.backends.lowering.convolution import Geometry, convolutions
+from voxc.backends.lowering.table import Lowerings
+from voxc.backends.lowering.weight import Weight
 from voxc.backends.mlx.builder import MlxBuilder
-from voxc.backends.mlx.lowering import Lowering
 from voxc.backends.mlx.ops.matrix import project
 from voxc.backends.mlx.statements import Call, Value
-from voxc.backends.mlx.weights import Weight
 
-aten = torch.ops.aten
-voxc = torch.ops.voxc
 TIME = 2
 
 
-@dataclass(frozen=True)
-class Geometry:
-    """How a kernel walks over space; one number for each axis of it."""
-
-    stride: tuple[int, ...]
-    padding: tuple[int, ...]
-    dilation: tuple[int, ...]
-    output_padding: tuple[int, ...]
-    groups: int
-
-    @classmethod
-    def of(
-        cls, stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int], output_padding: Sequence[int],
-        groups: int,
-    ) -> Geometry:  # fmt: skip
-        return cls(tuple(stride), tuple(padding), tuple(dilation), tuple(output_padding), groups)
-
-
-def convolution(
-    build: MlxBuilder, node: fx.Node, x: fx.Node, weight: fx.Node, bias: fx.Node | None, stride: list[int],
-    padding: list[int], dilation: list[int], transposed: bool, output_padding: list[int], groups: int,
-) -> Value:  # fmt: skip
-    """Channels first: between two transpositions. Weights [O, I / groups, *K], or [I, O / groups, *K] if transposed."""
-    kernel = weight_of(build, weight).array
-    rank = kernel.ndim
-    if transposed:
-        kernel = np.concatenate([part.swapaxes(0, 1) for part in np.split(kernel, groups)])
-    laid = Weight(weight_of(build, weight).name, kernel.transpose(0, *range(2, rank), 1))
-    turned = build.transpose(build.value(x), (0, *range(2, rank), 1))
-    geometry = Geometry.of(stride, padding, dilation, output_padding, groups)
-    shape = (build.shape[0], *build.shape[2:], build.shape[1])
-    result = channels_last(build, turned, laid, bias, geometry, transposed, shape)
-    return build.transpose(result, (0, rank - 1, *range(1, rank - 1)))
-
-
-def conv_channels_last(
-    build: MlxBuilder, node: fx.Node, x: fx.Node, weight: fx.Node, bias: fx.Node | None, stride: list[int],
-    padding: list[int], dilation: list[int], transposed: bool, output_padding: list[int], groups: int,
-) -> Value:  # fmt: skip
-    geometry = Geometry.of(stride, padding, dilation, output_padding, groups)
-    kernel = weight_of(build, weight)
-    return channels_last(build, build.value(x), kernel, bias, geometry, transposed, build.shape)
-
-
-def weight_of(build: MlxBuilder, node: fx.Node) -> Weight:
-    weight = build.constant_of(node)
-    if weight is None:
-        raise build.refuse(f"the weights {node.name} are computed; only constant ones are lowered")
-    if len(weight.shape) not in (3, 4):
-        raise build.refuse(f"weights of rank {len(weight.shape)}; there are convolutions over one or two axes")
-    return weight
-
-
 def channels_last(
-    build: MlxBuilder, x: Value, weight: Weight, bias: fx.Node | None, geometry: Geometry, transposed: bool,
-    shape: Sequence[int],
-) -> Value:  # fmt: skip
+    build: MlxBuilder, x: Value, weight: Weight, bias: fx.Node | None, geometry: Geometry, shape: Sequence[int]
+) -> Value:
     """x [B, *S, I], weight [O, *K, I / groups]; gives `shape` [B, *S', O]."""
-    if not transposed and is_pointwise(weight, geometry) and (bias is None or build.constant_of(bias) is not None):
-        matrix = Weight(weight.name, weight.array.reshape(weight.shape[0], -1))
-        return project(build, x, matrix, build.constant_of(bias))
+    if is_pointwise(weight, geometry) and (bias is None or build.constant_of(bias) is not None):
+        return project(build, x, weight.reshape((weight.shape[0], -1)), build.constant_of(bias))
     added = None if bias is None else build.value(bias)
-    if transposed:
+    if geometry.transposed:
         return deconvolve(build, x, weight, added, geometry, shape)
     if is_along_time(x, weight, geometry, shape):
         return convolve_interleaved(build, x, weight, added, geometry, shape)
@@ -93,7 +34,7 @@ def channels_last(
 
 def is_pointwise(weight: Weight, geometry: Geometry) -> bool:
     one = geometry.groups == 1 and set(weight.shape[1:-1]) == {1}
-    return one and set(geometry.stride) == {1} and not any(geometry.padding)
+    return one and not geometry.transposed and set(geometry.stride) == {1} and not any(geometry.padding)
 
 
 def convolve(
@@ -112,7 +53,7 @@ def convolve(
 
 def kernel_of(build: MlxBuilder, weight: Weight) -> Value:
     """In the file; where the plan has few bits for it in groups along all that one output adds up."""
-    packed = build.pack(Weight(weight.name, weight.array.reshape(weight.shape[0], -1)))
+    packed = build.pack(weight.reshape((weight.shape[0], -1)))
     if packed is None:
         return build.store(weight)
     options = {"group_size": packed.group_size, "bits": packed.bits}
@@ -143,7 +84,7 @@ def convolve_interleaved(
     rows = -(-time // step)
     padded = build.pad(x, [(0, 0), (0, 0), (0, rows * step - time), (0, 0)])
     view = build.reshape(padded, (batch, rows, step, width))
-    upright = Weight(weight.name, weight.array.swapaxes(1, 2))
+    upright = weight.transpose(0, 2, 1, 3)
     options = {"padding": (geometry.padding[1] // step, 0)}
     result = convolve(build, "conv", view, upright, bias, options, 1, (batch, rows, step, shape[-1]))
     return build.slice(build.reshape(result, (batch, 1, rows * step, shape[-1])), TIME, slice(time))
@@ -169,7 +110,4 @@ def deconvolve(
     return result
 
 
-LOWERINGS: dict[object, Lowering] = {
-    aten.convolution.default: convolution,
-    voxc.conv_channels_last.default: conv_channels_last,
-}
+LOWERINGS: Lowerings = convolutions(channels_last)

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import fx
 
+from voxc.backends.lowering.table import Lowering, Lowerings
 from voxc.backends.mlx.builder import FLOATS, MlxBuilder
-from voxc.backends.mlx.lowering import Lowering
 from voxc.backends.mlx.statements import Call, Value
 
 aten = torch.ops.aten
@@ -106,11 +106,6 @@ def where(build: MlxBuilder, node: fx.Node, condition: fx.Node, if_true: object,
     return build.call("mx.where", chosen, build.operand(if_true, build.dtype), build.operand(if_false, build.dtype))
 
 
-def same(build: MlxBuilder, node: fx.Node, x: fx.Node, *_: object) -> object:
-    """MLX has no memory formats: a copy is the value itself."""
-    return build.values[x]
-
-
 def convert(build: MlxBuilder, node: fx.Node, x: fx.Node, *_: object) -> object:
     """To another type; a weight that is stored as one float type and used as another is stored as it is used."""
     weight = build.constant_of(x)
@@ -119,7 +114,7 @@ def convert(build: MlxBuilder, node: fx.Node, x: fx.Node, *_: object) -> object:
     return build.cast(build.value(x), build.dtype)
 
 
-LOWERINGS: dict[object, Lowering] = {
+LOWERINGS: Lowerings = {
     **{target: unary(function) for target, function in UNARY.items()},
     **{target: binary(sign) for target, sign in (ARITHMETIC | BINARY).items()},
     **{target: comparison(sign) for target, sign in COMPARISON.items()},
@@ -129,7 +124,5 @@ LOWERINGS: dict[object, Lowering] = {
     aten.gelu.default: gelu,
     aten.clamp.default: clamp,
     aten.where.self: where,
-    aten.clone.default: same,
-    aten.alias.default: same,
     aten._to_copy.default: convert,
 }

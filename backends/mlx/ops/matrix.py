@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import fx
 
+from voxc.backends.lowering.table import Lowerings
+from voxc.backends.lowering.weight import Weight
 from voxc.backends.mlx.builder import MlxBuilder
-from voxc.backends.mlx.lowering import Lowering
 from voxc.backends.mlx.statements import Call, Dtype, Value
-from voxc.backends.mlx.weights import Packed, Weight
+from voxc.backends.mlx.weights import Packed
 
 aten = torch.ops.aten
 
@@ -23,12 +24,18 @@ def project(build: MlxBuilder, x: Value, weight: Weight, bias: Weight | None) ->
     packed = build.pack(weight)
     if packed is not None:
         return project_packed(build, x, packed, bias, shape)
-    turned = build.store(Weight(weight.name, weight.array.swapaxes(-1, -2)))
+    matrix = build.store(turned(weight))
     added = None if bias is None else build.store(bias)
-    if added is not None and len(turned.shape) == 2:
-        return build.call("mx.addmm", added, x, turned, shape=shape)
-    product = Call("@", (x, turned))
+    if added is not None and len(matrix.shape) == 2:
+        return build.call("mx.addmm", added, x, matrix, shape=shape)
+    product = Call("@", (x, matrix))
     return build.result(product if added is None else Call("+", (product, added)), shape)
+
+
+def turned(weight: Weight) -> Weight:
+    """Its matrices transposed."""
+    rank = len(weight.shape)
+    return weight.transpose(*range(rank - 2), rank - 1, rank - 2)
 
 
 def project_packed(build: MlxBuilder, x: Value, packed: Packed, bias: Weight | None, shape: Sequence[int]) -> Value:
@@ -46,7 +53,7 @@ def matmul(build: MlxBuilder, node: fx.Node, left: fx.Node, right: fx.Node) -> V
     weight = build.constant_of(right)
     if weight is None:
         return build.call("@", build.value(left), build.value(right))
-    return project(build, build.value(left), Weight(weight.name, weight.array.swapaxes(-1, -2)), None)
+    return project(build, build.value(left), turned(weight), None)
 
 
 def addmm(
@@ -57,10 +64,10 @@ def addmm(
     weight, added = build.constant_of(right), build.constant_of(bias)
     if weight is None or added is None:
         return build.call("mx.addmm", build.value(bias), build.value(left), build.value(right))
-    return project(build, build.value(left), Weight(weight.name, weight.array.swapaxes(-1, -2)), added)
+    return project(build, build.value(left), turned(weight), added)
 
 
-LOWERINGS: dict[object, Lowering] = {
+LOWERINGS: Lowerings = {
     aten.bmm.default: matmul,
     aten.mm.default: matmul,
     aten.addmm.default: addmm,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import fx
 
+from voxc.backends.lowering.table import Lowering, Lowerings
 from voxc.backends.mlx.builder import MlxBuilder
-from voxc.backends.mlx.lowering import Lowering
 from voxc.backends.mlx.statements import INDEX, Call, Value
 
 aten = torch.ops.aten
@@ -79,7 +79,7 @@ def group_norm(
     return [result]
 
 
-LOWERINGS: dict[object, Lowering] = {
+LOWERINGS: Lowerings = {
     aten.amax.default: reduction("mx.max"),
     aten.amin.default: reduction("mx.min"),
     aten.mean.dim: reduction("mx.mean"),

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import operator
-
 import numpy as np
 import torch
 from torch import fx
 
+from voxc.backends.lowering.layout import without
+from voxc.backends.lowering.padding import crops_and_pads
+from voxc.backends.lowering.table import Lowerings
+from voxc.backends.lowering.weight import Weight
 from voxc.backends.mlx.builder import MlxBuilder
-from voxc.backends.mlx.lowering import Lowering
 from voxc.backends.mlx.statements import INDEX, Call, Value
-from voxc.backends.mlx.weights import Weight
 
 aten = torch.ops.aten
 
@@ -20,7 +20,7 @@ def reshaped(build: MlxBuilder, node: fx.Node, x: fx.Node, *_: object) -> Value 
     """A view, and axes of size 1 that come and go."""
     weight = build.constant_of(x)
     if weight is not None:
-        return Weight(weight.name, weight.array.reshape(build.shape))
+        return weight.reshape(build.shape)
     return build.reshape(build.value(x), build.shape)
 
 
@@ -28,7 +28,7 @@ def permute(build: MlxBuilder, node: fx.Node, x: fx.Node, order: list[int]) -> V
     order = [axis % len(order) for axis in order]
     weight = build.constant_of(x)
     if weight is not None:
-        return Weight(weight.name, weight.array.transpose(order))
+        return weight.transpose(*order)
     return build.transpose(build.value(x), order)
 
 
@@ -69,7 +69,7 @@ def split(build: MlxBuilder, node: fx.Node, x: fx.Node, sizes: list[int], dim: i
     value = build.value(x)
     dim %= len(value.shape)
     ends = np.cumsum(sizes).tolist()
-    used = {user.args[1] for user in node.users}
+    used = build.used_results
     if len(used) == len(sizes):
         shapes = [(*value.shape[:dim], size, *value.shape[dim + 1 :]) for size in sizes]
         call = Call("mx.split", (value, ends[:-1]), {"axis": dim})
@@ -78,19 +78,12 @@ def split(build: MlxBuilder, node: fx.Node, x: fx.Node, sizes: list[int], dim: i
     return [build.slice(value, dim, part) if place in used else None for place, part in enumerate(parts)]
 
 
-def getitem(build: MlxBuilder, node: fx.Node, source: fx.Node, index: int) -> object:
-    return build.values[source][index]
-
-
 def pad(build: MlxBuilder, node: fx.Node, x: fx.Node, padding: list[int], filler: float) -> Value:
-    """ATen pads pairs from the last axis and may crop (negative pads)."""
     value = build.value(x)
-    rank, count = len(value.shape), len(padding) // 2
-    pads = [(0, 0)] * (rank - count) + [(padding[2 * pair], padding[2 * pair + 1]) for pair in reversed(range(count))]
-    for axis, (before, after) in enumerate(pads):
-        if before < 0 or after < 0:
-            value = build.slice(value, axis, slice(max(0, -before) or None, after if after < 0 else None))
-    return build.pad(value, [(max(0, before), max(0, after)) for before, after in pads], filler or 0.0)
+    crops, pads = crops_and_pads(padding, len(value.shape))
+    for axis, (before, after) in enumerate(crops):
+        value = build.slice(value, axis, slice(before or None, -after or None))
+    return build.pad(value, pads, filler or 0.0)
 
 
 def embedding(build: MlxBuilder, node: fx.Node, table: fx.Node, indices: fx.Node, *_: object) -> Value:
@@ -101,12 +94,12 @@ def gather(build: MlxBuilder, node: fx.Node, x: fx.Node, dim: int, indices: fx.N
     """Along one axis, each row by its own indices."""
     source, places = build.value(x), build.value(indices)
     dim %= len(source.shape)
-    if source.shape[:dim] + source.shape[dim + 1 :] != places.shape[:dim] + places.shape[dim + 1 :]:
+    if without(source.shape, dim) != without(places.shape, dim):
         raise build.refuse("the indices cover only a part of x")
     return build.call("mx.take_along_axis", source, places, axis=dim)
 
 
-LOWERINGS: dict[object, Lowering] = {
+LOWERINGS: Lowerings = {
     aten.view.default: reshaped,
     aten.unsqueeze.default: reshaped,
     aten.squeeze.dims: reshaped,
@@ -117,7 +110,6 @@ LOWERINGS: dict[object, Lowering] = {
     aten.flip.default: flip,
     aten.cat.default: cat,
     aten.split_with_sizes.default: split,
-    operator.getitem: getitem,
     aten.constant_pad_nd.default: pad,
     aten.embedding.default: embedding,
     aten.gather.default: gather,

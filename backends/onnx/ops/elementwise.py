@@ -7,8 +7,8 @@ import math
 import torch
 from torch import fx
 
+from voxc.backends.lowering.table import Lowering, Lowerings
 from voxc.backends.onnx.builder import DTYPES, OnnxBuilder
-from voxc.backends.onnx.lowering import Lowering
 
 aten = torch.ops.aten
 FIRST_GELU_OPSET = 20
@@ -131,12 +131,7 @@ def cast(build: OnnxBuilder, node: fx.Node, x: fx.Node, *_: object) -> str:
     return build.op("Cast", x, to=DTYPES[node.meta["val"].dtype])
 
 
-def same(build: OnnxBuilder, node: fx.Node, x: fx.Node, *_: object) -> str:
-    """ONNX has no memory formats: a copy is the value itself."""
-    return build.value(x)
-
-
-LOWERINGS: dict[object, Lowering] = {
+LOWERINGS: Lowerings = {
     **{target: unary(op_type) for target, op_type in UNARY.items()},
     **{target: arithmetic(op_type) for target, op_type in ARITHMETIC.items()},
     **{target: logical(op_type) for target, op_type in LOGICAL.items()},
@@ -148,6 +143,4 @@ LOWERINGS: dict[object, Lowering] = {
     aten.clamp.default: clamp,
     aten.where.self: where,
     aten._to_copy.default: cast,
-    aten.clone.default: same,
-    aten.alias.default: same,
 }

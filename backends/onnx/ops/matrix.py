@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import fx
 
+from voxc.backends.lowering.table import Lowerings
 from voxc.backends.onnx.builder import OnnxBuilder, Size
-from voxc.backends.onnx.lowering import Lowering
 from voxc.backends.onnx.ops.reduction import reduce
 
 aten = torch.ops.aten
@@ -68,7 +68,7 @@ def group_norm(
     return [normed]
 
 
-LOWERINGS: dict[object, Lowering] = {
+LOWERINGS: Lowerings = {
     aten.bmm.default: matmul,
     aten.mm.default: matmul,
     aten.addmm.default: addmm,

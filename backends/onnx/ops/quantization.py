@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import fx
 
+from voxc.backends.lowering.table import Lowerings
 from voxc.backends.onnx.builder import OnnxBuilder, Packed
-from voxc.backends.onnx.lowering import Lowering
 from voxc.compiler.core import ops  # noqa: F401, registers voxc's operators
 
 voxc = torch.ops.voxc
@@ -46,7 +46,7 @@ def parameters(build: OnnxBuilder, scale: float, zero_point: int, dtype: torch.d
     return build.scalar(scale, torch.float32), build.scalar(zero_point, dtype)
 
 
-LOWERINGS: dict[object, Lowering] = {
+LOWERINGS: Lowerings = {
     voxc.quantize.default: quantize,
     voxc.dequantize.default: dequantize,
     voxc.dequantize_channels.default: dequantize_channels,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import fx
 
+from voxc.backends.lowering.table import Lowering, Lowerings
 from voxc.backends.onnx.builder import OnnxBuilder
-from voxc.backends.onnx.lowering import Lowering
 
 aten = torch.ops.aten
 FIRST_AXES_INPUT = {"ReduceSum": 13, "ReduceMax": 18, "ReduceMean": 18, "ReduceMin": 18}
@@ -42,7 +42,7 @@ def topk(
     return [build.op("Neg", values), places]
 
 
-LOWERINGS: dict[object, Lowering] = {
+LOWERINGS: Lowerings = {
     aten.amax.default: reduction("ReduceMax"),
     aten.amin.default: reduction("ReduceMin"),
     aten.mean.dim: reduction("ReduceMean"),

@@ -7,8 +7,9 @@ import operator
 import torch
 from torch import fx
 
+from voxc.backends.lowering.padding import pad_pairs
+from voxc.backends.lowering.table import Lowering, Lowerings
 from voxc.backends.onnx.builder import OnnxBuilder, Size
-from voxc.backends.onnx.lowering import Lowering
 
 aten = torch.ops.aten
 
@@ -68,16 +69,10 @@ def split(build: OnnxBuilder, node: fx.Node, x: fx.Node, sizes: list[Size], dim:
     return parts if isinstance(parts, list) else [parts]
 
 
-def getitem(build: OnnxBuilder, node: fx.Node, source: fx.Node, index: int) -> str:
-    return build.values[source][index]
-
-
 def pad(build: OnnxBuilder, node: fx.Node, x: fx.Node, padding: list[Size], value: float) -> str:
-    """ATen pads pairs from the last axis; ONNX takes all beginnings and then all ends, and may crop (negative pads)."""
-    rank, pairs = x.meta["val"].dim(), len(padding) // 2
-    beginnings: list[Size] = [0] * (rank - pairs) + [padding[2 * pair] for pair in reversed(range(pairs))]
-    ends: list[Size] = [0] * (rank - pairs) + [padding[2 * pair + 1] for pair in reversed(range(pairs))]
-    return build.op("Pad", x, build.sizes(beginnings + ends), build.scalar(value, x.meta["val"].dtype))
+    """ONNX takes all beginnings and then all ends, and may crop (negative pads)."""
+    beginnings, ends = zip(*pad_pairs(padding, x.meta["val"].dim()), strict=True)
+    return build.op("Pad", x, build.sizes([*beginnings, *ends]), build.scalar(value, x.meta["val"].dtype))
 
 
 def embedding(build: OnnxBuilder, node: fx.Node, table: fx.Node, indices: fx.Node, *_: object) -> str:
@@ -97,7 +92,7 @@ def size_arithmetic(op_type: str) -> Lowering:
     return lambda build, node, left, right: build.op(op_type, build.sizes([left]), build.sizes([right]))
 
 
-LOWERINGS: dict[object, Lowering] = {
+LOWERINGS: Lowerings = {
     aten.view.default: view,
     aten.permute.default: permute,
     aten.unsqueeze.default: unsqueeze,
@@ -108,7 +103,6 @@ LOWERINGS: dict[object, Lowering] = {
     aten.flip.default: flip,
     aten.cat.default: cat,
     aten.split_with_sizes.default: split,
-    operator.getitem: getitem,
     aten.constant_pad_nd.default: pad,
     aten.embedding.default: embedding,
     aten.gather.default: gather,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from voxc.backends.tflite.lowering import Lowering
+from voxc.backends.lowering.table import PASSED_ON, Lowerings
 from voxc.backends.tflite.ops import convolution, elementwise, matrix, quantization, reduction, shape
 
-LOWERINGS: dict[object, Lowering] = {
+LOWERINGS: Lowerings = {
+    **PASSED_ON,
     **convolution.LOWERINGS,
     **elementwise.LOWERINGS,
     **matrix.LOWERINGS,

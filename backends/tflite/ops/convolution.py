@@ -3,96 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import fx
 
-from voxc.backends.tflite.builder import TfliteBuilder, Weight
+from voxc.backends.lowering.convolution import Geometry, convolutions
+from voxc.backends.lowering.table import Lowerings
+from voxc.backends.lowering.weight import Weight
+from voxc.backends.tflite.builder import TfliteBuilder
 from voxc.backends.tflite.file import Quantization, Value
-from voxc.backends.tflite.lowering import Lowering
-
-aten = torch.ops.aten
-voxc = torch.ops.voxc
+from voxc.backends.tflite.integers import InIntegers
 
 #: Padding in the schema: zeros so that the result has as many strides as the input, or none.
 SAME, VALID = 0, 1
 SPACE = slice(1, 3)
 
 
-@dataclass(frozen=True)
-class Geometry:
-    """How a kernel walks over [height, width]."""
-
-    stride: tuple[int, ...]
-    padding: tuple[int, ...]
-    dilation: tuple[int, ...]
-    output_padding: tuple[int, ...]
-    groups: int
-
-    @classmethod
-    def of(
-        cls, stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int], output_padding: Sequence[int],
-        groups: int,
-    ) -> Geometry:  # fmt: skip
-        """Of ATen's arguments; one axis of space is the width."""
-
-        def both(values: Sequence[int], fill: int) -> tuple[int, ...]:
-            return tuple([fill, *values][-2:])
-
-        return cls(both(stride, 1), both(padding, 0), both(dilation, 1), both(output_padding, 0), groups)
-
-
-def convolution(
-    build: TfliteBuilder, node: fx.Node, x: fx.Node, weight: fx.Node, bias: fx.Node | None, stride: list[int],
-    padding: list[int], dilation: list[int], transposed: bool, output_padding: list[int], groups: int,
-) -> Value:  # fmt: skip
-    """Channels first: between two transpositions. Weights [O, I / groups, *K], or [I, O / groups, *K] if transposed."""
-    kernel = weight_of(build, weight)
-    rank = len(kernel.shape)
-    if transposed and groups == 1:
-        kernel = kernel.transpose(1, *range(2, rank), 0)
-    else:
-        kernel = kernel.transpose(0, *range(2, rank), 1)
-    value = build.operand(x)
-    turned = build.transpose(value, (0, *range(2, rank), 1))
-    geometry = Geometry.of(stride, padding, dilation, output_padding, groups)
-    shape = (build.shape[0], *build.shape[2:], build.shape[1])
-    result = channels_last(build, turned, kernel, bias, geometry, transposed, shape)
-    return build.transpose(result, (0, rank - 1, *range(1, rank - 1)))
-
-
-def conv_channels_last(
-    build: TfliteBuilder, node: fx.Node, x: fx.Node, weight: fx.Node, bias: fx.Node | None, stride: list[int],
-    padding: list[int], dilation: list[int], transposed: bool, output_padding: list[int], groups: int,
-) -> Value:  # fmt: skip
-    geometry = Geometry.of(stride, padding, dilation, output_padding, groups)
-    kernel = weight_of(build, weight)
-    return channels_last(build, build.operand(x), kernel, bias, geometry, transposed, build.shape)
-
-
-def weight_of(build: TfliteBuilder, node: fx.Node) -> Weight:
-    weight = build.constant_of(node)
-    if weight is None:
-        raise build.refuse(f"the weights {node.name} are computed; TFLite wants constants")
-    if len(weight.shape) not in (3, 4):
-        raise build.refuse(f"weights of rank {len(weight.shape)}; TFLite has convolutions over one or two axes")
-    return weight
-
-
 def channels_last(
-    build: TfliteBuilder, x: Value, weight: Weight, bias: fx.Node | None, geometry: Geometry, transposed: bool,
-    shape: Sequence[int],
-) -> Value:  # fmt: skip
+    build: TfliteBuilder, x: Value, weight: Weight, bias: fx.Node | None, geometry: Geometry, shape: Sequence[int]
+) -> Value:
     """x [B, *S, I], weight [O, *K, I / groups]; gives `shape` [B, *S', O]. One axis of space gets a height of 1."""
-    flat = len(weight.shape) == 3
-    if flat:
+    full = tuple(shape)
+    if len(weight.shape) == 3:
         x = build.reshape(x, (x.shape[0], 1, *x.shape[1:]))
-        weight = weight.expand(1)
-    full = (shape[0], 1, *shape[1:]) if flat else tuple(shape)
-    result = (deconvolve if transposed else convolve)(build, x, weight, bias, geometry, full)
+        weight, geometry = weight.expand(1), geometry.planar()
+        full = (shape[0], 1, *shape[1:])
+    result = (deconvolve if geometry.transposed else convolve)(build, x, weight, bias, geometry, full)
     return build.reshape(result, shape)
 
 
@@ -200,7 +137,6 @@ def bias_of(build: TfliteBuilder, node: fx.Node | None, x: Value, weight: Value)
     return build.file.constant(array, given.name if given else None, Quantization(tuple(scale.tolist())))
 
 
-LOWERINGS: dict[object, Lowering] = {
-    aten.convolution.default: Lowering(convolution, integers=True, weights=True),
-    voxc.conv_channels_last.default: Lowering(conv_channels_last, integers=True, weights=True),
+LOWERINGS: Lowerings = {
+    target: InIntegers(lowering, weights=True) for target, lowering in convolutions(channels_last).items()
 }

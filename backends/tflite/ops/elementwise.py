@@ -7,9 +7,10 @@ import math
 import torch
 from torch import fx
 
+from voxc.backends.lowering.table import Lowering, Lowerings
 from voxc.backends.tflite.builder import TfliteBuilder
 from voxc.backends.tflite.file import Quantization, Value
-from voxc.backends.tflite.lowering import Function, Lowering
+from voxc.backends.tflite.integers import InIntegers
 
 aten = torch.ops.aten
 
@@ -50,22 +51,22 @@ BOUNDED = {
 LOGICAL = {aten.logical_and.default: "LOGICAL_AND", aten.logical_or.default: "LOGICAL_OR"}
 
 
-def logical(code: str) -> Function:
+def logical(code: str) -> Lowering:
     return lambda build, node, left, right: build.op(code, build.operand(left), build.operand(right))
 
 
-def unary(code: str) -> Function:
+def unary(code: str) -> Lowering:
     return lambda build, node, x: build.op(code, build.operand(x))
 
 
-def bounded(code: str, given: Quantization) -> Function:
+def bounded(code: str, given: Quantization) -> Lowering:
     def lower(build: TfliteBuilder, node: fx.Node, x: fx.Node) -> Value:
         return build.op(code, build.operand(x), quantization=given if build.result else None)
 
     return lower
 
 
-def arithmetic(code: str) -> Function:
+def arithmetic(code: str) -> Lowering:
     def lower(build: TfliteBuilder, node: fx.Node, left: object, right: object, alpha: float = 1) -> Value:
         dtype = node.meta["val"].dtype
         if alpha != 1:
@@ -94,7 +95,7 @@ def reciprocal(build: TfliteBuilder, node: fx.Node, x: fx.Node) -> Value:
     return build.op("DIV", build.number(1.0, node.meta["val"].dtype), build.real(x))
 
 
-def comparison(code: str) -> Function:
+def comparison(code: str) -> Lowering:
     def lower(build: TfliteBuilder, node: fx.Node, left: fx.Node, right: object) -> Value:
         return build.op(code, build.real(left), build.operand(right, left.meta["val"].dtype))
 
@@ -137,26 +138,19 @@ def where(build: TfliteBuilder, node: fx.Node, condition: fx.Node, if_true: obje
     return build.op("SELECT_V2", build.real(condition), build.operand(if_true, dtype), build.operand(if_false, dtype))
 
 
-def same(build: TfliteBuilder, node: fx.Node, x: fx.Node, *_: object) -> object:
-    """TFLite has no memory formats: a copy is the value itself."""
-    return build.values[x]
-
-
-LOWERINGS: dict[object, Lowering] = {
-    **{target: Lowering(unary(code)) for target, code in UNARY.items()},
-    **{target: Lowering(bounded(*row), integers=True) for target, row in BOUNDED.items()},
-    **{target: Lowering(arithmetic(code), integers=True) for target, code in ARITHMETIC.items()},
-    **{target: Lowering(comparison(code)) for target, code in COMPARISON.items()},
-    **{target: Lowering(logical(code)) for target, code in LOGICAL.items()},
-    aten.div.Tensor: Lowering(divide),
-    aten.pow.Tensor_Scalar: Lowering(power),
-    aten.reciprocal.default: Lowering(reciprocal),
-    aten.remainder.Scalar: Lowering(remainder),
-    aten.relu.default: Lowering(relu, integers=True),
-    aten.leaky_relu.default: Lowering(leaky_relu, integers=True),
-    aten.gelu.default: Lowering(gelu),
-    aten.clamp.default: Lowering(clamp),
-    aten.where.self: Lowering(where),
-    aten.clone.default: Lowering(same),
-    aten.alias.default: Lowering(same),
+LOWERINGS: Lowerings = {
+    **{target: unary(code) for target, code in UNARY.items()},
+    **{target: InIntegers(bounded(*row)) for target, row in BOUNDED.items()},
+    **{target: InIntegers(arithmetic(code)) for target, code in ARITHMETIC.items()},
+    **{target: comparison(code) for target, code in COMPARISON.items()},
+    **{target: logical(code) for target, code in LOGICAL.items()},
+    aten.div.Tensor: divide,
+    aten.pow.Tensor_Scalar: power,
+    aten.reciprocal.default: reciprocal,
+    aten.remainder.Scalar: remainder,
+    aten.relu.default: InIntegers(relu),
+    aten.leaky_relu.default: InIntegers(leaky_relu),
+    aten.gelu.default: gelu,
+    aten.clamp.default: clamp,
+    aten.where.self: where,
 }

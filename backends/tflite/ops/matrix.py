@@ -8,10 +8,14 @@ import numpy as np
 import torch
 from torch import fx
 
-from voxc.backends.tflite.builder import TfliteBuilder, Weight
+from voxc.backends.lowering.convolution import Geometry
+from voxc.backends.lowering.layout import inverse, swaps_last_two, to_end
+from voxc.backends.lowering.table import Lowerings
+from voxc.backends.lowering.weight import Weight
+from voxc.backends.tflite.builder import TfliteBuilder
 from voxc.backends.tflite.file import Value
-from voxc.backends.tflite.lowering import Lowering
-from voxc.backends.tflite.ops.convolution import Geometry, bias_of, channels_last, store_weight
+from voxc.backends.tflite.integers import InIntegers
+from voxc.backends.tflite.ops.convolution import bias_of, channels_last, store_weight
 
 aten = torch.ops.aten
 
@@ -33,27 +37,18 @@ def linear(build: TfliteBuilder, left: fx.Node, right: fx.Node, bias: fx.Node | 
 def as_convolution(build: TfliteBuilder, x: Value, weight: Weight, bias: fx.Node | None) -> Value:
     """x [M, I] times integer weights [O, I] as a convolution along M. Its kernels took real activations and a scale for
     each channel long before those of FULLY_CONNECTED did."""
-    geometry = Geometry.of([1], [0], [1], [0], groups=1)
+    geometry = Geometry.of(2, [1], [0], [1], transposed=False, output_padding=[0], groups=1)
     shape = (1, 1, *build.shape)
-    product = channels_last(
-        build, build.reshape(x, (1, 1, *x.shape)), weight.expand(1, 2), bias, geometry, False, shape
-    )
+    product = channels_last(build, build.reshape(x, (1, 1, *x.shape)), weight.expand(1, 2), bias, geometry, shape)
     return build.reshape(product, build.shape)
 
 
-def matmul(build: TfliteBuilder, node: fx.Node | None, left: fx.Node, right: fx.Node) -> Value:
+def matmul(build: TfliteBuilder, node: fx.Node, left: fx.Node, right: fx.Node) -> Value:
     """The kernel turns its right operand around by itself."""
     source, turned = right, False
-    if right.target is aten.permute.default and is_turn(right):
+    if right.target is aten.permute.default and swaps_last_two(right):
         source, turned = right.args[0], True  # type: ignore[assignment]
     return build.op("BATCH_MATMUL", build.operand(left), build.operand(source), adjX=False, adjY=turned)
-
-
-def is_turn(node: fx.Node) -> bool:
-    """Whether a permutation exchanges the last two axes."""
-    rank = node.meta["val"].dim()
-    order = [axis % rank for axis in node.args[1]]  # type: ignore[union-attr]
-    return order == [*range(rank - 2), rank - 1, rank - 2]
 
 
 def mm(build: TfliteBuilder, node: fx.Node, left: fx.Node, right: fx.Node) -> Value:
@@ -71,11 +66,10 @@ def addmm(
 def softmax(build: TfliteBuilder, node: fx.Node, x: fx.Node, dim: int, half_to_float: bool) -> Value:
     """Along the last axis, which is all that TFLite knows."""
     value = build.real(x)
-    rank = len(value.shape)
-    order = [axis for axis in range(rank) if axis != dim % rank] + [dim % rank]
+    order = to_end(dim, len(value.shape))
     rows = build.transpose(value, order)
     shares = build.op("SOFTMAX", rows, shape=rows.shape, like=rows, beta=1.0)
-    return build.transpose(shares, np.argsort(order).tolist())
+    return build.transpose(shares, inverse(order))
 
 
 def cumsum(build: TfliteBuilder, node: fx.Node, x: fx.Node, dim: int, dtype: object) -> Value:
@@ -132,12 +126,12 @@ def scale_and_shift(build: TfliteBuilder, x: Value, factors: Sequence[Value | No
     return x
 
 
-LOWERINGS: dict[object, Lowering] = {
-    aten.bmm.default: Lowering(matmul, integers=True),
-    aten.mm.default: Lowering(mm, integers=True, weights=True),
-    aten.addmm.default: Lowering(addmm, integers=True, weights=True),
-    aten._softmax.default: Lowering(softmax),
-    aten.cumsum.default: Lowering(cumsum),
-    aten.native_layer_norm.default: Lowering(layer_norm),
-    aten.native_group_norm.default: Lowering(group_norm),
+LOWERINGS: Lowerings = {
+    aten.bmm.default: InIntegers(matmul),
+    aten.mm.default: InIntegers(mm, weights=True),
+    aten.addmm.default: InIntegers(addmm, weights=True),
+    aten._softmax.default: softmax,
+    aten.cumsum.default: cumsum,
+    aten.native_layer_norm.default: layer_norm,
+    aten.native_group_norm.default: group_norm,
 }

@@ -6,9 +6,11 @@ import numpy as np
 import torch
 from torch import fx
 
-from voxc.backends.tflite.builder import MOST_INT8, TfliteBuilder, Weight, name_of
+from voxc.backends.lowering.quantization import dequantize_channels
+from voxc.backends.lowering.table import Lowerings
+from voxc.backends.lowering.weight import Weight
+from voxc.backends.tflite.builder import MOST_INT8, TfliteBuilder, name_of
 from voxc.backends.tflite.file import Quantization, Value
-from voxc.backends.tflite.lowering import Lowering
 
 aten = torch.ops.aten
 voxc = torch.ops.voxc
@@ -48,13 +50,6 @@ def dequantize(build: TfliteBuilder, node: fx.Node, x: fx.Node, scale: float, ze
     return build.op("MUL", value, number, dtype="int8", quantization=wanted)
 
 
-def dequantize_channels(build: TfliteBuilder, node: fx.Node, x: fx.Node, scale: fx.Node, axis: int) -> Weight:
-    weight, scales = build.constant_of(x), build.constant_of(scale)
-    if weight is None or scales is None:
-        raise build.refuse("only constants can have a scale for each channel")
-    return Weight(weight.name, weight.array, scales.array, axis % len(weight.shape))
-
-
 def cast(build: TfliteBuilder, node: fx.Node, x: fx.Node, *_: object) -> Value | Weight:
     """Weights stored in float16 stay so until they are used."""
     wanted = name_of(node.meta["val"].dtype)
@@ -65,9 +60,9 @@ def cast(build: TfliteBuilder, node: fx.Node, x: fx.Node, *_: object) -> Value |
     return value if value.dtype == wanted else build.op("CAST", value)
 
 
-LOWERINGS: dict[object, Lowering] = {
-    voxc.quantize.default: Lowering(quantize),
-    voxc.dequantize.default: Lowering(dequantize),
-    voxc.dequantize_channels.default: Lowering(dequantize_channels),
-    aten._to_copy.default: Lowering(cast),
+LOWERINGS: Lowerings = {
+    voxc.quantize.default: quantize,
+    voxc.dequantize.default: dequantize,
+    voxc.dequantize_channels.default: dequantize_channels,
+    aten._to_copy.default: cast,
 }

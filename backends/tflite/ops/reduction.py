@@ -6,14 +6,15 @@ import numpy as np
 import torch
 from torch import fx
 
+from voxc.backends.lowering.layout import inverse, to_end
+from voxc.backends.lowering.table import Lowering, Lowerings
 from voxc.backends.tflite.builder import TfliteBuilder
 from voxc.backends.tflite.file import Value
-from voxc.backends.tflite.lowering import Function, Lowering
 
 aten = torch.ops.aten
 
 
-def reduction(code: str) -> Function:
+def reduction(code: str) -> Lowering:
     """No axes at all means every axis."""
 
     def lower(
@@ -32,9 +33,7 @@ def topk(
 ) -> list[Value]:
     """Values and their places, in order always. TFLite knows the largest of the last axis alone."""
     value = build.real(x)
-    rank = len(value.shape)
-    order = [other for other in range(rank) if other != axis % rank] + [axis % rank]
-    back = np.argsort(order).tolist()
+    order = to_end(axis, len(value.shape))
     rows = build.transpose(value, order)
     if not largest:
         rows = build.op("NEG", rows, shape=rows.shape, like=rows)
@@ -43,13 +42,13 @@ def topk(
     values, places = build.several("TOPK_V2", rows, wanted, outputs=[(shape, rows.dtype), (shape, "int32")])
     if not largest:
         values = build.op("NEG", values, shape=shape, like=values)
-    return [build.transpose(found, back) for found in (values, places)]
+    return [build.transpose(found, inverse(order)) for found in (values, places)]
 
 
-LOWERINGS: dict[object, Lowering] = {
-    aten.amax.default: Lowering(reduction("REDUCE_MAX")),
-    aten.amin.default: Lowering(reduction("REDUCE_MIN")),
-    aten.mean.dim: Lowering(reduction("MEAN")),
-    aten.sum.dim_IntList: Lowering(reduction("SUM")),
-    aten.topk.default: Lowering(topk),
+LOWERINGS: Lowerings = {
+    aten.amax.default: reduction("REDUCE_MAX"),
+    aten.amin.default: reduction("REDUCE_MIN"),
+    aten.mean.dim: reduction("MEAN"),
+    aten.sum.dim_IntList: reduction("SUM"),
+    aten.topk.default: topk,
 }

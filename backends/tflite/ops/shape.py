@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import operator
-
 import numpy as np
 import torch
 from torch import fx
 
-from voxc.backends.tflite.builder import TfliteBuilder, Weight
+from voxc.backends.lowering.layout import inverse, to_end, without
+from voxc.backends.lowering.padding import crops_and_pads
+from voxc.backends.lowering.table import Lowerings
+from voxc.backends.lowering.weight import Weight
+from voxc.backends.tflite.builder import TfliteBuilder
 from voxc.backends.tflite.file import Value
-from voxc.backends.tflite.lowering import Lowering
+from voxc.backends.tflite.integers import InIntegers
 
 aten = torch.ops.aten
 
@@ -91,24 +93,17 @@ def cat(build: TfliteBuilder, node: fx.Node, parts: list[fx.Node], dim: int) -> 
 def split(build: TfliteBuilder, node: fx.Node, x: fx.Node, sizes: list[int], dim: int) -> list[Value | None]:
     """Slices, of what is used: every delegate has those."""
     value = build.value(x)
-    used = {user.args[1] for user in node.users}
+    used = build.used_results
     begins = np.cumsum([0, *sizes]).tolist()
     return [part(build, value, dim, begins[place], size) if place in used else None for place, size in enumerate(sizes)]
 
 
-def getitem(build: TfliteBuilder, node: fx.Node, source: fx.Node, index: int) -> Value:
-    return build.values[source][index]
-
-
 def pad(build: TfliteBuilder, node: fx.Node, x: fx.Node, padding: list[int], filler: float) -> Value:
-    """ATen pads pairs from the last axis and may crop (negative pads)."""
     value = build.value(x) if not filler else build.real(x)
-    rank, count = len(value.shape), len(padding) // 2
-    pads = [(0, 0)] * (rank - count) + [(padding[2 * pair], padding[2 * pair + 1]) for pair in reversed(range(count))]
-    begins = [max(0, -before) for before, _ in pads]
-    kept = [size - begin - max(0, -after) for size, begin, (_, after) in zip(value.shape, begins, pads, strict=True)]
-    cropped = build.slice(value, begins, kept)
-    return build.pad(cropped, [(max(0, before), max(0, after)) for before, after in pads], filler)
+    crops, pads = crops_and_pads(padding, len(value.shape))
+    kept = [size - sum(crop) for size, crop in zip(value.shape, crops, strict=True)]
+    cropped = build.slice(value, [before for before, _ in crops], kept)
+    return build.pad(cropped, pads, filler)
 
 
 def embedding(build: TfliteBuilder, node: fx.Node, table: fx.Node, indices: fx.Node, *_: object) -> Value:
@@ -120,27 +115,26 @@ def gather(build: TfliteBuilder, node: fx.Node, x: fx.Node, dim: int, indices: f
     source, places = build.value(x), build.value(indices)
     rank = len(source.shape)
     dim %= rank
-    if source.shape[:dim] + source.shape[dim + 1 :] != places.shape[:dim] + places.shape[dim + 1 :]:
+    if without(source.shape, dim) != without(places.shape, dim):
         raise build.refuse("the indices cover only a part of x")
-    order = [axis for axis in range(rank) if axis != dim] + [dim]
+    order = to_end(dim, rank)
     rows, wanted = build.transpose(source, order), build.transpose(places, order)
     found = build.op("GATHER", rows, wanted, shape=wanted.shape, like=rows, axis=rank - 1, batchDims=rank - 1)
-    return build.transpose(found, np.argsort(order).tolist())
+    return build.transpose(found, inverse(order))
 
 
-LOWERINGS: dict[object, Lowering] = {
-    aten.view.default: Lowering(view),
-    aten.permute.default: Lowering(permute),
-    aten.unsqueeze.default: Lowering(unsqueeze),
-    aten.squeeze.dims: Lowering(squeeze),
-    aten.expand.default: Lowering(expand),
-    aten.slice.Tensor: Lowering(slice_),
-    aten.select.int: Lowering(select),
-    aten.flip.default: Lowering(flip),
-    aten.cat.default: Lowering(cat, integers=True),
-    aten.split_with_sizes.default: Lowering(split),
-    operator.getitem: Lowering(getitem),
-    aten.constant_pad_nd.default: Lowering(pad),
-    aten.embedding.default: Lowering(embedding),
-    aten.gather.default: Lowering(gather),
+LOWERINGS: Lowerings = {
+    aten.view.default: view,
+    aten.permute.default: permute,
+    aten.unsqueeze.default: unsqueeze,
+    aten.squeeze.dims: squeeze,
+    aten.expand.default: expand,
+    aten.slice.Tensor: slice_,
+    aten.select.int: select,
+    aten.flip.default: flip,
+    aten.cat.default: InIntegers(cat),
+    aten.split_with_sizes.default: split,
+    aten.constant_pad_nd.default: pad,
+    aten.embedding.default: embedding,
+    aten.gather.default: gather,
 }

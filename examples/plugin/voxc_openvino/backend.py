@@ -13,8 +13,7 @@ from voxc.compiler.core.runner import Artifact, Requirement, Runner, Runtime
 from voxc.compiler.core.target import Target
 
 if TYPE_CHECKING:
-    from torch import fx
-
+    from voxc.backends.lowering.table import Lowerings
     from voxc.compiler.core.program import Program
 
 Precision = Literal["f32", "bf16"]
@@ -42,10 +41,10 @@ class OpenVinoBackend(Backend):
     def configured(self, options: OpenVinoOptions) -> OpenVinoBackend:
         return replace(self, inference_precision=options.inference_precision)
 
-    def unsupported(self, program: Program) -> list[fx.Node]:
-        from voxc.backends.onnx.emitter import unsupported
+    def lowerings(self) -> Lowerings:
+        from voxc.backends.onnx.ops import LOWERINGS
 
-        return unsupported(program)
+        return LOWERINGS
 
     def emit(self, program: Program, target: Target, directory: Path, lengths: Sequence[Program] = ()) -> Artifact:
         import openvino

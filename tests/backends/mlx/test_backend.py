@@ -11,11 +11,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tests.backends.mlx.harness import lowered, mlx_target, run_source
+from tests.backends.mlx.layout import layout_changes
 from tests.compiler.families.rvc.test_synthesizer import NOISE, VOICES
 from tests.passes.harness import FRAMES, program_of
 from voxc.backends.mlx import emitter
 from voxc.backends.mlx.backend import MlxBackend
-from voxc.backends.mlx.reader import layout_changes, read
+from voxc.backends.mlx.reader import read
 from voxc.backends.mlx.runner import MlxRunner
 from voxc.compiler.core.component import Component
 from voxc.compiler.core.errors import MissingRuntimeError, UnsupportedError
@@ -128,7 +129,7 @@ def test_an_operator_without_lowering_is_named(tmp_path: Path) -> None:
     program = program_of(Spectrum(), (2, 3))
     with pytest.raises(UnsupportedError, match="apple-mlx: mlx has no lowering for aten.sort.default"):
         MlxBackend().check(program, mlx_target())
-    with pytest.raises(UnsupportedError, match=r"MLX: aten.sort.default in test \(node sort\)"):
+    with pytest.raises(UnsupportedError, match=r"MLX: aten.sort.default in test \(node sort, test_backend.py:\d+\)"):
         emitter.emit(program, tmp_path)
 
 

@@ -134,5 +134,5 @@ def test_linear(tmp_path: Path) -> None:
 def test_what_is_not_lowered_is_named(tmp_path: Path, function: Callable[[Tensor], Tensor], told: str) -> None:
     from tests.passes.harness import Function
 
-    with pytest.raises(UnsupportedError, match=rf"MLX: aten\.\S+ in test \(node \w+\): {told}"):
+    with pytest.raises(UnsupportedError, match=rf"MLX: aten\.\S+ in test \(node \w+, \S+:\d+\): {told}"):
         emitter.emit(program_of(Function(function), (2, 3, "T")), tmp_path)

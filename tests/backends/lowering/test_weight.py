@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voxc.backends.coreml.weight import Weight
+from voxc.backends.lowering.weight import Weight
 
 
 def integers(shape: tuple[int, ...], axis: int) -> Weight:

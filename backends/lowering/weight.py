@@ -1,4 +1,4 @@
-"""Constants on their way into a package."""
+"""Weights on their way into an artifact."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from voxc.compiler.core.tensor import Array
 
 @dataclass(frozen=True)
 class Weight:
-    """A constant that is not in the package yet, so that a lowering may lay it out first.
+    """A constant that is not stored yet, so that a lowering may lay it out first.
 
     `array` is what the graph stores: real numbers, indices, truth values, or int8 or int32 with a `scale` for each
     index of `axis`.
@@ -40,8 +40,17 @@ class Weight:
         order = tuple(axis % len(order) for axis in order)
         return replace(self, array=self.array.transpose(order), axis=order.index(self.axis) if order else 0)
 
+    def expand(self, *axes: int) -> Weight:
+        """With new axes of size 1 at these places of the result, in ascending order."""
+        weight = self
+        for place in axes:
+            moved = weight.axis + (place <= weight.axis)
+            weight = replace(weight, array=np.expand_dims(weight.array, place), axis=moved)
+        return weight
+
     def reshape(self, shape: Sequence[int]) -> Weight:
-        """Integers keep their scales where their axis stays, with as much in front of it."""
+        """Integers keep their scales if their axis survives with as many elements before it; else they become the real
+        numbers that they stand for."""
         moved = self.array.reshape(shape)
         if self.scale is None:
             return replace(self, array=moved)

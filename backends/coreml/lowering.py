@@ -1,9 +1,0 @@
-"""What a lowering is: one call in the exported graph to operators of an ML program."""
-
-from __future__ import annotations
-
-from collections.abc import Callable
-
-#: `(build, node, *arguments)` -> the value, or one for each of several outputs (None for those that nobody uses).
-#: `arguments` are those of the operator's schema in order, tensors as FX nodes.
-Lowering = Callable[..., object]
