@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.backends.mlx.harness import mx
+from tests.backends.mlx.layout import reshaped
 from tests.passes.harness import Function, program_of
 from voxc.backends.mlx import emitter, function_file
 from voxc.backends.mlx.function_file import Operation
-from voxc.backends.mlx.reader import reshaped
 from voxc.compiler.core.errors import BundleError
 
 

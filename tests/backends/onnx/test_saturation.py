@@ -16,7 +16,7 @@ from voxc.backends.onnx.emitter import emit
 from voxc.compiler.core.component import Component
 from voxc.compiler.core.target import Target, load_targets
 
-TARGETS = [target for target in load_targets().values() if target.backend == "onnxruntime"]
+TARGETS = [target for target in load_targets().values() if target.backend == "onnxruntime" and target.scheme]
 
 
 class Loud(nn.Module):

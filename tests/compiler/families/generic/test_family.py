@@ -117,7 +117,7 @@ def with_gaps(name: str) -> object:
     return pytest.param(name, marks=gaps)
 
 
-@pytest.mark.parametrize("name", map(with_gaps, TARGETS))
+@pytest.mark.parametrize("name", [with_gaps(name) for name in TARGETS])
 def test_a_network_of_another_tool_with_real_inputs(voxc: Voxc, name: str, tmp_path: Path) -> None:
     """SwiftF0's model out of its own package: an STFT, 2-D convolutions, a peak that is picked."""
     package = pytest.importorskip("swift_f0", reason="the package swift-f0 is not installed")
