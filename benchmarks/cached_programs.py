@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def measure(component: object, frames: int, dynamic: bool, store: Store, runs: int) -> None:
-    program, exporting = timed(lambda: export(component, frames, dynamic))  # type: ignore[arg-type]
+    program, exporting = timed(lambda: export(component, {"T": frames}, dynamic))
     key = f"{program.name}-{dynamic}"
     _, saving = timed(lambda: store.write("programs", key, lambda place: save_program(program, place)))
     loading = statistics.median(timed(lambda: store.read("programs", key, load_program))[1] for _ in range(runs))

@@ -52,7 +52,7 @@ def exported_pair(folder: Path, name: str, dynamic: bool) -> tuple[Program, dict
     for spec in component.noise:
         key = next(key for key, array in draws.items() if array.shape == spec.bound_shape({"T": frames}))
         inputs[spec.name] = draws.pop(key)
-    return export(component, frames - 7 if dynamic else frames, dynamic), inputs, vectors["output/audio"]
+    return export(component, {"T": frames - 7 if dynamic else frames}, dynamic), inputs, vectors["output/audio"]
 
 
 def test_versions_and_opsets() -> None:

@@ -168,7 +168,7 @@ class Tied(nn.Module):
 
 
 def test_shared_weights_stay_shared(again: Again) -> None:
-    program = export(component_of(Tied().eval(), (2, 4)), 1, dynamic=False)
+    program = export(component_of(Tied().eval(), (2, 4)), {}, dynamic=False)
     loaded = again(program)
     assert_equal(program, loaded)
     for weights in (program.exported.state_dict, loaded.exported.state_dict):
@@ -183,6 +183,6 @@ class Branch(nn.Module):
 
 
 def test_what_cannot_be_described_is_refused(tmp_path: Path) -> None:
-    program = export(component_of(Branch(), (2, 4)), 1, dynamic=False)
+    program = export(component_of(Branch(), (2, 4)), {}, dynamic=False)
     with pytest.raises(UnsuitableEntry, match="get_attr"):
         save_program(program, tmp_path)
