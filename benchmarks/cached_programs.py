@@ -19,9 +19,10 @@ from full_size import write_voice
 
 from voxc.compiler.cache.programs import load_program, save_program
 from voxc.compiler.cache.store import Store
+from voxc.compiler.core.component import Component
 from voxc.compiler.core.program import export
-from voxc.compiler.families import load_voice
-from voxc.compiler.voice_files import find_voice
+from voxc.compiler.families.rvc.files import find_voice
+from voxc.compiler.families.rvc.voice import load_voice
 
 T = TypeVar("T")
 
@@ -42,7 +43,7 @@ def main() -> None:
                 measure(component, options.frames, dynamic, Store(folder / "cache"), options.runs)
 
 
-def measure(component: object, frames: int, dynamic: bool, store: Store, runs: int) -> None:
+def measure(component: Component, frames: int, dynamic: bool, store: Store, runs: int) -> None:
     program, exporting = timed(lambda: export(component, {"T": frames}, dynamic))
     key = f"{program.name}-{dynamic}"
     _, saving = timed(lambda: store.write("programs", key, lambda place: save_program(program, place)))
