@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from voxc.backends import find_backend
 from voxc.backends.base import Backend
 from voxc.compiler.cache.keeper import Keeper
+from voxc.compiler.cache.keys import code_of
 from voxc.compiler.calibration.source import Calibration
 from voxc.compiler.core.errors import CompileError, RecipeError
 from voxc.compiler.core.fidelity import snr_db
@@ -28,7 +29,7 @@ from voxc.compiler.request import Request
 from voxc.compiler.session import Session
 from voxc.compiler.stages.work import Part, Work
 from voxc.passes.base import Pass, PassResult
-from voxc.passes.pipeline import pipeline
+from voxc.passes.pipeline import PLUGINS, pipeline
 from voxc.passes.precision.quantizable import moves
 from voxc.passes.verify import run_verified
 
@@ -119,7 +120,8 @@ class Job:
 
     def keeper(self, part: Part) -> Keeper:
         """Keeps what depends on a part and the target."""
-        return Keeper(self.session.store, part.key, self.request.model.name).on(self.target)
+        plugins = [code_of(self.backend), *(code_of(PLUGINS[name]) for name in PLUGINS)]
+        return Keeper(self.session.store, part.key, self.request.model.name).on(self.target, plugins)
 
     def decide(self, part: Part) -> Decision:
         """The program of a part with the plan that the request leads to, before integers are inserted.

@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 
 from voxc.compiler.cache.keeper import Keeper
-from voxc.compiler.cache.keys import code_digest
+from voxc.compiler.cache.keys import code_digest, code_of
 from voxc.compiler.cache.store import Store
 from voxc.compiler.calibration.source import Calibration
 from voxc.compiler.core.component import Component
-from voxc.compiler.families import load_model
+from voxc.compiler.families import find_family, load_model
 from voxc.compiler.families.model import Model
 from voxc.compiler.measure.conversion import Trial
 from voxc.compiler.request import CONVERTING_SEGMENT_SECONDS, DEFAULT_SEGMENT_SECONDS, Request
@@ -59,7 +59,8 @@ class Session:
         if not files:  # nobody can tell when such a model changes
             return Keeper()
         keeper = replace(self.tools_keeper(), label=request.model.name)
-        return keeper.on(model.family, dict(request.options), files, model.depends, model.sizes)
+        code = code_of(find_family(model.family))
+        return keeper.on(model.family, code, dict(request.options), files, model.depends, model.sizes)
 
     def tools_keeper(self) -> Keeper:
         """Keeps what depends on voxc and PyTorch alone."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import time
 from collections.abc import Mapping, Set
@@ -79,7 +80,9 @@ def content(path: Path) -> Any:
     if not path.is_dir():
         return file_digest(path)
     return {
-        file.relative_to(path).as_posix(): file_digest(file) for file in sorted(path.rglob("*")) if not file.is_dir()
+        file.relative_to(path).as_posix(): file_digest(file)
+        for file in sorted(path.rglob("*"))
+        if not file.is_dir() and "__pycache__" not in file.parts
     }
 
 
@@ -98,6 +101,11 @@ def file_digest(path: Path) -> str:
             return result
         known_files[key] = result
     return known_files[key]
+
+
+def code_of(plugin: object) -> Path:
+    """The folder with the source of an object's class, for the keys of what code outside of voxc has made."""
+    return Path(inspect.getfile(type(plugin))).parent
 
 
 @cache

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import ClassVar
 
 import torch
 
+from voxc.compiler.cache.keys import digest
 from voxc.compiler.stages.work import Part, StageRecord, Work
 
 Report = Callable[[str], None]
@@ -36,7 +39,7 @@ class Stage(ABC):
         started = time.perf_counter()
         changed, notes = self.run(work, report)
         parts = tuple(
-            part if part.program is before.program else evaluated(part)
+            part if part.program is before.program else self.evaluated(part)
             for part, before in zip(changed.parts, work.parts, strict=True)
         )
         record = StageRecord(self.name, asdict(self), notes, time.perf_counter() - started)
@@ -46,9 +49,9 @@ class Stage(ABC):
     def run(self, work: Work, report: Report) -> tuple[Work, tuple[str, ...]]:
         """The work with changed programs, and notes for people."""
 
-
-def evaluated(part: Part) -> Part:
-    """A part whose program was changed, with what that makes of the reference inputs."""
-    tensors = {name: torch.from_numpy(array) for name, array in part.inputs.items()}
-    outputs = {name: tensor.numpy() for name, tensor in part.program.run(tensors).items()}
-    return replace(part, changed=outputs, lengths=tuple(evaluated(length) for length in part.lengths))
+    def evaluated(self, part: Part) -> Part:
+        """A part whose program was changed: what it makes of the reference inputs, and the key of what it is now."""
+        tensors = {name: torch.from_numpy(array) for name, array in part.inputs.items()}
+        outputs = {name: tensor.numpy() for name, tensor in part.program.run(tensors).items()}
+        key = None if part.key is None else digest(part.key, self.name, self, Path(inspect.getfile(type(self))))
+        return replace(part, changed=outputs, lengths=tuple(map(self.evaluated, part.lengths)), key=key)

@@ -11,11 +11,13 @@ import pytest
 from torch import nn
 
 from voxc.compiler.bundle import Bundle
+from voxc.compiler.cache.store import Store
 from voxc.compiler.core.program import Program
 from voxc.compiler.core.target import Target
 from voxc.compiler.driver import compile_model
 from voxc.compiler.manifest import Manifest, read_manifest
 from voxc.compiler.request import Request
+from voxc.compiler.session import Session
 from voxc.compiler.stages.base import Report, Stage
 from voxc.compiler.stages.work import Work
 from voxc.compiler.verify import verify_bundle
@@ -74,3 +76,15 @@ def test_the_record_of_a_stage(changed: tuple[Path, Manifest], compiled: Path) -
     assert (stage.name, stage.options["factor"], stage.notes) == ("quieten", 0.5, ("dec.conv_post.weight times 0.5",))
     assert manifest.measurements.stages["quieten"].value is not None
     assert read_manifest(compiled).build.stages == ()
+
+
+def test_a_changed_network_is_another_one_to_the_cache(voice_file: Path, target: Target, tmp_path: Path) -> None:
+    session = Session(Store(tmp_path / "cache"))
+    digests = []
+    for place, stages in (("plain", ()), ("half", (Quieten(),)), ("third", (Quieten(factor=0.3),)), ("again", ())):
+        request = Request(voice_file, (target,), tmp_path / place, frames=30, threads=1, stages=stages)
+        ((_, manifest),) = compile_model(request, session=session)
+        assert manifest.status == "passed", manifest.failures
+        digests.append(manifest.component("synthesizer").files[0].sha256)
+    assert digests[0] == digests[3]
+    assert len(set(digests)) == 3
