@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.backends.onnx.test_quantization import BLOCKS, quantized
-from tests.backends.tensorrt.test_golden import TARGETS
+from tests.backends.tensorrt.test_golden import DISTINCT, TARGETS
 from tests.conftest import Voxc
 from tests.passes.harness import component_of, program_of, tensors_for
 from voxc.backends.onnx import emitter
@@ -118,7 +118,7 @@ def test_without_a_version_all_of_them_must_take_it(tmp_path: Path, monkeypatch:
         BACKEND.emit(program, ANY, tmp_path)
 
 
-@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+@pytest.mark.parametrize("target", DISTINCT, ids=lambda target: target.name)
 def test_a_voice_that_converts(speaking_voice: Path, tmp_path: Path, target: Target) -> None:
     """Encoder, retrieval and synthesizer; the retrieval asks for the smallest distances, which 8.2 cannot give."""
     voice = load_voice(find_voice(speaking_voice, None, None), 256)
