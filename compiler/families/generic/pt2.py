@@ -1,14 +1,15 @@
 """A program of `torch.export.save`, from anyone, as a network.
 
 PyTorch's own reader runs what a file holds: it unpickles sample inputs and constants, evaluates the text of symbolic
-sizes, looks up operators by any name below `torch`, and executes guards. So it gets a copy of the archive with nothing
-in it but plain tensors and a graph of known operators.
+sizes, looks up operators by any name below `torch`, executes guards, and writes the names of the graph into Python that
+it executes. So it gets a copy of the archive with nothing in it but plain tensors and a graph of known operators.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import math
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -23,15 +24,17 @@ from voxc.compiler.families.generic.network import Network, spec_of
 
 MAX_BYTES = 8 << 30
 MAX_JSON_BYTES = 1 << 28
+MAX_ELEMENTS = 1 << 30
 FORMAT = "archive_format"
 MODEL = re.compile(r"models/\w+\.json")
-CONFIG = re.compile(r"data/(weights|constants)/\w+_config\.json")
+CONFIG = re.compile(r"(data/(?:weights|constants)/)\w+_config\.json")
 PLAIN = re.compile(
     r"archive_format|archive_version|byteorder|\.data/\w+|data/weights/weight_\d+|data/constants/tensor_\d+"
 )
 SAMPLE = re.compile(r"data/sample_inputs/\w+\.pt")
+#: But for the one that reads any file of this machine into a tensor.
 OPERATOR = re.compile(
-    r"torch\.ops\.(aten|prims)\.\w+\.\w+|torch\.sym_\w+|"
+    r"torch\.ops\.(aten|prims)\.(?!from_file\.)\w+\.\w+|torch\.sym_\w+|"
     r"_operator\.(getitem|add|sub|mul|truediv|floordiv|mod|pow|neg|eq|ne|ge|le|gt|lt)"
 )
 #: What the text of a symbolic size may be made of: symbols, numbers, and functions of torch's own.
@@ -41,8 +44,15 @@ NAMES = re.compile(
     r"floor|ceiling|TruncToInt|ToFloat|Where|Eq|Ne|Ge|Gt|Le|Lt|"
     r"Symbol|Add|Mul|positive|integer|nonnegative|real|True|False"
 )
+#: What names may be made of: PyTorch writes them into Python as they are.
+NAME = re.compile(r"[\w.+]*")
+#: Texts that become no Python, or are looked at elsewhere.
+NO_NAMES = ("as_string", "expr_str", "target")
 #: What PyTorch raises of graphs that it cannot make sense of.
-DAMAGE = (RuntimeError, ValueError, KeyError, TypeError, AttributeError, AssertionError, IndexError, OverflowError)
+DAMAGE = (
+    RuntimeError, ValueError, KeyError, TypeError, AttributeError, AssertionError, IndexError, OverflowError,
+    SyntaxError,
+)  # fmt: skip
 
 
 def is_pt2(path: Path) -> bool:
@@ -97,17 +107,18 @@ def plain_copy(path: Path) -> io.BytesIO:
             members = archive.infolist()
             if sum(each.file_size for each in members) > min(MAX_BYTES, 4 * path.stat().st_size + (1 << 20)):
                 raise CheckpointError(f"{path}: unpacks to far more than its own size: refused")
+            stored = {each.filename.partition("/")[2]: each.file_size for each in members}
             for each in members:
                 name = each.filename.partition("/")[2]
-                plain.writestr(f"model/{name}", checked(path, name, archive.read(each)))
+                plain.writestr(f"model/{name}", checked(path, name, archive.read(each), stored))
     except (OSError, zipfile.BadZipFile, NotImplementedError, EOFError) as error:
         raise CheckpointError(f"{path}: damaged or not a program of torch.export.save ({first(error)})") from error
     copy.seek(0)
     return copy
 
 
-def checked(path: Path, name: str, content: bytes) -> bytes:
-    """A member of the archive, without what would be run.
+def checked(path: Path, name: str, content: bytes, stored: Mapping[str, int]) -> bytes:
+    """A member of the archive, without what would be run. `stored` has the bytes of every member.
 
     Raises:
         CheckpointError: nothing else is left of it.
@@ -130,8 +141,63 @@ def checked(path: Path, name: str, content: bytes) -> bytes:
         if key == "expr_str" and not is_size(value):
             raise CheckpointError(f"{path}: has a size {str(value)[:80]!r}, which is no formula; refused")
     if MODEL.fullmatch(name):
+        if not isinstance(document, dict):
+            raise CheckpointError(f"{path}: {name} is no JSON object")
         document["guards_code"] = []  # Python, which PyTorch would execute
+        check_names(path, document)
+    else:
+        check_claims(path, name, document, stored)
     return json.dumps(document).encode()
+
+
+def check_names(path: Path, document: Any) -> None:
+    """Raises CheckpointError if a name of the graph could be code."""
+    for text in names(document):
+        if not NAME.fullmatch(text):
+            raise CheckpointError(f"{path}: has the name {text[:80]!r}, which PyTorch would execute as code; refused")
+
+
+def names(document: Any) -> Iterator[str]:
+    """All texts of a JSON document and of JSON inside its texts, keys included; of metadata only the keys."""
+    waiting = [("", document)]
+    while waiting:
+        key, each = waiting.pop()
+        if isinstance(each, dict):
+            yield from each
+            if key != "metadata" or not all(isinstance(value, str) for value in each.values()):
+                waiting.extend(each.items())
+        elif isinstance(each, list):
+            waiting.extend((key, value) for value in each)
+        elif isinstance(each, str) and key not in NO_NAMES:
+            inner = inner_document(each)
+            if inner is None:
+                yield each
+            else:
+                waiting.append((key, inner))
+
+
+def inner_document(text: str) -> Any:
+    """The JSON that a text is, as trees of arguments are; None if it is plain text."""
+    if text[:1] not in ("[", "{", '"'):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def check_claims(path: Path, name: str, document: Any, stored: Mapping[str, int]) -> None:
+    """Raises CheckpointError if a tensor has more elements than its member has bytes, which PyTorch would allocate."""
+    match = CONFIG.fullmatch(name)
+    try:
+        for key, payload in document["config"].items():
+            count = math.prod(int(size["as_int"]) for size in payload["tensor_meta"]["sizes"])
+            if match is None or count > stored.get(match[1] + payload["path_name"], 0):
+                raise CheckpointError(
+                    f"{path}: tensor {key[:80]} claims {count} elements, which its data has not; refused"
+                )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{path}: {name} does not describe tensors; refused") from error
 
 
 def entries(document: Any) -> Iterator[tuple[str, Any]]:
@@ -168,6 +234,10 @@ def bound_inputs(path: Path, exported: torch.export.ExportedProgram, sizes: Mapp
         if not isinstance(value, Tensor):
             raise CheckpointError(f"{path}: the input {name} is no tensor; export a program that takes tensors alone")
         shape = [bound_size(path, str(name), size, sizes) for size in value.shape]
+        if math.prod(shape) > MAX_ELEMENTS:
+            raise CheckpointError(
+                f"{path}: input {name} has shape {shape}; at most {MAX_ELEMENTS} elements are supported"
+            )
         inputs[str(name)] = torch.ones(shape, dtype=value.dtype)
         used |= {str(size) for size in value.shape}
     for name in sizes.keys() - used:

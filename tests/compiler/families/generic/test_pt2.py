@@ -107,6 +107,65 @@ def test_pickles_and_guards_are_never_looked_at(file: Path, tmp_path: Path) -> N
     assert not ran.exists()
 
 
+def rename(document: Any, old: str, new: str) -> Any:
+    """The document with a name changed wherever it stands."""
+    if isinstance(document, dict):
+        return {rename(key, old, new): rename(value, old, new) for key, value in document.items()}
+    if isinstance(document, list):
+        return [rename(value, old, new) for value in document]
+    return new if document == old else document
+
+
+def set_argument(document: Any, name: str) -> None:
+    argument = document["graph_module"]["graph"]["nodes"][0]["inputs"][-1]
+    argument.update(name=name, kind=2)
+
+
+def set_keyword_of_the_call(document: Any, name: str) -> None:
+    signature = document["graph_module"]["module_call_graph"][0]["signature"]
+    spec = json.loads(signature["in_spec"])
+    spec[1]["children_spec"][1]["context"] = json.dumps([name])
+    signature["in_spec"] = json.dumps(spec)
+
+
+@pytest.mark.parametrize("where", ["input", "weight", "argument", "keyword"])
+def test_names_are_never_executed(file: Path, tmp_path: Path, where: str) -> None:
+    """PyTorch writes names into the source of the module, where the last input's would be a default value."""
+    ran = tmp_path / "ran"
+    code = f"open({str(ran)!r}, 'w')"
+
+    def change(document: Any) -> None:
+        graph = document["graph_module"]["graph"]
+        if where in ("input", "weight"):
+            old = graph["inputs"][-1 if where == "input" else 0]["as_tensor"]["name"]
+            document.update(rename(document, old, f"{old}={code}"))
+        elif where == "argument":
+            set_argument(document, f"x={code}, y")
+        else:
+            set_keyword_of_the_call(document, f"x={code}")
+
+    with pytest.raises(CheckpointError, match="has the name .*which PyTorch would execute as code; refused"):
+        read_pt2(edited(file, tmp_path / "evil.pt2", in_json("models/", change)))
+    assert not ran.exists()
+
+
+def test_other_files_are_not_read(file: Path, tmp_path: Path) -> None:
+    def change(document: Any) -> None:
+        document["graph_module"]["graph"]["nodes"][0]["target"] = "torch.ops.aten.from_file.default"
+
+    with pytest.raises(CheckpointError, match=r"calls torch\.ops\.aten\.from_file"):
+        read_pt2(edited(file, tmp_path / "evil.pt2", in_json("models/", change)))
+
+
+def test_tensors_that_claim_what_is_not_there(file: Path, tmp_path: Path) -> None:
+    def change(document: Any) -> None:
+        payload = next(iter(document["config"].values()))
+        payload["tensor_meta"]["sizes"] = [{"as_int": 1 << 40}]
+
+    with pytest.raises(CheckpointError, match="claims 1099511627776 elements, which its data has not"):
+        read_pt2(edited(file, tmp_path / "evil.pt2", in_json("model_weights_config", change)))
+
+
 def test_other_members_are_refused(file: Path, tmp_path: Path) -> None:
     place = edited(file, tmp_path / "evil.pt2", lambda name, content: (name, content))
     with zipfile.ZipFile(place, "a") as archive:
