@@ -39,7 +39,7 @@ from rich.table import Table
 
 from tests.voices import write_speaking_voice
 
-ENTRIES = (["-m", "voxc.compiler"], ["-c", "from voxc.compiler.main import main; main()"])
+ENTRIES = (["-m", "voxc.compiler"], ["-c", "from voxc.compiler.cli.main import main; main()"])
 LINE = "voxc: interrupted"
 EXPECTED = re.compile(r"\[ *[\d.]+ s\] |voxc: (note|warning): ")  # lines that are there without an interrupt, too
 TENTHS = 10

@@ -1,5 +1,5 @@
 """`python -m voxc.compiler` is `voxc`."""
 
-from voxc.compiler.main import main
+from voxc.compiler.cli.main import main
 
 main()

@@ -10,7 +10,7 @@ from filelock import FileLock
 from typer.testing import CliRunner, Result
 
 from tests.voices import write_speaking_voice, write_voice
-from voxc.compiler.cli import app
+from voxc.compiler.cli.app import app
 from voxc.compiler.core.component import Component
 from voxc.compiler.core.target import Target, load_targets
 from voxc.compiler.measure import latency

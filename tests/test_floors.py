@@ -22,19 +22,18 @@ FLOORS: tuple[tuple[str, ...], ...] = (
      "backends.lowering"),
     ("compiler.bundle", "compiler.families", "compiler.terminal", "compiler.version", "passes.pipeline",
      "backends.base", "backends.onnx"),
-    ("compiler.cli_families", "compiler.describe", "compiler.stages", "backends.coreml", "backends.mlx",
+    ("compiler.describe", "compiler.stages", "backends.coreml", "backends.mlx",
      "backends.onnxruntime", "backends.tensorrt", "backends.tflite"),
     ("compiler.request", "backends"),
-    ("compiler.cli_options", "compiler.device"),
+    ("compiler.device",),
     ("compiler.runtime", "compiler.explain"),
     ("compiler.calibration", "compiler.measure", "compiler.verify", "compiler.explain_report"),
     ("compiler.precision", "compiler.report", "compiler.session"),
     ("compiler.job", "compiler.survey"),
     ("compiler.compiled",),
     ("compiler.assemble",),
-    ("compiler.cli_cache", "compiler.driver"),
+    ("compiler.driver",),
     ("compiler.cli",),
-    ("compiler.main",),
     ("compiler.__main__", "compiler.device.agent"),
 )  # fmt: skip
 FLOOR = {part: floor for floor, parts in enumerate(FLOORS) for part in parts}
@@ -97,7 +96,7 @@ def test_imports_go_down() -> None:
         ("compiler.driver", "from voxc.backends import find_backend", False),
         ("compiler.device.pack", "from voxc.compiler.device.agent.main import main", True),
         ("backends.tensorrt.engine", "from voxc.compiler.device.agent import bundle", True),
-        ("compiler.cli", "import voxc.compiler.device.agent.main", True),
+        ("compiler.cli.app", "import voxc.compiler.device.agent.main", True),
     ],
 )
 def test_wrong_arrows_are_seen(module: str, line: str, wrong: bool) -> None:

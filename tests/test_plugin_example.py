@@ -88,6 +88,16 @@ def test_options_of_a_target_reach_its_runtime(site: Path, voice_file: Path, tmp
     assert "(bf16)" in manifest.measurements.components["synthesizer"].figures["snr"].how
 
 
+def test_nothing_is_reported_to_openvino_s_makers(site: Path, voice_file: Path, tmp_path: Path) -> None:
+    """Before: `import openvino` sends an event through the package `openvino_telemetry`, if there is one."""
+    telemetry, marker = tmp_path / "site", tmp_path / "imported"
+    shutil.copytree(site, telemetry)
+    (telemetry / "openvino_telemetry.py").write_text(f"open({str(marker)!r}, 'w').close()\n")
+    compiled(telemetry, voice_file, tmp_path / "b", "--target", "openvino")
+    assert voxc(telemetry, "verify", tmp_path / "b").returncode == 0
+    assert not marker.exists()
+
+
 def test_without_the_plug_in_its_bundle_says_what_is_missing(site: Path, voice_file: Path, tmp_path: Path) -> None:
     compiled(site, voice_file, tmp_path / "b", "--target", "openvino")
     done = voxc(tmp_path, "verify", tmp_path / "b")

@@ -47,9 +47,8 @@ class OpenVinoBackend(Backend):
         return LOWERINGS
 
     def emit(self, program: Program, target: Target, directory: Path, lengths: Sequence[Program] = ()) -> Artifact:
-        import openvino
-
         from voxc.backends.onnx import emitter, reader
+        from voxc_openvino.sdk import openvino
 
         assert target.opset is not None, "targets of this backend have an opset"
         file = directory / f"{program.name}.xml"

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import openvino
 
 from voxc.compiler.core.errors import BundleError, TensorError
 from voxc.compiler.core.runner import Runner
 from voxc.compiler.core.tensor import Array
+from voxc_openvino.sdk import openvino
 
 
 class OpenVinoRunner(Runner):

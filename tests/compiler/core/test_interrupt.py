@@ -28,7 +28,7 @@ def done(step):
     Path(step).touch()
 """
 
-ENTRIES = (["-m", "voxc.compiler"], ["-c", "from voxc.compiler.main import main; main()"])
+ENTRIES = (["-m", "voxc.compiler"], ["-c", "from voxc.compiler.cli.main import main; main()"])
 
 
 class Run:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json as json_format
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from voxc.compiler import cli_options as options
+from voxc.compiler.cli import options
+from voxc.compiler.cli.output import print_json
 from voxc.compiler.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from voxc.compiler.cache.store import Store
 
 MEBIBYTE, GIBIBYTE = 1 << 20, 1 << 30
-
-EPILOG = "Example: voxc cache --clear --kind exports"
 
 
 def cache(
@@ -113,7 +111,3 @@ def count(entries: int) -> str:
 def size(number: int) -> str:
     """Bytes for people."""
     return f"{number / GIBIBYTE:.1f} GiB" if number >= GIBIBYTE else f"{number / MEBIBYTE:.1f} MiB"
-
-
-def print_json(document: object) -> None:
-    print(json_format.dumps(document, indent=2, ensure_ascii=False))

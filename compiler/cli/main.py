@@ -14,6 +14,6 @@ def main() -> None:
 
 
 def command_line() -> None:
-    from voxc.compiler.cli import app
+    from voxc.compiler.cli.app import app
 
     app()
