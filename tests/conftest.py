@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -147,3 +148,18 @@ class Voxc:
 @pytest.fixture(scope="session")
 def voxc() -> Voxc:
     return Voxc()
+
+
+_opened: list[str] = []
+_watching = False
+
+
+@pytest.fixture
+def opened_files() -> list[str]:
+    """The names of files that Python opens while a test runs; hooks cannot be taken away again."""
+    global _watching
+    if not _watching:
+        sys.addaudithook(lambda event, args: _opened.append(str(args[0])) if event == "open" else None)
+        _watching = True
+    _opened.clear()
+    return _opened
