@@ -67,7 +67,7 @@ def compile(
             transpose=transpose, convert=not no_sample,
             gates=tuple(gate or ()), fallback=with_fallback,
         )  # fmt: skip
-        session = Session() if no_cache else Session(Store(cache_directory(cache), warn=warn))
+        session = Session(None if no_cache else Store(cache_directory(cache), warn=warn), warn=warn)
         bundles = compile_model(request, report, session)
     if json:
         print_json(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import zipfile
+from pathlib import Path
+
 HEAD_BYTES = 512
+ARCHIVE = b"PK\x03\x04"
 
 #: How such a file begins, what it is, and what to do.
 FOREIGN: tuple[tuple[bytes, str], ...] = (
@@ -24,3 +28,18 @@ def foreign_kind(head: bytes) -> str | None:
         return "the file is empty; download or copy it again"
     opening = head.lstrip().lower()
     return next((kind for start, kind in FOREIGN if head.startswith(start) or opening.startswith(start.lower())), None)
+
+
+def foreign_file(path: Path) -> str | None:
+    """The same of a file by its name; of a ZIP archive, what is in it. None for what cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(HEAD_BYTES)
+            if head.startswith(ARCHIVE):
+                with zipfile.ZipFile(stream) as archive:
+                    return f"an archive of other files ({', '.join(archive.namelist()[:3])}); unpack it first"
+    except zipfile.BadZipFile:
+        return "an archive whose end is missing; copy or download it again"
+    except OSError:
+        return None
+    return foreign_kind(head)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from voxc.compiler.families.chain import Chain
     from voxc.compiler.families.model import Model
 
-PICKLE = b"\x80\x02"  # how torch.save began a file before it wrote archives
+PICKLE = b"\x80"  # how torch.save began a file before it wrote archives
 
 
 class RvcOptions(FamilyOptions):

@@ -62,9 +62,10 @@ def load_voice(files: VoiceFiles, index_budget: float = DEFAULT_INDEX_BUDGET) ->
         frame_rate=config.sample_rate / config.hop,
         sample_rate=config.sample_rate,
         settings=settings.model_dump(),
+        warnings=checkpoint.warnings,
         facts={
             "version": config.version,
-            "info": checkpoint.info,
+            **checkpoint.facts,
             "parameters": sum(tensor.numel() for tensor in checkpoint.network.parameters()),
         },
     )

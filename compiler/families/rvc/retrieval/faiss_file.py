@@ -12,7 +12,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 
@@ -72,14 +72,14 @@ class IndexFile:
         """An unsigned number of 64 bits."""
         return int.from_bytes(self.take(8), "little")
 
-    def array(self, count: int, dtype: np.dtype[Array]) -> Array:
+    def array(self, count: int, dtype: np.dtype[Any]) -> Array:
         """The next `count` values [count]."""
         size = count * dtype.itemsize
         if size > self.left:
             raise self.damaged("it ends too early")
         self.left -= size
-        values = np.empty(count, dtype)
-        if self.stream.readinto(memoryview(values).cast("B")) < size:
+        values = np.fromfile(self.stream, dtype, count)
+        if len(values) < count:
             raise self.damaged("it ends too early")
         return values
 
