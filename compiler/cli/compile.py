@@ -35,6 +35,7 @@ def compile(
     speaker: options.Speaker = 0,
     transpose: options.SampleTranspose = None,
     no_sample: options.NoSample = False,
+    no_measure: options.NoMeasure = False,
     with_fallback: options.Fallback = False,
     gate: options.Gates = None,
     cache: options.Cache = None,
@@ -64,7 +65,7 @@ def compile(
             model, targets, output, segment=segment, frames=length, lengths=lengths, precision=asked, dynamic=dynamic,
             threads=threads, verify_passes=verify_passes, family=family, options=context.meta[FAMILY_OPTIONS],
             sizes=parse_sizes(size), sample=sample, references=tuple(reference or ()), speaker=speaker,
-            transpose=transpose, convert=not no_sample,
+            transpose=transpose, convert=not no_sample, measure=not no_measure,
             gates=tuple(gate or ()), fallback=with_fallback,
         )  # fmt: skip
         session = Session(None if no_cache else Store(cache_directory(cache), warn=warn), warn=warn)
