@@ -114,7 +114,9 @@ class Stock:
             if path == source:
                 graph = torch.onnx.export(self.program().exported, (), dynamo=True, verbose=False)
                 assert graph is not None
-                for entry, name in zip(graph.model.graph.inputs, self.names, strict=True):
+                outputs = [spec.name for spec in self.component.outputs]
+                entries = [*graph.model.graph.inputs, *graph.model.graph.outputs]
+                for entry, name in zip(entries, [*self.names, *outputs], strict=True):
                     entry.name = name
                 graph.save(made, external_data=False)
             else:

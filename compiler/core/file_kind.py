@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
+
+from voxc.compiler.core.archive import names_in
 
 HEAD_BYTES = 512
 ARCHIVE = b"PK\x03\x04"
@@ -35,11 +36,11 @@ def foreign_file(path: Path) -> str | None:
     try:
         with path.open("rb") as stream:
             head = stream.read(HEAD_BYTES)
-            if head.startswith(ARCHIVE):
-                with zipfile.ZipFile(stream) as archive:
-                    return f"an archive of other files ({', '.join(archive.namelist()[:3])}); unpack it first"
-    except zipfile.BadZipFile:
-        return "an archive whose end is missing; copy or download it again"
     except OSError:
         return None
-    return foreign_kind(head)
+    if not head.startswith(ARCHIVE):
+        return foreign_kind(head)
+    names = names_in(path)
+    if not names:
+        return "an archive that is damaged, or whose end is missing; copy or download it again"
+    return f"an archive of other files ({', '.join(names[:3])}); unpack it first"
