@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from voxc.backends.base import Backend, BackendOptions
+from voxc.compiler.core.needs import ONNX, ONNXSIM
 from voxc.compiler.core.runner import Artifact, Requirement, Runner, Runtime
 from voxc.compiler.core.target import Target
 
@@ -33,10 +34,7 @@ class OnnxRuntimeBackend(Backend):
 
     name: ClassVar[str] = "onnxruntime"
     Options: ClassVar[type[BackendOptions]] = OnnxRuntimeOptions
-    emit_needs: ClassVar[tuple[Requirement, ...]] = (
-        Requirement("onnx", "pip install voxc"),
-        Requirement("onnxsim", "pip install voxc"),
-    )
+    emit_needs: ClassVar[tuple[Requirement, ...]] = (ONNX, ONNXSIM)
     run_needs: ClassVar[tuple[Requirement, ...]] = (Requirement("onnxruntime", "pip install voxc"),)
     device_modules: ClassVar[tuple[str, ...]] = ("voxc.compiler.device.agent.runtimes.onnxruntime",)
 

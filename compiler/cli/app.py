@@ -13,6 +13,7 @@ import typer
 from voxc.compiler.cli import bundle, cache, calibrate, compile, convert, inspect, machine, run
 from voxc.compiler.cli.families import FamilyCommand
 from voxc.compiler.core.errors import VoxcError
+from voxc.compiler.core.needs import missing_module
 
 app = typer.Typer(
     name="voxc",
@@ -33,6 +34,12 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
         except VoxcError as error:
             print(f"voxc: error: {error}", file=sys.stderr)
             raise typer.Exit(error.exit_code) from None
+        except ModuleNotFoundError as error:
+            missing = missing_module(error, f"voxc {function.__name__}")
+            if missing is None:
+                raise
+            print(f"voxc: error: {missing}", file=sys.stderr)
+            raise typer.Exit(missing.exit_code) from None
 
     return run_guarded
 
