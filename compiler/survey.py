@@ -7,8 +7,8 @@ from importlib import metadata
 
 from voxc.backends import BACKENDS, find_backend
 from voxc.compiler.core.machine import machine_model
-from voxc.compiler.core.needs import COMPILE, TORCH
-from voxc.compiler.core.runner import Requirement
+from voxc.compiler.core.needs import COMPILE
+from voxc.compiler.core.runner import TORCH, Requirement
 from voxc.compiler.core.target import Target
 from voxc.compiler.measure.quality.needs import QUALITY_NEEDS
 from voxc.compiler.report.needs import REPORT_NEEDS

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from voxc.backends.base import Backend
-from voxc.compiler.core.needs import TORCH
-from voxc.compiler.core.runner import Artifact, Placement, Requirement, Runner, Runtime
+from voxc.compiler.core.runner import TORCH, Artifact, Placement, Requirement, Runner, Runtime
 from voxc.compiler.core.target import Target
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from voxc.backends.base import Backend, BackendOptions
-from voxc.compiler.core.needs import ONNX, ONNXSIM
-from voxc.compiler.core.runner import Artifact, Requirement, Runner, Runtime
+from voxc.compiler.core.runner import ONNX, ONNXSIM, Artifact, Requirement, Runner, Runtime
 from voxc.compiler.core.target import Target
 
 if TYPE_CHECKING:

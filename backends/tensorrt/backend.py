@@ -10,8 +10,18 @@ from typing import TYPE_CHECKING, ClassVar
 
 from voxc.backends.base import Backend
 from voxc.compiler.core.errors import UnsupportedError
-from voxc.compiler.core.needs import ONNX, ONNXSIM, TORCH
-from voxc.compiler.core.runner import Artifact, Fit, Placement, Rehearsal, Requirement, Runner, Runtime
+from voxc.compiler.core.runner import (
+    ONNX,
+    ONNXSIM,
+    TORCH,
+    Artifact,
+    Fit,
+    Placement,
+    Rehearsal,
+    Requirement,
+    Runner,
+    Runtime,
+)
 from voxc.compiler.core.target import Target
 
 if TYPE_CHECKING:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from voxc.compiler.core.errors import MissingRuntimeError
-from voxc.compiler.core.runner import Requirement
 
 COMPILE = "pip install 'voxc[compile]'"
-TORCH, ONNX, ONNXSIM = (Requirement(package, COMPILE) for package in ("torch", "onnx", "onnxsim"))
-
 #: Modules by name, and what to type where one is missing.
 MODULES = dict.fromkeys(("faiss", "onnx", "onnxsim", "safetensors", "sympy", "torch"), COMPILE)
 
