@@ -71,6 +71,6 @@ class OnnxRuntimeBackend(Backend):
         """Whether this machine's ONNX Runtime has the provider."""
         if self.provider == CPU:
             return True
-        import onnxruntime
+        from voxc.compiler.core.telemetry import import_onnxruntime
 
-        return self.provider in onnxruntime.get_available_providers()
+        return self.provider in import_onnxruntime().get_available_providers()
