@@ -10,7 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, JsonValue, ValidationError
 
@@ -18,8 +18,10 @@ from voxc.compiler.core.digest import sha256_of_file
 from voxc.compiler.core.errors import BundleError
 from voxc.compiler.core.figure import Figure, Record
 from voxc.compiler.core.machine import Machine
-from voxc.compiler.core.target import Target
 from voxc.compiler.core.tensor import TensorSpec
+
+if TYPE_CHECKING:
+    from voxc.compiler.core.target import Target
 
 SCHEMA_FILE = Path(__file__).with_name("manifest.schema.json")
 MANIFEST_NAME = "manifest.json"

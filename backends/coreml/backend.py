@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from voxc.backends.base import Backend
 from voxc.compiler.core.runner import TORCH, Artifact, Placement, Requirement, Runner, Runtime
-from voxc.compiler.core.target import Target
 
 if TYPE_CHECKING:
     from voxc.backends.lowering.table import Lowerings
     from voxc.compiler.core.program import Program
+    from voxc.compiler.core.target import Target
     from voxc.compiler.manifest import TargetRecord
 
 #: Apple's systems that came with the same Core ML.

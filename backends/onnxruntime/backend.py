@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from voxc.backends.base import Backend, BackendOptions
 from voxc.compiler.core.runner import ONNX, ONNXSIM, Artifact, Requirement, Runner, Runtime
-from voxc.compiler.core.target import Target
 
 if TYPE_CHECKING:
     from voxc.backends.lowering.table import Lowerings
     from voxc.compiler.core.program import Program
+    from voxc.compiler.core.target import Target
 
 
 CPU = "CPUExecutionProvider"

@@ -22,7 +22,6 @@ from voxc.compiler.core.runner import (
     Runner,
     Runtime,
 )
-from voxc.compiler.core.target import Target
 
 if TYPE_CHECKING:
     from torch import fx
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from voxc.backends.tensorrt.legality import Reading
     from voxc.backends.tensorrt.table import Table, Version
     from voxc.compiler.core.program import Program
+    from voxc.compiler.core.target import Target
     from voxc.compiler.manifest import TargetRecord
 
 #: What a target without a version is for where no TensorRT is installed.
