@@ -55,7 +55,7 @@ def print_version(requested: bool) -> None:
 @app.callback()
 def common(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", callback=print_version, is_eager=True)
+        bool, typer.Option("--version", "-V", help="Print the version and exit.", callback=print_version, is_eager=True)
     ] = False,
 ) -> None:
     pass
