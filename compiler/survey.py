@@ -7,7 +7,8 @@ from importlib import metadata
 
 from voxc.backends import BACKENDS, find_backend
 from voxc.compiler.core.machine import machine_model
-from voxc.compiler.core.runner import Requirement
+from voxc.compiler.core.needs import COMPILE
+from voxc.compiler.core.runner import TORCH, Requirement
 from voxc.compiler.core.target import Target
 from voxc.compiler.measure.quality.needs import QUALITY_NEEDS
 from voxc.compiler.report.needs import REPORT_NEEDS
@@ -43,7 +44,7 @@ class Finding:
 
 def survey_target(target: Target) -> TargetSurvey:
     backend = find_backend(target.backend).on(target.options)
-    emit, run = ability(backend.emit_needs), ability(backend.run_needs)
+    emit, run = ability((TORCH, *backend.emit_needs)), ability(backend.run_needs)
     measure = run
     if run.able and not target.is_machine(machine_model()):
         measure = Ability(False, "only on the device")
@@ -59,9 +60,7 @@ def ability(needs: tuple[Requirement, ...]) -> Ability:
 
 def survey_packages() -> list[Finding]:
     """Everything that loading, emitting and running need, with the version that is installed."""
-    findings = {
-        "torch": Finding("torch", version_of("torch"), "loading checkpoints, eager float32", "pip install voxc")
-    }
+    findings = {"torch": Finding("torch", version_of("torch"), "loading checkpoints, eager float32", COMPILE)}
     for backend in BACKENDS.values():
         for purpose, needs in (("emitting", backend.emit_needs), ("running", backend.run_needs)):
             for need in needs:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import typer
 
 from voxc.compiler.cli import options
 from voxc.compiler.cli.families import FAMILY_OPTIONS
 from voxc.compiler.cli.output import print_json, warn
-from voxc.compiler.core.errors import QualityError
+from voxc.compiler.core.errors import InputError, QualityError
+
+if TYPE_CHECKING:
+    from voxc.compiler.cache.store import Store
 
 
 def compile(
@@ -51,8 +57,6 @@ def compile(
     targets = tuple(find_target(name, known) for name in dict.fromkeys(target))
     with progress() as report:
         report("starting")
-        from voxc.compiler.cache.place import cache_directory
-        from voxc.compiler.cache.store import Store
         from voxc.compiler.core.recipe import PrecisionRecipe, read_recipe
         from voxc.compiler.driver import compile_model
         from voxc.compiler.request import Request, parse_frames, parse_sizes
@@ -68,7 +72,7 @@ def compile(
             transpose=transpose, convert=not no_sample, measure=not no_measure,
             gates=tuple(gate or ()), fallback=with_fallback,
         )  # fmt: skip
-        session = Session(None if no_cache else Store(cache_directory(cache), warn=warn), warn=warn)
+        session = Session(None if no_cache else store_at(cache), warn=warn)
         bundles = compile_model(request, report, session)
     if json:
         print_json(
@@ -79,3 +83,17 @@ def compile(
     failures = [f"{place}: {failure}" for place, manifest in bundles for failure in manifest.failures]
     if failures:
         raise QualityError("; ".join(failures))
+
+
+def store_at(chosen: Path | None) -> Store | None:
+    """The cache; None, with a warning, where the user has chosen no place and has no home for one."""
+    from voxc.compiler.cache.place import cache_directory
+    from voxc.compiler.cache.store import Store
+
+    try:
+        return Store(cache_directory(chosen), warn=warn)
+    except InputError as error:
+        if chosen is not None:
+            raise
+        warn(f"{error}; going on without it")
+        return None
