@@ -1,3 +1,9 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from voxc.compiler.calibration.histogram import Histogram
 
 
 def test_large_tensors_are_sampled() -> None:
