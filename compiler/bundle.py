@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,12 @@ from voxc.compiler.core.digest import sha256_of_file
 from voxc.compiler.core.errors import BundleError, OutputError, TensorError
 from voxc.compiler.core.staging import remove_abandoned, workplace
 from voxc.compiler.core.tensor import Array, read_npz
+from voxc.compiler.core.text import is_encodable, shortened
 from voxc.compiler.manifest import MANIFEST_NAME, FileRecord, Manifest, read_manifest
 
 REFERENCE_NAME = "reference.npz"
 PARTIAL_MARK = ".voxc-partial-"
+STEM_BYTES = 200  # of the name of a workplace
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ def staged(destination: Path) -> Iterator[Path]:
     """
     destination = Path(os.path.abspath(destination))
     refuse_to_overwrite(destination)
-    prefix = f".{destination.name}{PARTIAL_MARK}"
+    prefix = f".{shortened(destination.name, STEM_BYTES)}{PARTIAL_MARK}"
     made = [parent for parent in destination.parents if not parent.exists()]
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
@@ -102,11 +105,25 @@ def staged(destination: Path) -> Iterator[Path]:
 
 
 def refuse_to_overwrite(destination: Path) -> None:
-    """Only a bundle or an empty directory gives way to a bundle."""
+    """Only a bundle or an empty directory gives way to a bundle. Nothing goes to a place that runtimes cannot open."""
+    if not is_encodable(destination):
+        raise OutputError(f"{destination}: its name is not valid UTF-8, which runtimes need; choose another with -o")
+    refuse_unwritable(destination)
     if destination.is_symlink() or (destination.exists() and not destination.is_dir()):
         raise OutputError(f"{destination}: exists and is not a directory")
     if destination.is_dir() and any(destination.iterdir()) and not (destination / MANIFEST_NAME).is_file():
         raise OutputError(f"{destination}: exists and is not a bundle; choose another place with -o")
+
+
+def refuse_unwritable(destination: Path) -> None:
+    """Tries to make a directory beside `destination`, or where its parents would be made."""
+    nearest = next((each for each in destination.absolute().parents if each.exists()), destination)
+    try:
+        Path(tempfile.mkdtemp(prefix=".voxc-", dir=nearest)).rmdir()
+    except OSError as error:
+        raise OutputError(
+            f"{destination}: cannot be written ({error.strerror or error}); choose another place with -o"
+        ) from error
 
 
 def put_in_place(staging: Path, destination: Path) -> None:

@@ -12,6 +12,7 @@ from voxc.compiler.core.nodes import module_path
 from voxc.compiler.core.program import Program
 from voxc.compiler.core.runner import Artifact
 from voxc.compiler.core.tensor import TensorSpec
+from voxc.compiler.core.text import visible
 from voxc.compiler.families.model import Model
 from voxc.compiler.manifest import ComponentBuild, FileRecord, PassNote, Source, SourceFile
 
@@ -26,7 +27,7 @@ def describe_source(model: Model) -> Source:
 
 def describe_file(path: Path) -> SourceFile:
     try:
-        return SourceFile(name=path.name, bytes=path.stat().st_size, sha256=sha256_of_file(path))
+        return SourceFile(name=visible(path.name), bytes=path.stat().st_size, sha256=sha256_of_file(path))
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}") from error
 

@@ -38,6 +38,7 @@ def compile_model(
     session = session or Session()
     session.report = report
     request.check()
+    request.check_files()
     for target in request.targets:
         refuse_to_overwrite(request.place_for(target))
     check_task(request, session)
@@ -73,8 +74,11 @@ def fitting(target: Target, request: Request, session: Session) -> tuple[Job, st
 
 
 def check_task(request: Request, session: Session) -> None:
-    """Raises RecipeError if a sample or a gate is requested, and the model cannot convert."""
+    """Raises RecipeError if a sample or a gate is requested, and the model cannot convert, or not as requested."""
     model = session.model(request)
+    if request.convert and model.converts and model.chain is not None:
+        chain = model.chain(model.frame_step)
+        chain.check_options(chain.Options(speaker=request.speaker, transpose=request.transpose or 0.0))
     if request.convert and not model.converts and (request.sample or request.gates):
         remedy = model.task.missing or f"a {model.family} model has nothing to convert"
         raise RecipeError(f"gates and samples need a voice that can convert; {remedy}")

@@ -12,6 +12,7 @@ from voxc.compiler.core.errors import RecipeError
 from voxc.compiler.core.gates import Gate
 from voxc.compiler.core.recipe import PrecisionRecipe, nothing_emulated
 from voxc.compiler.core.target import Target
+from voxc.compiler.core.text import NAME_BYTES, shortened, visible
 from voxc.compiler.families.model import Model
 from voxc.compiler.stages.base import Stage
 
@@ -88,6 +89,17 @@ class Request:
         if self.precision.allow_emulated and not any(map(self.precision.emulates, self.targets)):
             raise RecipeError(nothing_emulated(self.targets[0], self.precision.asked(self.targets[0])))
 
+    def check_files(self) -> None:
+        """Raises RecipeError if a file that an option names is not there."""
+        named = {
+            "--sample": (self.sample,), "--reference": self.references, "--plan": (self.precision.plan,),
+            "--calibration": (self.precision.calibration,),
+        }  # fmt: skip
+        for option, paths in named.items():
+            for path in paths:
+                if path is not None and not path.exists():
+                    raise RecipeError(f"{option} {path}: no such file")
+
     @property
     def says_length(self) -> bool:
         return self.frames is not None or self.segment is not None
@@ -151,8 +163,16 @@ class Request:
     def place_for(self, target: Target) -> Path:
         """Where the bundle of a target goes."""
         if self.output is None:
-            return Path(f"{self.model.stem}-{target.name}")
+            return Path(bundle_name(self.model, target))
         return self.output if len(self.targets) == 1 else self.output / target.name
+
+
+def bundle_name(model: Path, target: Target) -> str:
+    """What a bundle is called that got no name: after the model, in a way that is no option and that a file system
+    takes."""
+    name = model.absolute().name if model.is_dir() or not model.name else model.stem
+    ending = f"-{target.name}"
+    return shortened(visible(name).lstrip("-") or "voice", NAME_BYTES - len(ending)) + ending
 
 
 def parse_frames(text: str | None) -> tuple[int | None, tuple[int, ...]]:

@@ -12,6 +12,8 @@ from voxc.compiler.core import interrupt
 from voxc.compiler.core.figure import Figure
 from voxc.compiler.core.gates import METRICS, rate
 from voxc.compiler.core.machine import Machine
+from voxc.compiler.core.stderr import print_line
+from voxc.compiler.core.text import visible
 from voxc.compiler.manifest import ComponentBuild, Conversion, DeviceRun, Manifest
 
 if TYPE_CHECKING:  # plain lines need no rich
@@ -84,7 +86,7 @@ def plain_progress() -> Report:
         step = message.partition(",")[0]
         if not seen or seen[-1] != step:
             seen.append(step)
-            print(f"[{time.monotonic() - started:6.1f} s] {step}", file=sys.stderr, flush=True)
+            print_line(f"[{time.monotonic() - started:6.1f} s] {visible(step)}")
 
     return report
 

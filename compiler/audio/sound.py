@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, Self
+from typing import IO, Protocol, Self
 
-import numpy as np
 import soundfile
 import soxr
 
+from voxc.compiler.audio.channels import Mixer
+from voxc.compiler.audio.wav_header import declared_seconds
 from voxc.compiler.core.errors import AudioError, OutputError
+from voxc.compiler.core.file_kind import HEAD_BYTES, foreign_kind
 from voxc.compiler.core.tensor import Array
 from voxc.compiler.core.whole_file import whole_file
 
 CONTENT_RATE = 16_000  # Hz, what content encoders and F0 estimators hear
 BLOCK = 1 << 16  # samples
 RATES = (4_000, 768_000)  # Hz
-LOUDEST = 1e6  # full scale 1; recordings in floats may exceed it, noise in a damaged file exceeds this
+PIPE_BYTES = 8 << 30
+LEAST_MISSING, LEAST_MISSING_SHARE = 0.05, 0.01  # seconds, and of all, below which a missing end is padding of a codec
+TO_WAV = "make a WAV file of it first, such as with: ffmpeg -i IN OUT.wav"
 WAV_LIMIT = (1 << 32) - (1 << 16)  # bytes of samples; RIFF counts in 32 bits
 WRITTEN = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
 
 
 class Recording(Protocol):
-    """Audio to convert, by a name for messages, at `rate` Hz; `seconds` is what its header says, for progress."""
+    """Audio to convert, by a name for messages, at `rate` Hz; `seconds` is what its header says, for progress.
+    `warnings` are about what came out of its blocks."""
 
     @property
     def name(self) -> str: ...
@@ -35,6 +41,9 @@ class Recording(Protocol):
 
     @property
     def seconds(self) -> float: ...
+
+    @property
+    def warnings(self) -> list[str]: ...
 
     def blocks(self) -> Iterator[Array]:
         """Mono float32 [n]. Raises AudioError for what cannot be decoded, and for samples that are no sound."""
@@ -48,6 +57,7 @@ class SoundArray:
     samples: Array
     rate: int
     name: str = "audio"
+    warnings: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         check_rate(self.rate, self.name)
@@ -62,73 +72,105 @@ class SoundArray:
         return len(self.samples) / self.rate
 
     def blocks(self) -> Iterator[Array]:
+        mixer = Mixer(self.name, self.rate, self.warnings)
         for start in range(0, len(self.samples), BLOCK):
-            yield mono(self.samples[start : start + BLOCK], self.name, start, self.rate)
+            yield mixer.mix(self.samples[start : start + BLOCK])
 
 
 class SoundFile:
-    """A file of any format, rate and number of channels that libsndfile reads."""
+    """A file of any format, rate and number of channels that libsndfile reads; of a pipe, a copy.
+
+    `warnings` is complete once all blocks have been read.
+    """
 
     def __init__(self, path: Path) -> None:
         """Raises AudioError: there is no such file, or no audio in it."""
         self.name = str(path)
+        self.warnings: list[str] = []
         if path.is_dir():
             raise AudioError(f"{path}: is a directory; give one recording")
         try:
-            with path.open("rb") as stream:
-                empty = not stream.read(1)
+            self.stream = seekable(path)
+            head = self.stream.read(HEAD_BYTES)
+            self.stream.seek(0)
+            declared = declared_seconds(self.stream)
+            self.stream.seek(0)
         except OSError as error:
             raise AudioError(f"{path}: cannot be read ({error.strerror or error})") from error
-        if empty:
+        if not head:
             raise AudioError(f"{path}: is an empty file")
         try:
-            self.file = soundfile.SoundFile(str(path))
+            self.file = soundfile.SoundFile(self.stream)
         except (soundfile.SoundFileError, TypeError) as error:  # TypeError: headerless formats
-            raise AudioError(f"{path}: not a recording that libsndfile reads ({error})") from error
+            self.stream.close()
+            raise AudioError(f"{path}: {what_else(head, error)}") from error
         self.rate = int(self.file.samplerate)
         self.seconds = self.file.frames / self.rate
+        self.declared = max(self.seconds, declared or 0.0)
         check_rate(self.rate, self.name)
 
     def blocks(self) -> Iterator[Array]:
-        start = 0
+        mixer = Mixer(self.name, self.rate, self.warnings)
         while True:
             try:
                 block = self.file.read(BLOCK, dtype="float32", always_2d=True)
             except soundfile.SoundFileError as error:
-                raise AudioError(f"{self.name}: cannot be decoded after {start / self.rate:.2f} s ({error})") from error
+                raise AudioError(
+                    f"{self.name}: cannot be decoded after {mixer.start / self.rate:.2f} s ({error}); "
+                    "it is damaged or cut off: copy it again"
+                ) from error
             if not len(block):
-                return
-            yield mono(block, self.name, start, self.rate)
-            start += len(block)
+                break
+            yield mixer.mix(block)
+        seconds = mixer.start / self.rate
+        if self.declared - seconds > max(LEAST_MISSING, LEAST_MISSING_SHARE * self.declared):
+            missing = (1 - seconds / self.declared) * 100
+            self.warnings.append(
+                f"{self.name}: ends after {seconds:.2f} s, and says that it has {self.declared:.2f} s: {missing:.0f} % "
+                "of it is missing; was it copied to its end?"
+            )
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.file.close()
+        self.stream.close()
+
+
+def seekable(path: Path) -> IO[bytes]:
+    """The file, or a temporary copy of what comes out of a pipe.
+
+    Raises:
+        OSError: it cannot be read, or a pipe gives more than PIPE_BYTES.
+    """
+    stream = path.open("rb")
+    if stream.seekable():
+        return stream
+    with stream:
+        copy = tempfile.TemporaryFile()  # noqa: SIM115, the caller closes it
+        while block := stream.read(1 << 20):
+            copy.write(block)
+            if copy.tell() > PIPE_BYTES:
+                copy.close()
+                raise OSError(f"a pipe that gives more than {PIPE_BYTES >> 30} GiB")
+        copy.seek(0)
+        return copy
+
+
+def what_else(head: bytes, error: Exception) -> str:
+    """What a file is that libsndfile does not read, and what to do."""
+    if head[4:8] == b"ftyp":
+        return f"an MPEG-4 file (m4a, mp4), which is not read; {TO_WAV}"
+    if head.startswith(b"\x1aE\xdf\xa3"):
+        return f"a Matroska or WebM file, which is not read; {TO_WAV}"
+    foreign = foreign_kind(head)
+    return foreign or f"not a recording that libsndfile reads ({str(error).rpartition(': ')[2]}); {TO_WAV}"
 
 
 def check_rate(rate: int, name: str) -> None:
     if not RATES[0] <= rate <= RATES[1]:
         raise AudioError(f"{name}: sampled at {rate} Hz; rates from {RATES[0]} to {RATES[1]} Hz can be converted")
-
-
-def mono(block: Array, name: str, start: int, rate: int) -> Array:
-    """The mean of the channels of a block that begins at sample `start`: [n] or [n, channels] -> float32 [n].
-
-    Raises:
-        AudioError: a sample is NaN, infinite or absurd.
-    """
-    block = block.reshape(len(block), -1)
-    sound = (np.abs(block) <= LOUDEST).all(axis=1)  # false for NaN
-    if not sound.all():
-        first = int(np.argmin(sound))
-        worst = block[first][np.argmax(~(np.abs(block[first]) <= LOUDEST))]
-        raise AudioError(
-            f"{name}: sample {start + first} (at {(start + first) / rate:.3f} s) is {worst:g} where full scale is 1; "
-            "the recording is damaged"
-        )
-    return block.mean(axis=1, dtype=np.float32)
 
 
 class Resampler:
@@ -173,7 +215,8 @@ def write_sound(output: Path, blocks: Iterable[Array], rate: int, samples: int) 
     try:
         with (
             whole_file(output) as partial,
-            soundfile.SoundFile(str(partial), "w", rate, 1, coding, format=form) as file,
+            partial.open("w+b") as stream,
+            soundfile.SoundFile(stream, "w", rate, 1, coding, format=form) as file,
         ):
             for block in blocks:
                 file.write(block)

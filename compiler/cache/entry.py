@@ -15,6 +15,7 @@ from pathlib import Path
 
 from voxc.compiler.core.digest import sha256_of_file
 from voxc.compiler.core.figure import Record
+from voxc.compiler.core.text import visible
 
 INDEX_NAME = "index.json"
 FILES_NAME = "files"
@@ -65,7 +66,7 @@ def write_index(place: Path, label: str) -> Index:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-    index = Index(created=datetime.now(UTC), label=label, files=files)
+    index = Index(created=datetime.now(UTC), label=visible(label), files=files)
     (place / INDEX_NAME).write_text(index.model_dump_json(indent=1), encoding="utf-8")
     return index
 

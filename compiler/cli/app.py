@@ -4,7 +4,6 @@ that --help is quick."""
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -12,7 +11,8 @@ import typer
 
 from voxc.compiler.cli import bundle, cache, calibrate, compile, convert, inspect, machine, run
 from voxc.compiler.cli.families import FamilyCommand
-from voxc.compiler.core.errors import VoxcError
+from voxc.compiler.cli.output import complain
+from voxc.compiler.core.errors import InputError, VoxcError
 from voxc.compiler.core.needs import missing_module
 
 app = typer.Typer(
@@ -25,21 +25,28 @@ app = typer.Typer(
 
 
 def guarded(function: Callable[..., None]) -> Callable[..., None]:
-    """`function`, whose errors become one line on stderr and the exit code of the error."""
+    """`function`, whose errors become one line on stderr and the exit code of the error. So do those of the operating
+    system that nothing has put into words of its own."""
 
     @functools.wraps(function)
     def run_guarded(*args: Any, **kwargs: Any) -> None:
         try:
             function(*args, **kwargs)
         except VoxcError as error:
-            print(f"voxc: error: {error}", file=sys.stderr)
+            complain(error)
             raise typer.Exit(error.exit_code) from None
         except ModuleNotFoundError as error:
             missing = missing_module(error, f"voxc {function.__name__}")
             if missing is None:
                 raise
-            print(f"voxc: error: {missing}", file=sys.stderr)
+            complain(missing)
             raise typer.Exit(missing.exit_code) from None
+
+        except OSError as error:
+            if error.filename is None:  # of a standard stream
+                raise
+            complain(f"{error.filename}: {error.strerror or error}")
+            raise typer.Exit(InputError.exit_code) from None
 
     return run_guarded
 

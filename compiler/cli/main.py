@@ -14,6 +14,10 @@ def main() -> None:
 
 
 def command_line() -> None:
+    from voxc.compiler.cli.streams import open_streams, written
+
+    open_streams()
     from voxc.compiler.cli.app import app
 
-    app()
+    with written():
+        app()

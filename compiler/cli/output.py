@@ -6,9 +6,21 @@ import json
 import sys
 from typing import Any
 
+from voxc.compiler.core.stderr import print_line
+from voxc.compiler.core.text import visible
+
+
+def complain(error: object) -> None:
+    say("error", error)
+
 
 def warn(message: str) -> None:
-    print(f"voxc: warning: {message}", file=sys.stderr)
+    say("warning", message)
+
+
+def say(kind: str, message: object) -> None:
+    """One line on stderr, in which text from files neither styles nor controls the terminal."""
+    print_line(f"voxc: {kind}: {visible(str(message))}")
 
 
 def standing_by() -> Any:
@@ -29,8 +41,7 @@ def tell_runtime(bundle: Any, components: list[str], fallbacks: Any) -> str:
         return f"PyTorch {version('torch')}"
     runtime = runtime_of(bundle)
     if runtime.evidence == "reference":
-        print(f"voxc: note: run by {runtime.description}, not by a runtime of {bundle.manifest.build.target.name}",
-              file=sys.stderr)  # fmt: skip
+        say("note", f"run by {runtime.description}, not by a runtime of {bundle.manifest.build.target.name}")
     return runtime.description
 
 
@@ -39,4 +50,5 @@ def describe(facts: Any) -> str:
 
 
 def print_json(document: object) -> None:
-    print(json.dumps(document, indent=2, ensure_ascii=False))
+    in_unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    print(json.dumps(document, indent=2, ensure_ascii=not in_unicode))

@@ -126,7 +126,7 @@ def convert(pipeline: Pipeline, conditions: Conditions, result: Scratch) -> Stat
 
 
 def report_of(state: State, conditions: Conditions) -> ConvertReport:
-    steps, warnings = conditions.stopwatch.seconds, tuple(state.warnings)
+    steps, warnings = conditions.stopwatch.seconds, (*conditions.source.warnings, *state.warnings)
     return ConvertReport(state.seconds, steps, len(state.windows), state.peak, state.voiced, warnings)
 
 

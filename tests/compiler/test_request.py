@@ -122,3 +122,34 @@ def test_places(target: Target) -> None:
     assert Request(model, both).place_for(other) == Path("anna-other")
     assert Request(model, (target,), out).place_for(target) == out
     assert Request(model, both, out).place_for(other) == out / "other"
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [("anna.pth", "anna"), ("-x.pth", "x"), ("---.pth", "voice"), ("anna.v1/", "anna.v1"), (".", "here"),
+     ("b\udce9.pth", r"b\udce9")],
+)  # fmt: skip
+def test_bundles_have_names_that_can_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: Target, model: str, name: str
+) -> None:
+    place = tmp_path / "here"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    if model.endswith("/"):
+        Path(model).mkdir()
+    assert Request(Path(model), (target,)).place_for(target) == Path(f"{name}-{target.name}")
+
+
+def test_bundles_of_long_names(target: Target) -> None:
+    (place,) = {Request(Path("\u3042" * 80 + ".pth"), (target,)).place_for(target)}
+    assert len(place.name.encode()) <= 255
+    assert place.name.endswith(f"-{target.name}")
+
+
+@pytest.mark.parametrize("option", ["sample", "plan", "calibration"])
+def test_files_that_options_name_have_to_be_there(target: Target, option: str) -> None:
+    missing = Path("nosuch")
+    recipe = PrecisionRecipe(**({} if option == "sample" else {option: missing}))
+    request = Request(Path("a.pth"), (target,), precision=recipe, sample=missing if option == "sample" else None)
+    with pytest.raises(RecipeError, match=f"--{option} nosuch: no such file"):
+        request.check_files()

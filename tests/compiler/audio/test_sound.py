@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -133,3 +135,72 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
         with pytest.raises(OutputError, match=complaint):
             check_output(tmp_path / name, source)
     check_output(tmp_path / "out.wav", source)
+
+
+def test_a_wav_file_that_was_cut_off_warns(tmp_path: Path) -> None:
+    """libsndfile plays what is there."""
+    path = tmp_path / "a.wav"
+    soundfile.write(path, 0.1 * np.ones(16000), 16000)
+    path.write_bytes(path.read_bytes()[: 44 + 2 * 4000])
+    with SoundFile(path) as file:
+        assert len(np.concatenate(list(file.blocks()))) == 4000
+        (warning,) = file.warnings
+    assert "ends after 0.25 s, and says that it has 1.00 s: 75 % of it is missing" in warning
+
+
+@pytest.mark.parametrize("size", [0x7FFFF000, 0xFFFFFFFF])
+def test_a_wav_file_of_a_stream_does_not_say_how_long_it_is(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, 0.1 * np.ones(16000), 16000)
+    content = bytearray(path.read_bytes())
+    content[4:8] = content[40:44] = size.to_bytes(4, "little")
+    path.write_bytes(content)
+    with SoundFile(path) as file:
+        assert len(np.concatenate(list(file.blocks()))) == 16000
+        assert not file.warnings
+
+
+def test_a_wav_file_whose_samples_its_header_denies_warns(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, 0.1 * np.ones(16000), 16000)
+    content = bytearray(path.read_bytes())
+    content[40:44] = bytes(4)
+    path.write_bytes(content)
+    with SoundFile(path) as file:
+        assert not list(file.blocks())
+        assert "100 % of it is missing" in file.warnings[0]
+
+
+def test_whole_files_do_not_warn(tmp_path: Path) -> None:
+    for suffix in (".wav", ".flac", ".ogg", ".mp3", ".aiff"):
+        path = tmp_path / f"a{suffix}"
+        soundfile.write(path, 0.1 * np.sin(np.arange(16000) / 9), 16000)
+        with SoundFile(path) as file:
+            assert list(file.blocks())
+            assert not file.warnings, suffix
+
+
+def test_a_pipe_is_read(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", 0.1 * np.ones(16000), 16000)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes((tmp_path / "a.wav").read_bytes()))
+    writer.start()
+    with SoundFile(pipe) as file:
+        assert len(np.concatenate(list(file.blocks()))) == 16000
+    writer.join()
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"\0\0\0\x20ftypM4A \0\0\0\0", "an MPEG-4 file.*ffmpeg -i IN OUT.wav"),
+        (b"\x1aE\xdf\xa3" + bytes(100), "a Matroska or WebM file"),
+        (b"<!doctype html><html>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
+    ],
+)
+def test_what_people_take_for_recordings(tmp_path: Path, content: bytes, complaint: str) -> None:
+    (tmp_path / "a.wav").write_bytes(content)
+    with pytest.raises(AudioError, match=f"a.wav: {complaint}"):
+        SoundFile(tmp_path / "a.wav")

@@ -1,0 +1,36 @@
+"""Text from anyone, made harmless for terminals and encodings; and names that file systems take."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+NAME_BYTES = 255  # what most file systems take for one name
+DIGEST = 8  # hexadecimal digits that stand for the rest of a shortened name
+
+
+def visible(text: str) -> str:
+    """`text` with escapes in place of what controls a terminal or has no encoding: `\\x1b`, `\\n`, `\\udce9`."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
+
+
+def shortened(name: str, limit: int = NAME_BYTES) -> str:
+    """`name` if it has at most `limit` bytes, else its beginning and a digest of all of it."""
+    encoded = os.fsencode(name)
+    if len(encoded) <= limit:
+        return name
+    digest = hashlib.sha256(encoded).hexdigest()[:DIGEST]
+    begin = encoded[: limit - DIGEST - 1].decode("utf-8", "ignore")
+    return f"{begin}-{digest}"
+
+
+def is_encodable(path: Path) -> bool:
+    """Whether a path is text in UTF-8, as runtimes and libraries want it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
