@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import parselmouth
 
+from voxc.compiler.audio import autocorrelation
 from voxc.compiler.audio.scratch import Scratch
 from voxc.compiler.audio.sound import CONTENT_RATE
 from voxc.compiler.core.tensor import Array
 
-FRAME = 160  # samples at 16 kHz; frame i stands at sample 160 i
+FRAME = autocorrelation.FRAME  # samples at 16 kHz; frame i stands at sample 160 i
 STEP = FRAME / CONTENT_RATE  # seconds
-F0_RANGE = (50.0, 1100.0)  # Hz
-EDGES = (3, 2)  # frames at the ends of a sound for which Praat has no value
+F0_RANGE = (autocorrelation.FLOOR, autocorrelation.CEILING)  # Hz
+EDGES = (3, 2)  # frames at the ends of a sound that have no room for a window
 Progress = Callable[[float, float], None]  # done, in all: seconds of audio
 
 
@@ -59,35 +58,14 @@ class Praat:
         return np.concatenate(pieces)
 
     def frames(self, audio: Scratch, first: int, count: int, peak: float | None) -> Array:
-        """F0 of some frames, as Praat finds it in their samples alone; `peak` is that of the whole recording, None if
+        """F0 of some frames, by their samples alone; `peak` is that of the whole recording, None if
         these frames are all. The EDGES are unvoiced, as RVC has them."""
-        samples = audio.read(FRAME * first, FRAME * placeable(count)).astype(np.float64)
+        samples = audio.read(FRAME * first, FRAME * count).astype(np.float64)
         loudest = float(np.abs(samples - samples.mean()).max())
         if loudest == 0:
             return np.zeros(count)
-        pitch = parselmouth.Sound(samples, CONTENT_RATE).to_pitch_ac(
-            time_step=STEP,
-            pitch_floor=F0_RANGE[0],
-            pitch_ceiling=F0_RANGE[1],
-            voicing_threshold=self.voicing_threshold,
-            silence_threshold=self.silence_threshold * (1 if peak is None else peak / loudest),
-        )
-        return np.pad(pitch.selected_array["frequency"][: count - sum(EDGES)], EDGES)
-
-
-def placeable(count: int) -> int:
-    """The least number of frames, from `count` on, for which Praat puts its frames on multiples of 160 samples.
-
-    Praat centres floor((duration - window) / step) + 1 frames in the sound, a window being three periods of the floor.
-    The quotient is a whole number here but for rounding: where floating point falls short of it, Praat has one frame
-    less, and all of them stand half a step off.
-    """
-    window = 3 / F0_RANGE[0]
-    while True:
-        quotient = (FRAME * count * (1 / CONTENT_RATE) - window) / STEP
-        if math.floor(quotient) == round(quotient):
-            return count
-        count += 1
+        silence_threshold = self.silence_threshold * (1 if peak is None else peak / loudest)
+        return np.pad(autocorrelation.contour(samples, silence_threshold, self.voicing_threshold), EDGES)[:count]
 
 
 ESTIMATORS: dict[str, F0Estimator] = {"pm": Praat()}

@@ -1,6 +1,6 @@
 """Pitch: how a contour follows another.
 
-Contours are Praat's (autocorrelation; Boersma, 1993), one value for each 10 ms, with the range and the voicing
+Contours are by autocorrelation (Boersma, 1993), as Praat's, one value for each 10 ms, with the range and the voicing
 threshold that RVC's `pm` uses, so that the compared contours are those that the synthesizer reads. In trials on real
 speech in noise, higher floors gave more octave errors, which rule an RMSE.
 """
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from voxc.compiler.audio import autocorrelation
 from voxc.compiler.core.tensor import Array
-from voxc.compiler.measure.quality.clips import SPEECH_RATE, Unmeasurable
-from voxc.compiler.measure.quality.needs import describe, load
+from voxc.compiler.measure.quality.clips import Unmeasurable
 
 STEP_SECONDS = 0.01
-FLOOR_HZ, CEILING_HZ = 50.0, 1100.0
-VOICING_THRESHOLD = 0.6
+FLOOR_HZ, CEILING_HZ = autocorrelation.FLOOR, autocorrelation.CEILING
+SILENCE_THRESHOLD, VOICING_THRESHOLD = 0.03, 0.6
 LEAST_FRAMES = 10
 #: Below this standard deviation a contour is a monotone, and a correlation would be that of the tracker's errors.
 LEAST_DEVIATION_HZ = 0.1
@@ -26,19 +26,12 @@ LEAST_DEVIATION_HZ = 0.1
 
 def how() -> str:
     settings = f"{FLOOR_HZ:g} to {CEILING_HZ:g} Hz, voicing threshold {VOICING_THRESHOLD:g}"
-    return f"{describe('praat-parselmouth')}, autocorrelation, {settings}, frames of 10 ms"
+    return f"autocorrelation as in Praat, {settings}, frames of 10 ms"
 
 
 def contour(audio: Array) -> Array:
     """F0 in Hz [frames] float64 of 16 kHz audio, 0 where unvoiced; frames are 10 ms apart and centred in the audio."""
-    sound = load("parselmouth").Sound(audio.astype(np.float64), sampling_frequency=SPEECH_RATE)
-    pitch = sound.to_pitch_ac(
-        time_step=STEP_SECONDS,
-        pitch_floor=FLOOR_HZ,
-        pitch_ceiling=CEILING_HZ,
-        voicing_threshold=VOICING_THRESHOLD,
-    )
-    return pitch.selected_array["frequency"]
+    return autocorrelation.contour(audio, SILENCE_THRESHOLD, VOICING_THRESHOLD)
 
 
 @dataclass(frozen=True)

