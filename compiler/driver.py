@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from voxc.compiler.assemble import assemble
+from voxc.compiler.assemble import assemble, gates_memory, judged, with_memory
 from voxc.compiler.bundle import refuse_to_overwrite, staged
 from voxc.compiler.compiled import Compiled, compile_part
 from voxc.compiler.core.errors import RecipeError
@@ -54,6 +54,9 @@ def compile_for(target: Target, request: Request, session: Session, started: flo
         compiled = [compile_part(job, part, staging) for part in job.work.parts]
         conversion = convert(job, trial, compiled, staging)
         manifest = assemble(job, compiled, conversion, staging, why, time.perf_counter() - started)
+        if gates_memory(job):
+            manifest = with_memory(job, manifest, staging)
+        manifest = judged(job, manifest)
         write_manifest(staging, manifest)
     return place, manifest
 
@@ -73,11 +76,11 @@ def fitting(target: Target, request: Request, session: Session) -> tuple[Job, st
 
 
 def check_task(request: Request, session: Session) -> None:
-    """Raises RecipeError if a sample or a gate is requested, and the model cannot convert."""
+    """Raises RecipeError if a sample or a gate on its sound is requested, and the model cannot convert."""
     model = session.model(request)
-    if request.convert and not model.converts and (request.sample or request.gates):
+    if request.convert and not model.converts and (request.sample or request.gates_of_conversions):
         remedy = model.task.missing or f"a {model.family} model has nothing to convert"
-        raise RecipeError(f"gates and samples need a voice that can convert; {remedy}")
+        raise RecipeError(f"samples, and gates on their sound, need a voice that can convert; {remedy}")
 
 
 def prepare_trial(request: Request, session: Session, work: Work) -> Trial | None:

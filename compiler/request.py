@@ -9,7 +9,7 @@ from typing import Any
 
 from voxc.compiler.core.axis import MAX_FRAMES, Sizes
 from voxc.compiler.core.errors import RecipeError
-from voxc.compiler.core.gates import Gate
+from voxc.compiler.core.gates import OF_CONVERSIONS, Gate
 from voxc.compiler.core.recipe import PrecisionRecipe, nothing_emulated
 from voxc.compiler.core.target import Target
 from voxc.compiler.families.model import Model
@@ -72,8 +72,9 @@ class Request:
             raise RecipeError("--segment and --frames say the same thing twice; give one of them")
         if self.threads is not None and self.threads < 1:
             raise RecipeError(f"--threads must be at least 1, not {self.threads}")
-        for text in self.gates:
-            Gate.parse(text)
+        for text in self.gates_of_conversions:
+            if not self.convert:
+                raise RecipeError(f"--gate {text!r}: is about the sample's sound; leave out --no-sample")
         for target in self.targets:
             asked = {self.precision.policy_for(target), *(each.precision for each in self.precision.overrides)}
             if self.precision.plan and (self.precision.policy or self.precision.overrides):
@@ -86,6 +87,15 @@ class Request:
                 raise RecipeError("integers are calibrated for one segment length; leave out --dynamic or --precision")
         if self.precision.allow_emulated and not any(map(self.precision.emulates, self.targets)):
             raise RecipeError(nothing_emulated(self.targets[0], self.precision.asked(self.targets[0])))
+
+    @property
+    def gates_of_conversions(self) -> list[str]:
+        """The gates that a converted sample has to pass.
+
+        Raises:
+            RecipeError: one is not a gate.
+        """
+        return [text for text in self.gates if Gate.parse(text).family in OF_CONVERSIONS]
 
     @property
     def says_length(self) -> bool:

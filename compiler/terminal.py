@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from voxc.compiler.core import interrupt
-from voxc.compiler.core.figure import Figure
+from voxc.compiler.core.figure import Figure, runs_per_second
 from voxc.compiler.core.gates import METRICS, rate
 from voxc.compiler.core.machine import Machine
 from voxc.compiler.manifest import ComponentBuild, Conversion, DeviceRun, Manifest
@@ -255,7 +255,11 @@ def speed(figures: Mapping[str, Figure]) -> str:
         return f"latency {latency.how}" + (f"; {format_figure(estimate)} by its peaks, an estimate" if estimate else "")
     factor = figures["real_time_factor"].value
     pace = "" if factor is None else f", real-time factor {factor:.3g}"
-    return f"{format_figure(latency)}{pace}, {format_figure(figures['speedup'])} PyTorch eager"
+    runs = runs_per_second(latency).value
+    return (
+        f"{format_figure(latency)}{'' if runs is None else f' ({runs:.4g} runs/s)'}{pace}, "
+        f"{format_figure(figures['speedup'])} PyTorch eager"
+    )
 
 
 def precision_table(component: ComponentBuild) -> Table:

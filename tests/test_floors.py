@@ -20,6 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("compiler.audio", "compiler.cache", "compiler.fallback", "compiler.manifest", "compiler.networks",
      "passes.attention", "passes.layout", "passes.precision", "passes.simplify", "passes.source", "passes.verify",
      "backends.lowering"),
+    ("compiler.totals",),
     ("compiler.bundle", "compiler.families", "compiler.terminal", "compiler.version", "passes.pipeline",
      "backends.base", "backends.onnx"),
     ("compiler.describe", "compiler.stages", "backends.coreml", "backends.mlx",

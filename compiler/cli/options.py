@@ -141,7 +141,7 @@ NoSample = Annotated[
 ]
 Gates = Annotated[
     list[str] | None,
-    typer.Option(help="Fail unless a figure of the conversion is good enough: 'secs>=0.8'; several times."),
+    typer.Option(help="Fail unless a figure is good enough: 'secs>=0.8', 'size_mib<=50', 'speedup>=2'; several times."),
 ]
 
 # Where to measure, and how.

@@ -35,6 +35,14 @@ class Figure(Record):
         return self
 
 
+def runs_per_second(latency: Figure) -> Figure:
+    """How many runs of a median latency in ms fit into a second; null, with its reason, where that is null."""
+    if latency.value is None:
+        return latency.model_copy(update={"unit": "1/s"})
+    rate = 1e3 / latency.value if latency.value else math.inf
+    return figure(rate, "1/s", "1000 / latency_median", "no time passed", latency.evidence or "host")
+
+
 def figure(value: float, unit: str, how: str, otherwise: str = "", evidence: Evidence = "host") -> Figure:
     """A figure of six digits, or none and `otherwise` where the value is not finite."""
     if not math.isfinite(value):

@@ -10,6 +10,7 @@ from voxc.compiler.core.errors import RecipeError
 from voxc.compiler.core.figure import Figure
 from voxc.compiler.core.gates import METRICS, Gate, Rating, rate
 from voxc.compiler.manifest import Conversion
+from voxc.compiler.totals import gated_figures
 
 NO_CONVERSION = "no conversion: the voice was compiled without a content encoder"
 COLUMNS = (
@@ -174,11 +175,9 @@ def in_milliseconds(figure: Figure) -> Figure:
 
 
 def gate_rows(bundle: Bundle) -> list[GateRow]:
-    """The gates of the conversion, with results."""
+    """The gates of the bundle, with results."""
     conversion = bundle.manifest.measurements.conversion
-    figures: Mapping[str, Mapping[str, Figure]] = (
-        {"fidelity": conversion.fidelity, "task": conversion.task} if conversion else {}
-    )
+    figures = gated_figures(bundle.manifest)
     rows = []
     for text in bundle.manifest.build.recipe.gates:
         try:
