@@ -30,7 +30,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("compiler.runtime", "compiler.explain"),
     ("compiler.calibration", "compiler.measure", "compiler.verify", "compiler.explain_report"),
     ("compiler.precision", "compiler.report", "compiler.session"),
-    ("compiler.job", "compiler.survey"),
+    ("compiler.diff", "compiler.job", "compiler.survey"),
     ("compiler.compiled",),
     ("compiler.assemble",),
     ("compiler.driver",),

@@ -83,7 +83,7 @@ def test_compile_names_the_bundle_after_model_and_target(
     result = voxc("compile", voice_file, "-t", "onnxruntime-cpu", "--frames", 5)
     assert result.exit_code == 0
     assert (tmp_path / "tiny-onnxruntime-cpu" / "manifest.json").is_file()
-    assert re.search(r"synthesizer: onnx, .* MB, SNR .* dB, .* ms, real-time factor", result.stdout)
+    assert re.search(r"synthesizer: onnx, .* MB, SNR .* dB, .* ms \(.* runs/s\), real-time factor", result.stdout)
 
 
 def test_segment_is_in_seconds(voxc: Voxc, voice_file: Path, tmp_path: Path) -> None:
