@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import metadata
 
-from voxc.backends import BACKENDS, find_backend
+from voxc.backends import BACKENDS, backend_of
 from voxc.compiler.core.machine import machine_model
 from voxc.compiler.core.runner import Requirement
 from voxc.compiler.core.target import Target
@@ -42,7 +42,7 @@ class Finding:
 
 
 def survey_target(target: Target) -> TargetSurvey:
-    backend = find_backend(target.backend).on(target.options)
+    backend = backend_of(target)
     emit, run = ability(backend.emit_needs), ability(backend.run_needs)
     measure = run
     if run.able and not target.is_machine(machine_model()):
