@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import metadata
 
 from voxc.backends import BACKENDS, backend_of
 from voxc.compiler.core.machine import machine_model
@@ -11,6 +10,9 @@ from voxc.compiler.core.runner import Requirement
 from voxc.compiler.core.target import Target
 from voxc.compiler.measure.quality.needs import QUALITY_NEEDS
 from voxc.compiler.report.needs import REPORT_NEEDS
+
+#: What voxc does nothing without; what is installed by the same line comes with voxc itself.
+TORCH = Requirement("torch", "pip install voxc")
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,14 @@ class TargetSurvey:
 
 @dataclass(frozen=True)
 class Finding:
-    """One package that voxc uses: its version, None if it is missing, and what to do then."""
+    """One package that voxc uses: its version, None if it is missing, and what to do then. Without one that is `needed`
+    voxc compiles for nothing."""
 
     package: str
     version: str | None
     used_for: str
     install: str
+    needed: bool
 
 
 def survey_target(target: Target) -> TargetSurvey:
@@ -58,22 +62,20 @@ def ability(needs: tuple[Requirement, ...]) -> Ability:
 
 
 def survey_packages() -> list[Finding]:
-    """Everything that loading, emitting and running need, with the version that is installed."""
-    findings = {
-        "torch": Finding("torch", version_of("torch"), "loading checkpoints, eager float32", "pip install voxc")
-    }
-    for backend in BACKENDS.values():
-        for purpose, needs in (("emitting", backend.emit_needs), ("running", backend.run_needs)):
-            for need in needs:
-                findings[need.package] = Finding(need.package, need.version, f"{backend.name}: {purpose}", need.install)
-    for purpose, needs in (("measuring quality", QUALITY_NEEDS), ("writing reports", REPORT_NEEDS)):
-        for need in needs:
-            findings.setdefault(need.package, Finding(need.package, need.version, purpose, need.install))
-    return list(findings.values())
-
-
-def version_of(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+    """Everything that loading, emitting and running need, with the version that is installed; what is needed first."""
+    needs = {TORCH.package: TORCH}
+    uses: dict[str, list[str]] = {TORCH.package: ["loading checkpoints", "eager float32"]}
+    for purpose, requirements in (
+        *((f"emitting {backend.name}", backend.emit_needs) for backend in BACKENDS.values()),
+        *((f"running {backend.name}", backend.run_needs) for backend in BACKENDS.values()),
+        ("measuring quality", QUALITY_NEEDS),
+        ("writing reports", REPORT_NEEDS),
+    ):
+        for need in requirements:
+            needs.setdefault(need.package, need)
+            uses.setdefault(need.package, []).append(purpose)
+    findings = [
+        Finding(name, need.version, ", ".join(uses[name]), need.install, need.install == TORCH.install)
+        for name, need in needs.items()
+    ]
+    return sorted(findings, key=lambda finding: not finding.needed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from typing import ParamSpec
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import (
     BarColumn,
     Progress,
@@ -29,6 +31,8 @@ from voxc.compiler.manifest import ComponentBuild, Conversion, DeviceRun, Manife
 
 Report = Callable[[str], None]
 P = ParamSpec("P")
+#: Columns of what is not a terminal, and those that tables of many columns need.
+WIDE, NARROW = 160, 100
 
 
 @contextmanager
@@ -124,9 +128,19 @@ def audio_bars() -> Iterator[Callable[[str, float, float], None]]:
         yield tick
 
 
+def stdout_console() -> Console:
+    """As wide as the terminal, or as COLUMNS says; wide where there is neither."""
+    return Console() if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit() else Console(width=WIDE)
+
+
+def is_narrow() -> bool:
+    """Whether tables of many columns would break their words."""
+    return stdout_console().width < NARROW
+
+
 def show(*rows: object) -> None:
-    """Prints to stdout, wide when it is not a terminal."""
-    console = Console() if sys.stdout.isatty() else Console(width=160)
+    """Prints to stdout."""
+    console = stdout_console()
     for row in rows:
         console.print(plain(row) if isinstance(row, str) else row, soft_wrap=isinstance(row, str))
 
@@ -136,6 +150,18 @@ def table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]])
     for row in rows:
         result.add_row(*map(plain, row))
     return result
+
+
+def entries(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[Padding | Text]:
+    """The same as lines: the first column, and under it the others that say something, with their names. Words break
+    where they would not fit."""
+    lines: list[Padding | Text] = []
+    for first, *others in rows:
+        lines.append(Text(str(plain(first)), overflow="fold"))
+        for name, text in zip(columns[1:], others, strict=True):
+            if text:
+                lines.append(Padding(Text(f"{name}: {plain(text)}", overflow="fold"), (0, 0, 0, 2), expand=False))
+    return lines
 
 
 def plain(text: str) -> Text:
