@@ -21,9 +21,9 @@ test-all: check
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	MYPYPATH=$(VENV)/types $(BIN)/mypy -p voxc.backends -p voxc.compiler -p voxc.passes
-	MYPYPATH=$(VENV)/types $(BIN)/mypy --config-file= --check-untyped-defs --ignore-missing-imports \
-		--follow-imports=silent benchmarks
+	MYPYPATH=$(VENV)/types $(BIN)/mypy -m voxc -p voxc.backends -p voxc.compiler -p voxc.passes
+	MYPYPATH=$(VENV)/types:benchmarks $(BIN)/mypy --config-file= --check-untyped-defs --ignore-missing-imports \
+		--follow-imports=silent --explicit-package-bases benchmarks
 
 schema: $(READY)
 	$(BIN)/python -c "import json; from voxc.compiler.manifest import *; \

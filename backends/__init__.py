@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from voxc.backends.base import Backend
 from voxc.compiler.core.errors import TargetError
 from voxc.compiler.core.plugins import Plugins
-from voxc.compiler.core.target import TARGETS_FILE, Target, load_targets
+
+if TYPE_CHECKING:  # running a bundle needs no targets
+    from voxc.compiler.core.target import Target
 
 BACKENDS: Plugins[Backend] = Plugins("voxc.backends", Backend)  # type: ignore[type-abstract]
 
@@ -60,6 +63,8 @@ def targets_files() -> dict[str, Path]:
 @cache
 def read_targets() -> tuple[dict[str, Target], dict[str, Path]]:
     """Targets and their files, by name."""
+    from voxc.compiler.core.target import TARGETS_FILE, load_targets
+
     places: dict[str, Path] = {}
     targets: dict[str, Target] = {}
     files = (BACKENDS[name].targets_file for name in BACKENDS.foreign)

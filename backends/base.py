@@ -11,13 +11,13 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from voxc.compiler.core.errors import MissingRuntimeError, TargetError, UnsupportedError
 from voxc.compiler.core.runner import Artifact, Fit, Placement, Rehearsal, Requirement, Runner, Runtime
-from voxc.compiler.core.target import Target, first_complaint
 
 if TYPE_CHECKING:  # listing targets and running bundles need no PyTorch
     from torch import fx
 
     from voxc.backends.lowering.table import Lowerings
     from voxc.compiler.core.program import Program
+    from voxc.compiler.core.target import Target
     from voxc.compiler.manifest import TargetRecord
 
 
@@ -51,6 +51,8 @@ class Backend(ABC):
         try:
             return self.configured(self.Options.model_validate(dict(options)))
         except ValidationError as error:
+            from voxc.compiler.core.target import first_complaint
+
             raise TargetError(f"{self.name}: options: {first_complaint(error)}") from error
 
     def configured(self, options: Any) -> Backend:

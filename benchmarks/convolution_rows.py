@@ -85,7 +85,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             runners = [emit(component, target, rows, Path(folder) / str(rows), options.threads) for rows in ROWS]
             contenders = {name: partial(runner.run, inputs) for name, runner in zip(names, runners, strict=True)}
-            taken = interleave(contenders, least_runs=options.runs, least_seconds=float("inf"))
+            taken = interleave(contenders, most_runs=options.runs, most_seconds=float("inf"))
         told = [f"{taken[name].median * 1e3:8.1f} ({taken['1-D'].median / taken[name].median:.2f})" for name in names]
         print(f"{f'{channels} x {rate * options.frames}':20}" + "".join(f"{cell:>16}" for cell in told), flush=True)
 

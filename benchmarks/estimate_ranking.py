@@ -176,7 +176,7 @@ def main() -> None:
         str(number): lambda each=each: each.runner.run(each.inputs)  # type: ignore[misc]
         for number, each in enumerate(found)
     }
-    taken = interleave(runs, least_runs=options.runs, least_seconds=float("inf"))
+    taken = interleave(runs, most_runs=options.runs, most_seconds=float("inf"))
     report(found, [taken[str(number)].median for number in range(len(found))])
 
 

@@ -88,7 +88,7 @@ def main() -> None:
             "voxc onnxruntime-cpu": lambda: artifact.run(inputs),
         }
         with torch_threads(options.threads):
-            taken = interleave(contenders, least_runs=options.runs, least_seconds=float("inf"))
+            taken = interleave(contenders, most_runs=options.runs, most_seconds=float("inf"))
 
     versions = tool_versions(["onnxruntime"])
     print(f"{cpu_name()}, {options.threads} threads, torch {versions['torch']}, onnxruntime {versions['onnxruntime']}")

@@ -112,7 +112,13 @@ class Stock:
         with tempfile.TemporaryDirectory(dir=self.folder) as place, quiet():
             made = Path(place) / path.name
             if path == source:
-                torch.onnx.export(self.program().exported, (), made, dynamo=True, external_data=False, verbose=False)
+                graph = torch.onnx.export(self.program().exported, (), dynamo=True, verbose=False)
+                assert graph is not None
+                outputs = [spec.name for spec in self.component.outputs]
+                entries = [*graph.model.graph.inputs, *graph.model.graph.outputs]
+                for entry, name in zip(entries, [*self.names, *outputs], strict=True):
+                    entry.name = name
+                graph.save(made, external_data=False)
             else:
                 self.quantize_onnx(self.make(source), made)
             made.rename(path)

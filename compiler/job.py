@@ -67,7 +67,9 @@ class Job:
 
     @property
     def why_no_latency(self) -> str:
-        """Why times taken on this machine are not the target's; empty if they are."""
+        """Why times taken on this machine are not the target's, or not taken; empty if they are."""
+        if not self.request.measure:
+            return "not measured: --no-measure; `voxc measure` adds it"
         if self.runtime.evidence == "reference":
             name, *_ = self.runtime.description.split(" (")
             return f"not measured: {name} is no runtime of {self.target.name}"
@@ -86,7 +88,7 @@ class Job:
             self.request.precision.on(self.target),
             self.calibration.samples,
             self.load,
-            None if self.runtime.evidence == "reference" else timed,
+            timed if self.request.measure and self.runtime.evidence != "reference" else None,
             self.session.report,
             run_pass=self.run_pass,
             timings=self.session.tools_keeper().on(self.target, timed, this_machine().cpu, self.threads),

@@ -10,17 +10,18 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-import jsonschema
-from pydantic import AfterValidator, Field, JsonValue
+from pydantic import AfterValidator, Field, JsonValue, ValidationError
 
 from voxc.compiler.core.digest import sha256_of_file
 from voxc.compiler.core.errors import BundleError
 from voxc.compiler.core.figure import Figure, Record
 from voxc.compiler.core.machine import Machine
-from voxc.compiler.core.target import Target
 from voxc.compiler.core.tensor import TensorSpec
+
+if TYPE_CHECKING:
+    from voxc.compiler.core.target import Target
 
 SCHEMA_FILE = Path(__file__).with_name("manifest.schema.json")
 MANIFEST_NAME = "manifest.json"
@@ -316,12 +317,24 @@ def read_manifest(directory: Path) -> Manifest:
     try:
         if path.stat().st_size > MAX_MANIFEST_BYTES:
             raise BundleError(f"{path}: larger than {MAX_MANIFEST_BYTES >> 20} MiB")
-        document = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except FileNotFoundError as error:
         raise BundleError(f"{directory}: not a bundle: it has no {MANIFEST_NAME}") from error
     except NotADirectoryError as error:
         raise BundleError(f"{directory}: not a bundle: it is a file") from error
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror or error})") from error
+    try:
+        return Manifest.model_validate_json(content, strict=True)
+    except ValidationError:
+        return checked(content, path)
+
+
+def checked(content: bytes, path: Path) -> Manifest:
+    """The manifest by the published schema, which says best what is wrong with one that cannot be read."""
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{path}: not readable as JSON ({error})") from error
     validate(document, path)
     try:
@@ -331,6 +344,8 @@ def read_manifest(directory: Path) -> Manifest:
 
 
 def validate(document: object, path: Path) -> None:
+    import jsonschema
+
     schema = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
     error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(document))
     if error is not None:

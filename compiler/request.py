@@ -33,14 +33,14 @@ class Request:
     """A model, its targets and the options.
 
     `output` is the bundle for one target, and the directory of bundles for several; without it a bundle is named after
-    the model and the target. At most one of `segment` (seconds) and `frames` is given; `lengths` are further numbers
-    of frames that the artifacts take; where no length is given, the segment has at most `longest` frames. `sizes` are
-    the lengths of axes that are not time. `threads` of None are the target's. `precision` says what to compute in.
+    the model and the target. At most one of `segment` (seconds) and `frames` is given; `lengths` are further numbers of
+    frames that the artifacts take; where no length is given, the segment has at most `longest` frames. `sizes` are the
+    lengths of axes that are not time. `threads` of None are the target's. `precision` says what to compute in.
     `options` are those of the model's family, which is `family` or else the one that recognises it. `sample` is
     converted to measure what the bundle sounds like, `references` are recordings of the speaker that it is converted
     to, and `transpose` is in semitones; None brings the pitch of the one to that of the other. Without `convert`
-    nothing is converted. `stages` change the networks, in order. With `fallback` a bundle has its components for
-    PyTorch too.
+    nothing is converted, and without `measure` nothing is timed. `stages` change the networks, in order. With
+    `fallback` a bundle has its components for PyTorch too.
     """
 
     model: Path
@@ -63,6 +63,7 @@ class Request:
     speaker: int = 0
     transpose: float | None = None
     convert: bool = True
+    measure: bool = True
     gates: tuple[str, ...] = ()
     fallback: bool = False
 

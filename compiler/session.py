@@ -35,6 +35,7 @@ class Session:
 
     store: Store | None = None
     report: Report = lambda message: None
+    warn: Report = lambda message: None
     models: dict[str, Model] = field(default_factory=dict)
     works: dict[str, Work] = field(default_factory=dict)
     calibrations: dict[str, Calibration] = field(default_factory=dict)
@@ -50,6 +51,8 @@ class Session:
         if key not in self.models:
             self.report(f"loading {request.model.name}")
             self.models = {key: load_model(request.model, request.options, request.family, request.sizes)}
+            for warning in self.models[key].warnings:
+                self.warn(warning)
         return self.models[key]
 
     def keeper(self, request: Request) -> Keeper:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from voxc.backends import BACKENDS, backend_of
 from voxc.compiler.core.machine import machine_model
-from voxc.compiler.core.runner import Requirement
+from voxc.compiler.core.runner import TORCH, Requirement
 from voxc.compiler.core.target import Target
 from voxc.compiler.measure.quality.needs import QUALITY_NEEDS
 from voxc.compiler.report.needs import REPORT_NEEDS
 
-#: What voxc does nothing without; what is installed by the same line comes with voxc itself.
-TORCH = Requirement("torch", "pip install voxc")
+#: What comes with voxc itself, and what for: without it no bundle runs.
+CORE_USES: Mapping[str, Sequence[str]] = {
+    "numpy": ["arrays"],
+    "onnxruntime": [],
+    "soundfile": ["reading recordings"],
+    "soxr": ["resampling"],
+    "praat-parselmouth": ["pitch"],
+}
+CORE = tuple(Requirement(package, "pip install voxc") for package in CORE_USES)
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,7 @@ class TargetSurvey:
 @dataclass(frozen=True)
 class Finding:
     """One package that voxc uses: its version, None if it is missing, and what to do then. Without one that is `needed`
-    voxc compiles for nothing."""
+    voxc does not work; one that is not is for some of what it does."""
 
     package: str
     version: str | None
@@ -47,7 +55,7 @@ class Finding:
 
 def survey_target(target: Target) -> TargetSurvey:
     backend = backend_of(target)
-    emit, run = ability(backend.emit_needs), ability(backend.run_needs)
+    emit, run = ability((TORCH, *backend.emit_needs)), ability(backend.run_needs)
     measure = run
     if run.able and not target.is_machine(machine_model()):
         measure = Ability(False, "only on the device")
@@ -62,9 +70,10 @@ def ability(needs: tuple[Requirement, ...]) -> Ability:
 
 
 def survey_packages() -> list[Finding]:
-    """Everything that loading, emitting and running need, with the version that is installed; what is needed first."""
-    needs = {TORCH.package: TORCH}
-    uses: dict[str, list[str]] = {TORCH.package: ["loading checkpoints", "eager float32"]}
+    """Everything that running bundles, compiling and measuring need, with the version that is installed; what is needed
+    first."""
+    needs = {need.package: need for need in (*CORE, TORCH)}
+    uses = {**CORE_USES, TORCH.package: ["loading checkpoints", "eager float32"]}
     for purpose, requirements in (
         *((f"emitting {backend.name}", backend.emit_needs) for backend in BACKENDS.values()),
         *((f"running {backend.name}", backend.run_needs) for backend in BACKENDS.values()),
@@ -73,9 +82,8 @@ def survey_packages() -> list[Finding]:
     ):
         for need in requirements:
             needs.setdefault(need.package, need)
-            uses.setdefault(need.package, []).append(purpose)
-    findings = [
-        Finding(name, need.version, ", ".join(uses[name]), need.install, need.install == TORCH.install)
+            uses[need.package] = [*uses.get(need.package, []), purpose]
+    return [
+        Finding(name, need.version, ", ".join(dict.fromkeys(uses[name])), need.install, need in CORE)
         for name, need in needs.items()
     ]
-    return sorted(findings, key=lambda finding: not finding.needed)

@@ -7,27 +7,20 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import ParamSpec
-
-from rich.console import Console
-from rich.padding import Padding
-from rich.progress import (
-    BarColumn,
-    Progress,
-    SpinnerColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, ParamSpec
 
 from voxc.compiler.core import interrupt
 from voxc.compiler.core.figure import Figure, runs_per_second
 from voxc.compiler.core.gates import METRICS, rate
 from voxc.compiler.core.machine import Machine
 from voxc.compiler.manifest import ComponentBuild, Conversion, DeviceRun, Manifest
+
+if TYPE_CHECKING:  # plain lines need no rich
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.progress import TaskID
+    from rich.table import Table
+    from rich.text import Text
 
 Report = Callable[[str], None]
 P = ParamSpec("P")
@@ -61,6 +54,9 @@ def interruptible(report: Callable[P, None]) -> Callable[P, None]:
 @contextmanager
 @interrupt.uncut  # a bar that is not stopped leaves the terminal without a cursor
 def live_progress() -> Iterator[Report]:
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
     columns = (
         SpinnerColumn(finished_text="[green]✓"),
         TextColumn("{task.description}", markup=False),
@@ -111,6 +107,9 @@ def audio_progress() -> Iterator[Callable[[str, float, float], None]]:
 @contextmanager
 @interrupt.uncut
 def audio_bars() -> Iterator[Callable[[str, float, float], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (
         TextColumn("{task.description:8}"),
         BarColumn(),
@@ -130,6 +129,8 @@ def audio_bars() -> Iterator[Callable[[str, float, float], None]]:
 
 def stdout_console() -> Console:
     """As wide as the terminal, or as COLUMNS says; wide where there is neither."""
+    from rich.console import Console
+
     return Console() if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit() else Console(width=WIDE)
 
 
@@ -140,12 +141,17 @@ def is_narrow() -> bool:
 
 def show(*rows: object) -> None:
     """Prints to stdout."""
+    if all(isinstance(row, str) for row in rows):
+        print(*map(printable, map(str, rows)), sep="\n")
+        return
     console = stdout_console()
     for row in rows:
         console.print(plain(row) if isinstance(row, str) else row, soft_wrap=isinstance(row, str))
 
 
 def table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
+    from rich.table import Table
+
     result = Table(*columns, title=plain(title), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for row in rows:
         result.add_row(*map(plain, row))
@@ -155,6 +161,9 @@ def table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]])
 def entries(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[Padding | Text]:
     """The same as lines: the first column, and under it the others that say something, with their names. Words break
     where they would not fit."""
+    from rich.padding import Padding
+    from rich.text import Text
+
     lines: list[Padding | Text] = []
     for first, *others in rows:
         lines.append(Text(str(plain(first)), overflow="fold"))
@@ -165,8 +174,15 @@ def entries(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[P
 
 
 def plain(text: str) -> Text:
-    """Text as it is: a file from anyone must neither style nor control the terminal."""
-    return Text("".join(character for character in text if character.isprintable() or character == "\n"))
+    """Text as it is."""
+    from rich.text import Text
+
+    return Text(printable(text))
+
+
+def printable(text: str) -> str:
+    """What of a text may be printed: a file from anyone must neither style nor control the terminal."""
+    return "".join(character for character in text if character.isprintable() or character == "\n")
 
 
 def figures_table(manifest: Manifest) -> Table:

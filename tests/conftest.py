@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +31,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 def few_runs() -> Iterator[None]:
     """Latency figures of tiny voices are worth nothing. What is tested is that they are there."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(latency, "LEAST_RUNS", 2)
+        patch.setattr(latency, "MOST_RUNS", 2)
         patch.setattr(latency, "PAUSE_SECONDS", 0.0)
         yield
 
@@ -147,3 +148,18 @@ class Voxc:
 @pytest.fixture(scope="session")
 def voxc() -> Voxc:
     return Voxc()
+
+
+_opened: list[str] = []
+_watching = False
+
+
+@pytest.fixture
+def opened_files() -> list[str]:
+    """The names of files that Python opens while a test runs; hooks cannot be taken away again."""
+    global _watching
+    if not _watching:
+        sys.addaudithook(lambda event, args: _opened.append(str(args[0])) if event == "open" else None)
+        _watching = True
+    _opened.clear()
+    return _opened

@@ -17,10 +17,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("compiler.core",),
     ("passes.base",),
     ("passes.kit",),
-    ("compiler.audio", "compiler.cache", "compiler.fallback", "compiler.manifest", "compiler.networks",
+    ("compiler.audio", "compiler.cache", "compiler.fallback", "compiler.manifest", "compiler.torch_file",
      "passes.attention", "passes.layout", "passes.precision", "passes.simplify", "passes.source", "passes.verify",
      "backends.lowering"),
-    ("compiler.totals",),
+    ("compiler.networks", "compiler.totals"),
     ("compiler.bundle", "compiler.families", "compiler.terminal", "compiler.version", "passes.pipeline",
      "backends.base", "backends.onnx"),
     ("compiler.describe", "compiler.stages", "backends.coreml", "backends.mlx",
@@ -35,7 +35,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("compiler.assemble",),
     ("compiler.driver",),
     ("compiler.cli",),
-    ("compiler.__main__", "compiler.device.agent"),
+    ("__init__", "__main__", "compiler.__main__", "compiler.device.agent"),
 )  # fmt: skip
 FLOOR = {part: floor for floor, parts in enumerate(FLOORS) for part in parts}
 
@@ -47,7 +47,9 @@ def part_of(module: str) -> str | None:
 
 
 def modules() -> Iterator[tuple[str, Path]]:
-    """All modules by their names below `voxc`, but for empty ones."""
+    """All modules by their names below `voxc`, but for empty ones; `__init__` is that of `voxc` itself."""
+    for file in sorted(ROOT.glob("*.py")):
+        yield file.stem, file
     for source in SOURCES:
         for file in sorted((ROOT / source).rglob("*.py")):
             names = file.relative_to(ROOT).with_suffix("").parts

@@ -12,10 +12,37 @@ from pathlib import Path
 
 import pytest
 
+from tests.runtime_packages import distributions, required
+
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("backends", "compiler", "passes")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 VERSION = PROJECT["project"]["version"]
+
+#: A program that uses voxc, and changes that a type checker must not let pass, each with its complaint.
+PROGRAM = """\
+import numpy as np
+import voxc
+
+
+def spoken(seconds: float) -> voxc.Converted:
+    with voxc.open("bundle", threads=2) as voice:
+        converted = voice.convert(np.zeros(round(seconds * 16_000), np.float32), 16_000, transpose=5, seed=1)
+    rate: int = converted.rate
+    return voxc.Converted(converted.samples * np.float32(0.5), rate)
+
+
+def keeps(voice: voxc.Voice) -> int:
+    try:
+        return len(voice.convert(np.zeros(10), 16_000).samples)
+    except voxc.VoxcError:
+        return 0
+"""
+MISTAKES = {
+    "option": ("transpose=5", "transposed=5", 'Unexpected keyword argument "transposed"'),
+    "rate": ("rate: int", "rate: str", "Incompatible types in assignment"),
+    "name": ("voxc.Voice", "voxc.Voices", 'Name "voxc.Voices" is not defined'),
+}
 
 
 def folders() -> set[str]:
@@ -92,7 +119,7 @@ def test_a_wheel_puts_one_name_into_site_packages(wheel: Path) -> None:
     information = f"voxc-{VERSION}.dist-info"
     assert {name.split("/")[0] for name in names} == {"voxc", information}
     assert f"{information}/licenses/LICENSE" in names
-    assert {f"voxc/{source}/py.typed" for source in SOURCES} <= set(names)
+    assert {"voxc/__init__.py", "voxc/__main__.py", "voxc/py.typed"} <= set(names)
 
 
 def test_a_wheel_has_the_data_of_its_packages(wheel: Path) -> None:
@@ -136,3 +163,66 @@ def test_an_installed_wheel_works(site: Path, tmp_path: Path) -> None:
     assert schema == f"True {site / 'voxc' / 'compiler' / 'core' / 'target.py'}"
     for name in ("content", "voice.index", "voice.pth", "sample.flac", "speakers/0.flac"):
         assert any(str(site / "voxc" / "demo" / "voice" / name) in line for line in voice), name
+
+
+@pytest.fixture(scope="module")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of an environment that has what `pip install 'voxc[tflite]'` brings, and nothing else."""
+    place = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True)
+    python = place / "bin" / "python"
+    options = ["-q", "--no-deps", "--no-index", "--disable-pip-version-check"]
+    subprocess.run([sys.executable, "-m", "pip", "--python", python, "install", *options, wheel], check=True)
+    site_packages = next((place / "lib").glob("python*/site-packages"))
+    for distribution in distributions([*required(), *required("tflite")]).values():
+        for top in {file.parts[0] for file in distribution.files or () if file.parts[0] not in ("..", "__pycache__")}:
+            link = site_packages / top
+            if not link.exists():
+                link.symlink_to(Path(str(distribution.locate_file(top))))
+    return place / "bin"
+
+
+def commands(bundle: Path, place: Path) -> dict[str, tuple[object, ...]]:
+    """All that bundles can do, by the name of the command."""
+    reference, sample = bundle / "reference.npz", ROOT / "demo" / "voice" / "sample.flac"
+    return {
+        "inspect": (bundle,),
+        "verify": (bundle,),
+        "run": (bundle, "--component", "content", "--inputs", reference, "--outputs", place / "out.npz"),
+        "convert": (sample, "--bundle", bundle, "-o", place / "out.wav"),
+        "measure": (bundle, "--runs", 1, "--seconds", 0),
+        "targets": (),
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["onnxruntime-cpu", "tflite-float32"])
+def test_bundles_run_without_pytorch(environment: Path, target: str, speaking_voice: Path, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    arguments = ("--target", target, "--frames", "50", "--no-sample", "--no-cache", "-o", bundle)
+    subprocess.run([sys.executable, "-m", "voxc", "compile", speaking_voice, *arguments], check=True)
+    for command, options in commands(bundle, tmp_path).items():
+        line = [environment / "voxc", command, *map(str, options)]
+        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (command, done.stderr)
+    line = [environment / "voxc", "compile", speaking_voice, *arguments]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, "pip install 'voxc[compile]'" in done.stderr) == (3, True), done.stderr
+    done = subprocess.run([environment / "python", "-c", "import torch"], capture_output=True, text=True, check=False)
+    assert "No module named 'torch'" in done.stderr
+
+
+@pytest.mark.slow
+def test_programs_are_checked_strictly(environment: Path, tmp_path: Path) -> None:
+    """By the types of an installed voxc, in a folder of their own."""
+    (tmp_path / "right.py").write_text(PROGRAM)
+    for name, (before, after, _) in MISTAKES.items():
+        (tmp_path / f"{name}.py").write_text(PROGRAM.replace(before, after))
+    options = ["--strict", "--config-file=", "--python-executable", environment / "python", "."]
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *options], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    lines = done.stdout.splitlines()
+    assert not [line for line in lines if line.startswith("right.py")], done.stdout
+    for name, (_, _, complaint) in MISTAKES.items():
+        assert any(line.startswith(f"{name}.py:") and complaint in line for line in lines), done.stdout

@@ -6,16 +6,16 @@ import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
-
-import torch
+from typing import TYPE_CHECKING, ClassVar
 
 from voxc.backends.base import Backend
-from voxc.backends.lowering.table import Lowerings
-from voxc.compiler.core.program import Program
-from voxc.compiler.core.runner import Artifact, Placement, Requirement, Runner, Runtime
-from voxc.compiler.core.target import Target
-from voxc.compiler.manifest import TargetRecord
+from voxc.compiler.core.runner import TORCH, Artifact, Placement, Requirement, Runner, Runtime
+
+if TYPE_CHECKING:
+    from voxc.backends.lowering.table import Lowerings
+    from voxc.compiler.core.program import Program
+    from voxc.compiler.core.target import Target
+    from voxc.compiler.manifest import TargetRecord
 
 #: Apple's systems that came with the same Core ML.
 SYSTEMS = {"iOS16": "macOS 13", "iOS17": "macOS 14", "iOS18": "macOS 15", "iOS26": "macOS 26"}
@@ -24,7 +24,8 @@ SYSTEMS = {"iOS16": "macOS 13", "iOS17": "macOS 14", "iOS18": "macOS 15", "iOS26
 class CoreMLBackend(Backend):
     name: ClassVar[str] = "coreml"
     emit_needs: ClassVar[tuple[Requirement, ...]] = (Requirement("coremltools", "pip install 'voxc[coreml]'"),)
-    run_needs: ClassVar[tuple[Requirement, ...]] = emit_needs
+    #: Off a Mac, the interpreter computes with PyTorch.
+    run_needs: ClassVar[tuple[Requirement, ...]] = emit_needs if sys.platform == "darwin" else (*emit_needs, TORCH)
     device_modules: ClassVar[tuple[str, ...]] = ("voxc.compiler.device.agent.runtimes.coreml",)
 
     def lowerings(self) -> Lowerings:
@@ -46,7 +47,7 @@ class CoreMLBackend(Backend):
 
     def load(self, file: Path, threads: int) -> Runner:
         """Core ML itself where it is, else the interpreter."""
-        self.require(self.run_needs, "read Core ML packages")
+        self.require(self.run_needs, "run Core ML packages")
         if self.has_core_ml():
             from voxc.backends.coreml.runner import CoreMLRunner
 
@@ -58,11 +59,11 @@ class CoreMLBackend(Backend):
     def runtime(self) -> Runtime:
         if self.has_core_ml():
             return Runtime(f"Core ML of macOS {platform.mac_ver()[0]}", "host")
-        return Runtime(f"voxc's interpreter of ML programs, torch {torch.__version__}", "reference")
+        return Runtime(f"voxc's interpreter of ML programs, torch {TORCH.version or '(missing)'}", "reference")
 
     def explain(self, file: Path, target: TargetRecord) -> tuple[Placement, ...]:
         """By the rules of residency.yaml: a prediction."""
-        self.require(self.run_needs, "read Core ML packages")
+        self.require(self.emit_needs, "read Core ML packages")
         from voxc.backends.coreml.residency import placements
 
         width, units = (target.capabilities.get(key) for key in ("max_width", "compute_units"))

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from voxc.backends.base import Backend
 from voxc.compiler.core.runner import Artifact, Requirement, Runner
-from voxc.compiler.core.target import Target
 
 if TYPE_CHECKING:
     from voxc.backends.lowering.table import Lowerings
     from voxc.compiler.core.program import Program
+    from voxc.compiler.core.target import Target
 
 
 class MlxBackend(Backend):

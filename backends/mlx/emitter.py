@@ -12,13 +12,11 @@ from safetensors.numpy import save
 
 from voxc.backends.mlx import function_file
 from voxc.backends.mlx.builder import MlxBuilder
-from voxc.backends.mlx.network import Network
+from voxc.backends.mlx.network import FUNCTION, SOURCE, WEIGHTS, Network
 from voxc.backends.mlx.ops import LOWERINGS
 from voxc.backends.mlx.python_source import python_source
 from voxc.backends.mlx.statements import run, values_in
 from voxc.compiler.core.program import Program
-
-FUNCTION, WEIGHTS, SOURCE = "model.mlxfn", "model.safetensors", "model.py"
 
 
 def emit(program: Program, directory: Path) -> tuple[Path, ...]:

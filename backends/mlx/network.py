@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from voxc.backends.mlx.statements import Statement, Value
 from voxc.compiler.core.tensor import Array
 
+#: The files of an artifact.
+FUNCTION, WEIGHTS, SOURCE = "model.mlxfn", "model.safetensors", "model.py"
+
 
 @dataclass(frozen=True)
 class Network:

@@ -12,8 +12,8 @@ import mlx.core as mx
 import numpy as np
 
 from voxc.backends.mlx import function_file
-from voxc.backends.mlx.emitter import WEIGHTS
 from voxc.backends.mlx.function_file import Device, Function
+from voxc.backends.mlx.network import WEIGHTS
 from voxc.compiler.core.errors import BundleError, TensorError
 from voxc.compiler.core.runner import Runner
 from voxc.compiler.core.tensor import Array

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import onnxruntime
-
 from voxc.compiler.core.errors import BundleError, TensorError
 from voxc.compiler.core.runner import Runner
+from voxc.compiler.core.telemetry import import_onnxruntime
 from voxc.compiler.core.tensor import Array
 
+onnxruntime = import_onnxruntime()
 WARNINGS_OFF = 3
 CPU = "CPUExecutionProvider"
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from voxc.backends.base import Backend, BackendOptions
-from voxc.compiler.core.runner import Artifact, Requirement, Runner, Runtime
-from voxc.compiler.core.target import Target
+from voxc.compiler.core.runner import ONNX, ONNXSIM, Artifact, Requirement, Runner, Runtime
 
 if TYPE_CHECKING:
     from voxc.backends.lowering.table import Lowerings
     from voxc.compiler.core.program import Program
+    from voxc.compiler.core.target import Target
 
 
 CPU = "CPUExecutionProvider"
@@ -33,10 +33,7 @@ class OnnxRuntimeBackend(Backend):
 
     name: ClassVar[str] = "onnxruntime"
     Options: ClassVar[type[BackendOptions]] = OnnxRuntimeOptions
-    emit_needs: ClassVar[tuple[Requirement, ...]] = (
-        Requirement("onnx", "pip install voxc"),
-        Requirement("onnxsim", "pip install voxc"),
-    )
+    emit_needs: ClassVar[tuple[Requirement, ...]] = (ONNX, ONNXSIM)
     run_needs: ClassVar[tuple[Requirement, ...]] = (Requirement("onnxruntime", "pip install voxc"),)
     device_modules: ClassVar[tuple[str, ...]] = ("voxc.compiler.device.agent.runtimes.onnxruntime",)
 
@@ -74,6 +71,6 @@ class OnnxRuntimeBackend(Backend):
         """Whether this machine's ONNX Runtime has the provider."""
         if self.provider == CPU:
             return True
-        import onnxruntime
+        from voxc.compiler.core.telemetry import import_onnxruntime
 
-        return self.provider in onnxruntime.get_available_providers()
+        return self.provider in import_onnxruntime().get_available_providers()

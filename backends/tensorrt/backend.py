@@ -8,22 +8,31 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import fx
-
 from voxc.backends.base import Backend
-from voxc.backends.lowering.table import Lowerings
 from voxc.compiler.core.errors import UnsupportedError
-from voxc.compiler.core.nodes import module_path
-from voxc.compiler.core.program import Program
-from voxc.compiler.core.runner import Artifact, Fit, Placement, Rehearsal, Requirement, Runner, Runtime
-from voxc.compiler.core.target import Target
-from voxc.compiler.manifest import TargetRecord
+from voxc.compiler.core.runner import (
+    ONNX,
+    ONNXSIM,
+    TORCH,
+    Artifact,
+    Fit,
+    Placement,
+    Rehearsal,
+    Requirement,
+    Runner,
+    Runtime,
+)
 
 if TYPE_CHECKING:
+    from torch import fx
+
+    from voxc.backends.lowering.table import Lowerings
     from voxc.backends.onnx.dialect import Dialect
     from voxc.backends.tensorrt.legality import Reading
     from voxc.backends.tensorrt.table import Table, Version
+    from voxc.compiler.core.program import Program
+    from voxc.compiler.core.target import Target
+    from voxc.compiler.manifest import TargetRecord
 
 #: What a target without a version is for where no TensorRT is installed.
 ANY = "any TensorRT from 8.2 on"
@@ -34,10 +43,7 @@ class TensorRTBackend(Backend):
 
     name: ClassVar[str] = "tensorrt"
     kit: ClassVar[bool] = True
-    emit_needs: ClassVar[tuple[Requirement, ...]] = (
-        Requirement("onnx", "pip install voxc"),
-        Requirement("onnxsim", "pip install voxc"),
-    )
+    emit_needs: ClassVar[tuple[Requirement, ...]] = (ONNX, ONNXSIM)
     run_needs: ClassVar[tuple[Requirement, ...]] = (Requirement("onnxruntime", "pip install voxc"),)
     device_modules: ClassVar[tuple[str, ...]] = (
         "voxc.compiler.device.agent.runtimes.tensorrt",
@@ -104,8 +110,10 @@ class TensorRTBackend(Backend):
             return EngineRunner.of(file)
         self.require(self.run_needs, "evaluate kits for TensorRT")
         from voxc.backends.onnx.runner import OnnxRuntimeRunner
-        from voxc.backends.tensorrt.packed import whole
+        from voxc.backends.tensorrt.packed import packed_file, whole
 
+        if packed_file(file).exists():
+            self.require((ONNX,), "unpack the weights of kits")
         with whole(file) as whole_file:
             return OnnxRuntimeRunner(whole_file, threads, exact=True)  # as the GPU's integers are
 
@@ -126,6 +134,8 @@ class TensorRTBackend(Backend):
 
     def runtime(self) -> Runtime:
         if has_tensorrt():
+            import torch
+
             return Runtime(f"TensorRT {installed_version()} on {torch.cuda.get_device_name()}", "host")
         told = (
             f"ONNX Runtime {self.run_needs[0].version} (the kit's own files: float32, and int8 only where it is in the "
@@ -148,7 +158,11 @@ class TensorRTBackend(Backend):
 
 def has_tensorrt() -> bool:
     """Whether engines can be built and run here."""
-    return installed_version() is not None and torch.cuda.is_available()
+    if installed_version() is None or TORCH.version is None:
+        return False
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def installed_version() -> str | None:
@@ -207,6 +221,7 @@ def prove(target: Target, file: Path, tables: Sequence[Table], origins: Mapping[
 def refusal(target: Target, node: fx.Node | None, op: str, reason: str, remedy: str) -> UnsupportedError:
     """What a target's parser does not take: the operator, where in the user's model, and what to do."""
     from voxc.backends.lowering.source import operator_name, source_line
+    from voxc.compiler.core.nodes import module_path
 
     told = op
     if node is not None:

@@ -12,17 +12,19 @@ import math
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnx
-from google.protobuf.message import DecodeError
-from onnx import TensorProto, numpy_helper
 
-from voxc.backends.onnx.builder import Packed
 from voxc.backends.tensorrt.device import packed_weights
 from voxc.compiler.core import device_errors
 from voxc.compiler.core.errors import BundleError, OutputError, UnsupportedError
 from voxc.compiler.core.tensor import write_npz
+
+if TYPE_CHECKING:
+    from onnx import TensorProto
+
+    from voxc.backends.onnx.builder import Packed
 
 FLOAT_BYTES = 4
 #: Where weights are floats for a while.
@@ -36,6 +38,8 @@ def pack(onnx_file: Path, weights: Mapping[str, Packed]) -> list[Path]:
     Raises:
         UnsupportedError: the file is too large to have its weights inside.
     """
+    import onnx
+
     model = onnx.load(onnx_file, load_external_data=False)
     if weights and any(tensor.external_data for tensor in model.graph.initializer):
         raise UnsupportedError(f"{onnx_file.stem}: weights of 2 GiB and more cannot be emulated in 8 bits; use fp16")
@@ -45,13 +49,20 @@ def pack(onnx_file: Path, weights: Mapping[str, Packed]) -> list[Path]:
     for name, place in places(onnx_file, {name: weights[name].numbers.size for name in there}).items():
         point(there[name], place)
     onnx.save_model(model, onnx_file)
-    file = onnx_file.with_name(onnx_file.stem + packed_weights.PACKED)
+    file = packed_file(onnx_file)
     arrays = {packed_weights.NUMBERS + name: weights[name].numbers for name in there}
     write_npz(file, arrays | {packed_weights.SCALES + name: weights[name].scales for name in there})
     return [file]
 
 
+def packed_file(onnx_file: Path) -> Path:
+    """Where the packed weights of an ONNX file are, if it has any."""
+    return onnx_file.with_name(onnx_file.stem + packed_weights.PACKED)
+
+
 def is_packed(tensor: TensorProto, weights: Mapping[str, Packed]) -> bool:
+    from onnx import numpy_helper
+
     packed = weights.get(tensor.name)
     return packed is not None and np.array_equal(numpy_helper.to_array(tensor), packed.floats)
 
@@ -68,6 +79,8 @@ def places(onnx_file: Path, counts: Mapping[str, int]) -> dict[str, dict[str, st
 
 def point(tensor: TensorProto, place: Mapping[str, str]) -> None:
     """Makes a tensor point to a place in a file."""
+    from onnx import TensorProto
+
     tensor.ClearField("raw_data")
     tensor.ClearField("float_data")
     tensor.data_location = TensorProto.EXTERNAL
@@ -98,9 +111,13 @@ def packed_beside(onnx_file: Path) -> Path | None:
     Raises:
         BundleError: the file asks for others, or for other places, or they are no weights.
     """
-    packed = onnx_file.with_name(onnx_file.stem + packed_weights.PACKED)
+    packed = packed_file(onnx_file)
     if not packed.exists():
         return None
+    import onnx
+    from google.protobuf.message import DecodeError
+    from onnx import TensorProto
+
     try:
         model = onnx.load(onnx_file, load_external_data=False)
         shapes = {name: numbers.shape for name, numbers, _ in packed_weights.read_packed(packed)}

@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from onnx import NodeProto
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
-from torch import fx
 
-from voxc.backends.tensorrt.legality import Reading
 from voxc.compiler.core.axis import LEAST_OPEN
 from voxc.compiler.core.errors import BundleError
 from voxc.compiler.core.plan import PrecisionPlan
-from voxc.compiler.core.program import Program
+
+if TYPE_CHECKING:
+    from onnx import NodeProto
+    from torch import fx
+
+    from voxc.backends.tensorrt.legality import Reading
+    from voxc.compiler.core.program import Program
 
 Arithmetic = Literal["fp32", "fp16", "int8"]
 

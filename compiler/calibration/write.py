@@ -67,7 +67,7 @@ def write_samples(
     }
     write_npz(output, arrays)
     shapes = {key: array.shape for key, array in sorted(arrays.items())}
-    return Written(output, samples.source, length, shapes, samples.warnings)
+    return Written(output, samples.source, length, shapes, (*loaded.warnings, *samples.warnings))
 
 
 def check_output(output: Path) -> None:

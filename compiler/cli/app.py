@@ -13,6 +13,7 @@ import typer
 from voxc.compiler.cli import bundle, cache, calibrate, compile, convert, diff, inspect, machine, run
 from voxc.compiler.cli.families import FamilyCommand
 from voxc.compiler.core.errors import VoxcError
+from voxc.compiler.core.needs import missing_module
 
 app = typer.Typer(
     name="voxc",
@@ -33,6 +34,12 @@ def guarded(function: Callable[..., None]) -> Callable[..., None]:
         except VoxcError as error:
             print(f"voxc: error: {error}", file=sys.stderr)
             raise typer.Exit(error.exit_code) from None
+        except ModuleNotFoundError as error:
+            missing = missing_module(error, f"voxc {function.__name__}")
+            if missing is None:
+                raise
+            print(f"voxc: error: {missing}", file=sys.stderr)
+            raise typer.Exit(missing.exit_code) from None
 
     return run_guarded
 
@@ -48,7 +55,7 @@ def print_version(requested: bool) -> None:
 @app.callback()
 def common(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", callback=print_version, is_eager=True)
+        bool, typer.Option("--version", "-V", help="Print the version and exit.", callback=print_version, is_eager=True)
     ] = False,
 ) -> None:
     pass

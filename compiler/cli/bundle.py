@@ -11,6 +11,9 @@ from voxc.compiler.cli import options
 from voxc.compiler.cli.output import print_json
 from voxc.compiler.core.errors import QualityError
 
+#: Checks that passed, failed, and could not be made.
+STATES = {True: "ok", False: "FAILED", None: "-"}
+
 
 def verify(bundle: options.BundlePath, threads: options.Threads = None, json: options.Json = False) -> None:
     """Check a bundle's files against its manifest and run its reference inputs again."""
@@ -28,10 +31,10 @@ def verify(bundle: options.BundlePath, threads: options.Threads = None, json: op
             table(
                 "",
                 ("", "check", "seen"),
-                [("ok" if check.passed else "FAILED", check.what, check.seen) for check in checks],
+                [(STATES[check.passed], check.what, check.seen) for check in checks],
             )
         )
-    failed = [check.what for check in checks if not check.passed]
+    failed = [check.what for check in checks if check.passed is False]
     if failed:
         raise QualityError(f"{bundle}: failed: {', '.join(failed)}")
 

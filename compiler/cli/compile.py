@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -9,9 +10,10 @@ import typer
 from voxc.compiler.cli import options
 from voxc.compiler.cli.families import FAMILY_OPTIONS
 from voxc.compiler.cli.output import print_json, warn
-from voxc.compiler.core.errors import QualityError, VoxcError
+from voxc.compiler.core.errors import InputError, QualityError, VoxcError
 
 if TYPE_CHECKING:
+    from voxc.compiler.cache.store import Store
     from voxc.compiler.core.target import Target
 
 
@@ -44,6 +46,7 @@ def compile(
     speaker: options.Speaker = 0,
     transpose: options.SampleTranspose = None,
     no_sample: options.NoSample = False,
+    no_measure: options.NoMeasure = False,
     with_fallback: options.Fallback = False,
     gate: options.Gates = None,
     cache: options.Cache = None,
@@ -58,8 +61,6 @@ def compile(
     targets, every = find_targets(target, known_targets())
     with progress() as report:
         report("starting")
-        from voxc.compiler.cache.place import cache_directory
-        from voxc.compiler.cache.store import Store
         from voxc.compiler.core.recipe import PrecisionRecipe, read_recipe
         from voxc.compiler.driver import compile_model
         from voxc.compiler.request import Request, parse_frames, parse_sizes
@@ -72,10 +73,10 @@ def compile(
             model, targets, output, segment=segment, frames=length, lengths=lengths, precision=asked, dynamic=dynamic,
             threads=threads, verify_passes=verify_passes, family=family, options=context.meta[FAMILY_OPTIONS],
             sizes=parse_sizes(size), sample=sample, references=tuple(reference or ()), speaker=speaker,
-            transpose=transpose, convert=not no_sample,
+            transpose=transpose, convert=not no_sample, measure=not no_measure,
             gates=tuple(gate or ()), fallback=with_fallback,
         )  # fmt: skip
-        session = Session() if no_cache else Session(Store(cache_directory(cache), warn=warn))
+        session = Session(None if no_cache else store_at(cache), warn=warn)
         bundles = compile_model(request, report, session, skipped if every else None)
     if json:
         print_json(
@@ -86,3 +87,17 @@ def compile(
     failures = [f"{place}: {failure}" for place, manifest in bundles for failure in manifest.failures]
     if failures:
         raise QualityError("; ".join(failures))
+
+
+def store_at(chosen: Path | None) -> Store | None:
+    """The cache; None, with a warning, where the user has chosen no place and has no home for one."""
+    from voxc.compiler.cache.place import cache_directory
+    from voxc.compiler.cache.store import Store
+
+    try:
+        return Store(cache_directory(chosen), warn=warn)
+    except InputError as error:
+        if chosen is not None:
+            raise
+        warn(f"{error}; going on without it")
+        return None

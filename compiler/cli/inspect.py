@@ -9,7 +9,7 @@ import typer
 
 from voxc.compiler.cli import options
 from voxc.compiler.cli.families import FAMILY_OPTIONS
-from voxc.compiler.cli.output import describe, print_json
+from voxc.compiler.cli.output import describe, print_json, warn
 
 
 def inspect(
@@ -56,6 +56,8 @@ def inspect(
     from voxc.compiler.families import load_model
 
     model = load_model(path, context.meta[FAMILY_OPTIONS], family)
+    for warning in model.warnings:
+        warn(warning)
     names = [component.name for component in model.components]
     facts: dict[str, object] = {"family": model.family, **model.facts, **model.settings, "components": names}
     if json:

@@ -144,6 +144,10 @@ SampleTranspose = Annotated[
 NoSample = Annotated[
     bool, typer.Option("--no-sample", help="Convert nothing: then the manifest does not say how the bundle sounds.")
 ]
+NoMeasure = Annotated[
+    bool,
+    typer.Option("--no-measure", help="Time nothing here, and let estimates choose; `voxc measure` adds times later."),
+]
 Gates = Annotated[
     list[str] | None,
     typer.Option(help="Fail unless a figure is good enough: 'secs>=0.8', 'size_mib<=50', 'speedup>=2'; several times."),

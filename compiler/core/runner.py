@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
+from voxc.compiler.core.needs import COMPILE
 
-from voxc.compiler.core.figure import Evidence
-from voxc.compiler.core.tensor import Array
+if TYPE_CHECKING:  # completing the names of targets needs no NumPy
+    from voxc.compiler.core.figure import Evidence
+    from voxc.compiler.core.tensor import Array
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,9 @@ class Requirement:
             return metadata.version(self.package)
         except metadata.PackageNotFoundError:
             return None
+
+
+TORCH, ONNX, ONNXSIM = (Requirement(package, COMPILE) for package in ("torch", "onnx", "onnxsim"))
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,8 @@ class Runner(ABC):
         Raises:
             TensorError: the runtime could not run these inputs.
         """
+        import numpy as np
+
         return self.run({name: np.asarray(value) for name, value in inputs.items()})
 
 

@@ -18,6 +18,8 @@ TARGETS_FILE = Path(__file__).resolve().parents[2] / "targets.yaml"
 
 #: What stands for all targets in the place of a name.
 ALL = "all"
+#: The one in C is ten times as fast, and not everywhere.
+SAFE_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 LARGEST_PRODUCT = 255 * 127  # of an unsigned activation and a signed weight
 
@@ -108,7 +110,7 @@ def load_targets(path: Path = TARGETS_FILE) -> dict[str, Target]:
         TargetError: the file is unreadable, or an entry has an unknown, missing or wrong key.
     """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml.load(path.read_text(encoding="utf-8"), SAFE_LOADER)  # noqa: S506
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise TargetError(f"{path}: not readable as YAML ({error})") from error
     if not isinstance(document, dict):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from voxc.compiler.core.errors import CheckpointError, RecipeError
+from voxc.compiler.core.file_kind import foreign_file
 from voxc.compiler.core.plugins import Plugins
 from voxc.compiler.families.base import Family, FamilyOptions
 
@@ -65,6 +66,9 @@ def recognise(source: Path) -> Family:
     if not source.exists():
         factory = f"; if it is a Python function, add --family {TORCH}" if ":" in str(source) else ""
         raise CheckpointError(f"{source}: no such file{factory}")
+    foreign = foreign_file(source)
+    if foreign:
+        raise CheckpointError(f"{source}: {foreign}")
     known = "; ".join(family.reads for family in FAMILIES.values())
     raise CheckpointError(f"{source}: not a model that voxc knows; it reads {known}")
 

@@ -43,7 +43,7 @@ class Model:
     in Hz is that of the audio that comes out, if any does. `chain` gives the chain for segments of so many frames;
     `settings` are what the family makes the same chain of for a bundle. `sizes` are the lengths of axes that are not
     time. `files` are those that the model was read from, by their role, `depends` further ones that say how; `facts`
-    are what the family has to tell about them, for people.
+    are what the family has to tell about them, for people, and `warnings` what is wrong and does not stop anything.
     """
 
     family: str
@@ -57,6 +57,7 @@ class Model:
     settings: Mapping[str, JsonValue] = field(default_factory=dict)
     sizes: Sizes = field(default_factory=dict)
     facts: Mapping[str, str | int | float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     @property
     def converts(self) -> bool:

@@ -15,7 +15,7 @@ from voxc.compiler.core.figure import Evidence, Figure, figure, runs_per_second
 from voxc.compiler.core.plan import Precision
 from voxc.compiler.core.tensor import Array
 from voxc.compiler.core.threads import torch_threads
-from voxc.compiler.measure.latency import WARM_UP_RUNS, Latency, interleave
+from voxc.compiler.measure.latency import SETTLED, WARM_UP_RUNS, Latency, interleave
 
 Run = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
@@ -95,7 +95,7 @@ def latency_figures(
     if floats is not None:
         contenders["floats"] = functools.partial(floats.run, inputs)
     with torch_threads(threads):
-        times = interleave(contenders, tick=tick)
+        times = interleave(contenders, settled=SETTLED, tick=tick)
     artifact, baseline = times["artifact"], times["eager"]
     how = f"{runtime}, {describe_runs(artifact, threads)}, in turn with eager PyTorch"
     eager_how = (

@@ -26,7 +26,7 @@ from voxc.compiler.precision.layers import LayerClock
 from voxc.compiler.precision.plans import read_plans
 from voxc.compiler.precision.record import SearchRecord, write_search
 from voxc.compiler.precision.search import search
-from voxc.compiler.precision.sensitivity import measure_sensitivities
+from voxc.compiler.precision.sensitivity import time_layers
 from voxc.compiler.precision.subject import Subject
 from voxc.passes.base import Pass, PassResult
 from voxc.passes.precision.annotate_precision import AnnotatePrecision
@@ -168,11 +168,10 @@ class Decider:
             component.audio_rate,
         )  # fmt: skip
         clock = self.clock
-        table = measure_sensitivities(subject, clock, tick)
         min_snr = self.recipe.min_snr or DEFAULT_MIN_SNR_DB
-        trials = search(subject, table, min_snr, clock, tick)
-        record = SearchRecord.of(component.name, clock, self.target.arithmetic, min_snr, table, trials)
-        return trials[-1].chosen, record
+        found = search(subject, time_layers(subject, clock, tick), min_snr, clock, tick)
+        record = SearchRecord.of(component.name, clock, self.target.arithmetic, min_snr, found)
+        return found.trials[-1].chosen, record
 
     @property
     def clock(self) -> Clock:

@@ -72,7 +72,7 @@ class LayerClock(Clock):
         assert scheme is not None, "annotate_precision has refused it"
         floats: Precision = floats_of(self.target) if halves else "fp32"
         component = layer.component(scheme if form == "int8" else None, between_floats=halves)
-        program = export(component, {}, dynamic=False)
+        program = export(component, {}, dynamic=False, decompose=False)
         integers: list[str] = []
         if form == "int8" and halves:
             integers = [node.name for node in program.graph.nodes if node.target is layer.target]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from textwrap import wrap
@@ -12,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from voxc.compiler.core.cost import Arithmetic
 from voxc.compiler.core.figure import Evidence, Figure, figure
 from voxc.compiler.precision.clocks import Clock
-from voxc.compiler.precision.search import Trial
+from voxc.compiler.precision.search import Search
 from voxc.compiler.precision.sensitivity import Sensitivity
 
 FOLDER = "precision"
@@ -52,8 +51,7 @@ class SearchRecord(BaseModel):
         clock: Clock,
         floats: Arithmetic,
         min_snr: float,
-        layers: Sequence[Sensitivity],
-        trials: Sequence[Trial],
+        found: Search,
     ) -> SearchRecord:
         return cls(
             component=component,
@@ -61,12 +59,12 @@ class SearchRecord(BaseModel):
             evidence=clock.evidence,
             floats=floats,
             min_snr=min_snr,
-            chosen=tuple(layer.node for layer in layers if layer.node in trials[-1].chosen),
+            chosen=tuple(layer.node for layer in found.layers if layer.node in found.trials[-1].chosen),
             trials=tuple(
                 TrialRecord(integers=len(trial.chosen), snr=trial.damage.snr if trial.damage.noise > 0 else None)
-                for trial in trials
+                for trial in found.trials
             ),
-            layers=tuple(layers),
+            layers=found.layers,
         )
 
     def figures(self) -> dict[str, Figure]:
@@ -99,6 +97,8 @@ def draw(record: SearchRecord, path: Path) -> Path:
     places = range(len(record.layers))
     figure = Figure(figsize=(max(8, 0.09 * len(record.layers)), 7), layout="constrained")
     cost, time = figure.subplots(2, 1, sharex=True)
+    if all(layer.noise is None for layer in record.layers):
+        cost.text(0.5, 0.5, "not measured: the first choice kept the bound", ha="center", transform=cost.transAxes)
     cost.bar(places, [-(layer.snr or 0) for layer in record.layers], color=colours)
     cost.set_ylabel("noise alone, dB to the signal")
     cost.invert_yaxis()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pydantic import BaseModel, ConfigDict
 from torch import fx
@@ -19,18 +19,18 @@ Tick = Callable[[str], None]
 
 class Sensitivity(BaseModel):
     """One layer alone as integers: `noise` is noise power over signal power at the output, `snr` the same in dB,
-    `log_mel` a mean distance (natural logarithm) where the output is audio. `float_ms` and `int8_ms` are the layer by
-    itself, in the target's floats and as integers, where seconds are known; `macs` are its multiply-accumulates,
-    `bytes_saved` is of its weights."""
+    `log_mel` a mean distance (natural logarithm) where the output is audio; all None if nobody had to know. `float_ms`
+    and `int8_ms` are the layer by itself, in the target's floats and as integers, where seconds are known; `macs` are
+    its multiply-accumulates, `bytes_saved` is of its weights."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     node: str
     module: str
     operator: str
-    noise: float
-    snr: float | None
-    log_mel: float | None
+    noise: float | None = None
+    snr: float | None = None
+    log_mel: float | None = None
     float_ms: float | None
     int8_ms: float | None
     macs: int
@@ -42,15 +42,25 @@ class Sensitivity(BaseModel):
         return self.macs if self.float_ms is None or self.int8_ms is None else self.float_ms - self.int8_ms
 
 
-def measure_sensitivities(subject: Subject, clock: Clock, tick: Tick) -> tuple[Sensitivity, ...]:
-    """Each layer of a subject on the first of its inputs, in the order of the graph.
+def time_layers(subject: Subject, clock: Clock, tick: Tick) -> tuple[Sensitivity, ...]:
+    """Each layer of a subject with what it saves, in the order of the graph; its noise is not known yet."""
+    nodes = {node.name: node for node in subject.program.graph.nodes}
+    rows = []
+    for name in subject.layers:
+        rows.append(row(subject.program, nodes[name], clock))
+        tick(f"layer {len(rows)} of {len(subject.layers)} timed")
+    return tuple(rows)
+
+
+def measure_noise(subject: Subject, layers: Sequence[Sensitivity], tick: Tick) -> tuple[Sensitivity, ...]:
+    """The same layers with their noise on the first of a subject's inputs.
 
     A variant of the program is evaluated only from where it differs, on the values that the walk through the program
     has at that point.
     """
     inputs = subject.inputs[0]
     expected = output_of(subject.program, inputs)
-    pending = [(name, *first_change(subject, name)) for name in subject.layers]
+    pending = [(layer.node, *first_change(subject, layer.node)) for layer in layers]
     walk, found = Walk(subject.program, inputs), {}
     for node in walk.steps():
         for name, variant, starts_at in pending:
@@ -58,8 +68,12 @@ def measure_sensitivities(subject: Subject, clock: Clock, tick: Tick) -> tuple[S
                 damage = Damage.of(expected, walk.branch(variant()), subject.audio_rate)
                 found[name] = damage
                 tick(f"layer {len(found)} of {len(pending)}")
-    nodes = {node.name: node for node in subject.program.graph.nodes}
-    return tuple(row(subject.program, nodes[name], found[name], clock) for name in subject.layers)
+    return tuple(with_noise(layer, found[layer.node]) for layer in layers)
+
+
+def with_noise(layer: Sensitivity, damage: Damage) -> Sensitivity:
+    snr = damage.snr if damage.noise > 0 else None
+    return layer.model_copy(update={"noise": damage.noise, "snr": snr, "log_mel": damage.log_mel})
 
 
 def first_change(subject: Subject, name: str) -> tuple[Callable[[], Program], str]:
@@ -69,7 +83,7 @@ def first_change(subject: Subject, name: str) -> tuple[Callable[[], Program], st
     return lambda: subject.quantized([name]), first
 
 
-def row(program: Program, node: fx.Node, damage: Damage, clock: Clock) -> Sensitivity:
+def row(program: Program, node: fx.Node, clock: Clock) -> Sensitivity:
     time = clock.time(program, node)
     tensors = [program.weight(source) for source in node.all_input_nodes if source.op == "placeholder"]
     weights = [tensor for tensor in tensors if tensor is not None and tensor.dim() > 1]  # a bias is as large
@@ -77,9 +91,6 @@ def row(program: Program, node: fx.Node, damage: Damage, clock: Clock) -> Sensit
         node=node.name,
         module=module_path(node),
         operator=str(node.target).removesuffix(".default"),
-        noise=damage.noise,
-        snr=damage.snr if damage.noise > 0 else None,
-        log_mel=damage.log_mel,
         float_ms=None if time is None else time.floats * 1e3,
         int8_ms=None if time is None else time.int8 * 1e3,
         macs=macs_of(node),

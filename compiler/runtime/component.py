@@ -8,7 +8,7 @@ from pathlib import Path
 from voxc.backends import find_backend
 from voxc.backends.base import Backend
 from voxc.compiler.bundle import Bundle, component_tensors
-from voxc.compiler.core.errors import BundleError, MissingRuntimeError
+from voxc.compiler.core.errors import BundleError, MissingRuntimeError, RecipeError
 from voxc.compiler.core.machine import usable_cores
 from voxc.compiler.core.runner import Runner, Runtime
 from voxc.compiler.core.tensor import Array, accept_inputs, read_npz, write_npz
@@ -22,6 +22,7 @@ def load_component(bundle: Bundle, name: str, threads: int | None = None) -> Run
     Raises:
         BundleError: there is no such component, or its files are not those that the manifest lists.
         MissingRuntimeError: the runtime is not installed.
+        RecipeError: see `threads_for`.
     """
     component = bundle.manifest.component(name)
     complaints = [complaint for file in component.files if (complaint := bundle.complaint(file))]
@@ -52,8 +53,15 @@ def load_backed(bundle: Bundle, name: str, threads: int | None, fallbacks: Fallb
     )
 
 
-def threads_for(bundle: Bundle, asked: int | None) -> int:
-    return asked or bundle.manifest.build.target.threads or usable_cores()
+def threads_for(bundle: Bundle, requested: int | None) -> int:
+    """Threads of a bundle's runtime: as many as requested, else as its target has, and no more than there are cores.
+
+    Raises:
+        RecipeError: less than one is requested.
+    """
+    if requested is not None and requested < 1:
+        raise RecipeError(f"{requested} threads: give 1 or more")
+    return min(requested or bundle.manifest.build.target.threads or usable_cores(), usable_cores())
 
 
 def backend_of(bundle: Bundle) -> Backend:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from voxc.compiler.bundle import Bundle
-from voxc.compiler.core.errors import BundleError, VoxcError
+from voxc.compiler.core.errors import BundleError, MissingRuntimeError, VoxcError
+from voxc.compiler.core.needs import missing_module
 from voxc.compiler.core.runner import Held, Runner
 from voxc.compiler.core.tensor import Array
 from voxc.compiler.manifest import ComponentBuild
@@ -68,12 +69,12 @@ class BackedRunner(Runner):
         return call(self.fallback)
 
     def take_over(self, error: BaseException) -> None:
-        """Raises BundleError if the fallback is no good either."""
+        """Raises BundleError or MissingRuntimeError if the fallback is no good either."""
         self.artifact = None
         try:
             self.fallback = self.open_fallback()
-        except BundleError as second:
-            raise BundleError(f"{error}; nor does its fallback run: {second}") from error
+        except (BundleError, MissingRuntimeError) as second:
+            raise type(second)(f"{error}; nor does its fallback run: {second}") from error
         self.fallbacks.add(self.component, error)
 
 
@@ -98,8 +99,12 @@ def load_fallback(bundle: Bundle, component: ComponentBuild, threads: int) -> Ru
 
     Raises:
         BundleError: its files are not those of the manifest, or not what a fallback is.
+        MissingRuntimeError: PyTorch is not installed.
     """
-    from voxc.compiler.fallback.network import Fallback
+    try:
+        from voxc.compiler.fallback.network import Fallback
+    except ModuleNotFoundError as error:
+        raise missing_module(error, f"the fallback of {component.name}") or error from error
 
     complaints = [complaint for file in component.fallback if (complaint := bundle.complaint(file))]
     if complaints:

@@ -17,12 +17,15 @@ from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
 from voxc.compiler import compiled as compiled_module
 from voxc.compiler.bundle import Bundle
 from voxc.compiler.core.errors import CheckpointError, MissingRuntimeError, PassError, RecipeError
+from voxc.compiler.core.recipe import PrecisionRecipe
 from voxc.compiler.core.runner import Fit, Requirement
 from voxc.compiler.core.target import Peaks, Target, load_targets
 from voxc.compiler.core.tensor import Array
 from voxc.compiler.driver import compile_model
 from voxc.compiler.manifest import read_manifest
+from voxc.compiler.measure import figures as figures_module
 from voxc.compiler.measure.figures import missing_latency
+from voxc.compiler.precision import layers
 from voxc.compiler.request import Request
 from voxc.compiler.runtime.component import load_component, run_component
 from voxc.compiler.terminal import speed
@@ -98,6 +101,21 @@ def test_a_device_that_this_machine_is_not_gets_no_latency(voice_file: Path, tmp
     assert "latency_estimate" not in measured.measurements.components["synthesizer"].figures
     assert "no board" in figures["latency_median"].how
     assert figures["snr"].evidence == "host"
+
+
+def test_nothing_is_timed_if_so_requested(
+    voice_file: Path, tmp_path: Path, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not the layers of a search either: estimates choose, and choose the same every time."""
+    for module in (figures_module, layers):
+        monkeypatch.setattr(module, "interleave", None)
+    recipe = PrecisionRecipe(policy="auto", min_snr=1.0)
+    request = Request(voice_file, (target,), tmp_path / "b", frames=20, precision=recipe, measure=False)
+    ((_, manifest),) = compile_model(request)
+    figures = manifest.measurements.components["synthesizer"].figures
+    assert figures["latency_median"].value is None
+    assert figures["latency_median"].how == "not measured: --no-measure; `voxc measure` adds it"
+    assert figures["snr"].value is not None
 
 
 def test_a_voice_with_everything_is_converted(speaking: Path) -> None:

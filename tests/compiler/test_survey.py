@@ -7,6 +7,7 @@ import pytest
 from tests.conftest import Voxc
 from voxc.backends import BACKENDS, known_targets
 from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
+from voxc.compiler import survey
 from voxc.compiler.core.runner import Requirement
 from voxc.compiler.core.target import Target
 from voxc.compiler.survey import survey_packages, survey_target
@@ -47,10 +48,8 @@ def test_what_is_missing_is_told(target: Target, monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_is_needed_and_missing_is_exit_3(monkeypatch: pytest.MonkeyPatch, voxc: Voxc) -> None:
-    class Broken(OnnxRuntimeBackend):
-        run_needs: ClassVar[tuple[Requirement, ...]] = (Requirement("no-such-runtime", "pip install voxc"),)
-
-    monkeypatch.setitem(BACKENDS, "onnxruntime", Broken())
+    monkeypatch.setattr(survey, "CORE", (Requirement("no-such-runtime", "pip install voxc"),))
+    monkeypatch.setattr(survey, "CORE_USES", {"no-such-runtime": ["everything"]})
     doctor = voxc("doctor")
     assert doctor.exit_code == 3
     assert "missing: no-such-runtime; pip install voxc" in doctor.stderr
@@ -60,8 +59,9 @@ def test_packages_have_all_their_uses() -> None:
     found = {finding.package: finding for finding in survey_packages()}
     assert found["onnx"].used_for == "emitting onnxruntime, emitting tensorrt"
     assert found["onnxruntime"].used_for == "running onnxruntime, running tensorrt"
-    assert {name for name, finding in found.items() if finding.needed} >= {"torch", "onnx", "onnxsim", "onnxruntime"}
-    assert not found["matplotlib"].needed
+    needed = {name for name, finding in found.items() if finding.needed}
+    assert needed == {"numpy", "onnxruntime", "soundfile", "soxr", "praat-parselmouth"}
+    assert found["torch"].install == found["onnx"].install == "pip install 'voxc[compile]'"
 
 
 @pytest.mark.parametrize("columns", [40, 60])

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from voxc.compiler.core.archive import BROKEN, names_in
 from voxc.compiler.core.errors import CheckpointError
 from voxc.compiler.families.generic.network import Network, spec_of
 
@@ -57,11 +58,7 @@ DAMAGE = (
 
 def is_pt2(path: Path) -> bool:
     """Whether `torch.export.save` wrote a file."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(name.partition("/")[2] == FORMAT for name in archive.namelist())
-    except (OSError, zipfile.BadZipFile):
-        return False
+    return any(name.partition("/")[2] == FORMAT for name in names_in(path))
 
 
 def read_pt2(path: Path, sizes: Mapping[str, int] | None = None) -> Network:
@@ -111,7 +108,7 @@ def plain_copy(path: Path) -> io.BytesIO:
             for each in members:
                 name = each.filename.partition("/")[2]
                 plain.writestr(f"model/{name}", checked(path, name, archive.read(each), stored))
-    except (OSError, zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+    except (OSError, *BROKEN) as error:
         raise CheckpointError(f"{path}: damaged or not a program of torch.export.save ({first(error)})") from error
     copy.seek(0)
     return copy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -79,14 +80,15 @@ class RvcConfig(BaseModel):
 
 
 def parse_config(values: Any, *, speakers: int, version: Any, f0: Any, path: object) -> RvcConfig:
-    """The checkpoint's list of 18 values as an RvcConfig.
+    """The checkpoint's list of 18 values, or a mapping with their names, as an RvcConfig.
 
-    The reference takes the number of speakers from the embedding and not from the list, and reads a missing `version`
-    as v1 and a missing `f0` as 1; so do we.
+    The reference takes the number of speakers from the embedding and not from the list; so do we.
 
     Raises:
         CheckpointError: a value is missing or impossible.
     """
+    if isinstance(values, Mapping):
+        values = [values[name] for name in (*FIELDS[:-1], "sr" if "sr" in values else FIELDS[-1]) if name in values]
     if not isinstance(values, list | tuple) or len(values) != len(FIELDS):
         told = f"{len(values)} values" if isinstance(values, list | tuple) else type(values).__name__
         raise CheckpointError(f"{path}: 'config' must hold the {len(FIELDS)} values that RVC writes, not {told}")

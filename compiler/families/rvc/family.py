@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, JsonValue
 
+from voxc.compiler.core.archive import names_in
 from voxc.compiler.families.base import Family, FamilyOptions
 from voxc.compiler.families.rvc.files import CHECKPOINT_SUFFIXES, DEFAULT_INDEX_BUDGET, DEMO, checkpoints, find_voice
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from voxc.compiler.families.chain import Chain
     from voxc.compiler.families.model import Model
 
-PICKLE = b"\x80\x02"  # how torch.save began a file before it wrote archives
+PICKLE = b"\x80"  # how torch.save began a file before it wrote archives
 
 
 class RvcOptions(FamilyOptions):
@@ -58,11 +58,10 @@ class RvcFamily(Family):
 
 def is_checkpoint(file: Path) -> bool:
     """Whether torch.save wrote a file."""
+    if any(name.count("/") == 1 and name.endswith("/data.pkl") for name in names_in(file)):
+        return True
     try:
-        if zipfile.is_zipfile(file):
-            with zipfile.ZipFile(file) as archive:
-                return any(name.count("/") == 1 and name.endswith("/data.pkl") for name in archive.namelist())
         with file.open("rb") as stream:
             return stream.read(len(PICKLE)) == PICKLE
-    except (OSError, zipfile.BadZipFile):
+    except OSError:
         return False

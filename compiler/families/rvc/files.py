@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from voxc.compiler.core.errors import CheckpointError
-from voxc.compiler.networks.hubert.layout import CONFIG_NAME, PREPROCESSOR_NAME, WEIGHTS_NAME
+from voxc.compiler.networks.hubert.layout import CONFIG_NAME, PREPROCESSOR_NAME, model_directory, weight_files
 
 DEMO = Path("demo")
 CHECKPOINT_SUFFIXES = (".pth", ".pt")
@@ -44,7 +44,9 @@ class VoiceFiles:
         """The files that make the voice what it is, by their role."""
         found = {"checkpoint": self.checkpoint}
         if self.content is not None:
-            found["content"] = self.content / WEIGHTS_NAME
+            first, *others = weight_files(self.content)
+            found["content"] = first
+            found |= {f"content-{n}": file for n, file in enumerate(others, 2)}
         if self.index is not None:
             found["index"] = self.index
         return found
@@ -63,7 +65,8 @@ def find_voice(model: Path, content: Path | None = None, index: Path | None = No
     if content is not None and not content.exists():
         raise CheckpointError(f"--content {content}: no such directory; it is that of HuBERT or ContentVec")
     found = in_directory(place) if place.is_dir() else VoiceFiles(place)
-    return replace(found, content=content or found.content, index=index or found.index)
+    encoder = content or found.content
+    return replace(found, content=encoder and model_directory(encoder), index=index or found.index)
 
 
 def demo_directory() -> Path:

@@ -17,6 +17,7 @@ from voxc.compiler.families.rvc.chain import RvcChain
 from voxc.compiler.families.rvc.checkpoint import RvcCheckpoint, load_checkpoint
 from voxc.compiler.families.rvc.config import RvcConfig
 from voxc.compiler.families.rvc.contour import coarse_pitch
+from voxc.compiler.families.rvc.embedder import NAMED, embedder_warning
 from voxc.compiler.families.rvc.files import DEFAULT_INDEX_BUDGET, VoiceFiles, demo_sample
 from voxc.compiler.families.rvc.retrieval.component import retrieval_component
 from voxc.compiler.families.rvc.retrieval.compress import compress, compression_figures
@@ -62,12 +63,19 @@ def load_voice(files: VoiceFiles, index_budget: float = DEFAULT_INDEX_BUDGET) ->
         frame_rate=config.sample_rate / config.hop,
         sample_rate=config.sample_rate,
         settings=settings.model_dump(),
+        warnings=(*checkpoint.warnings, *embedder_warnings(files, checkpoint)),
         facts={
             "version": config.version,
-            "info": checkpoint.info,
+            **checkpoint.facts,
             "parameters": sum(tensor.numel() for tensor in checkpoint.network.parameters()),
         },
     )
+
+
+def embedder_warnings(files: VoiceFiles, checkpoint: RvcCheckpoint) -> list[str]:
+    """A warning if the content encoder is not the one that the checkpoint names."""
+    warning = files.content and embedder_warning(checkpoint.facts.get(NAMED), files.content)
+    return [f"{files.checkpoint}: {warning}"] if warning else []
 
 
 def synthesizer_of(checkpoint: RvcCheckpoint) -> Component:

@@ -1,7 +1,7 @@
 """The two families of figures: how close to float32 PyTorch an artifact sounds, and how well it converts.
 
-A metric that cannot be computed (no speech, too short, not finite, library missing) is a figure without a number, and
-its `how` says why.
+A metric that cannot be computed (no speech, too short, not finite, a library that is missing or fails) is a figure
+without a number, and its `how` says why.
 """
 
 from __future__ import annotations
@@ -122,9 +122,12 @@ def log_mel_mean(reference: Clip, candidate: Clip) -> float:
 
 
 def metric_figure(evidence: Evidence, name: str, how: str, compute: Callable[[], float]) -> Figure:
-    """The figure of one metric."""
+    """The figure of one metric: a null with its reason, whatever fails."""
     unit = METRICS[name].unit
     try:
         return figure(compute(), unit, how, "the result is not a finite number", evidence)
     except (Unmeasurable, MissingRuntimeError) as error:
-        return Figure(value=None, unit=unit, evidence=None, how=f"{how}: {error}")
+        reason = str(error)
+    except Exception as error:  # noqa: BLE001 - what libraries raise must not cost the work that was measured
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+    return Figure(value=None, unit=unit, evidence=None, how=f"{how}: {reason}")

@@ -8,6 +8,7 @@ from types import ModuleType
 
 from voxc.compiler.core.errors import MissingRuntimeError
 from voxc.compiler.core.runner import Requirement
+from voxc.compiler.core.telemetry import silence
 
 INSTALL = "pip install 'voxc[quality]'"
 QUALITY_NEEDS = tuple(
@@ -22,6 +23,7 @@ def load(module: str) -> ModuleType:
     Raises:
         MissingRuntimeError: it, or something that it imports, is not installed.
     """
+    silence()
     with warnings.catch_warnings():
         # resemblyzer and webrtcvad import scipy.ndimage.morphology and pkg_resources, both deprecated.
         warnings.simplefilter("ignore")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from pydantic import ValidationError
@@ -12,11 +12,19 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from voxc.compiler.core.errors import CheckpointError
+from voxc.compiler.core.file_kind import foreign_file
 from voxc.compiler.core.weights import fill
-from voxc.compiler.networks.hubert.layout import CONFIG_NAME, PREPROCESSOR_NAME, WEIGHTS_NAME
+from voxc.compiler.networks.hubert.layout import (
+    CONFIG_NAME,
+    PREPROCESSOR_NAME,
+    model_directory,
+    read_json,
+    weight_files,
+)
 from voxc.compiler.networks.hubert.network import HubertConfig, HubertEncoder
+from voxc.compiler.torch_file.read import read_torch_file
 
-MAX_JSON_BYTES = 1 << 20
+SAFETENSORS = ".safetensors"
 
 # What a voice of each version listens to: the hidden states after so many layers, and whether through final_proj.
 LISTENS_TO = {"v1": (9, True), "v2": (12, False)}
@@ -36,17 +44,13 @@ def load_encoder(directory: Path, version: str) -> HubertEncoder:
     Raises:
         CheckpointError: not a `HubertModel` that voxc can use, or one whose features have another width than the voice.
     """
-    if not directory.is_dir():
-        raise CheckpointError(
-            f"{directory}: a content encoder is a Hugging Face directory ({CONFIG_NAME}, {WEIGHTS_NAME})"
-        )
+    directory = model_directory(directory)
     config = read_config(directory / CONFIG_NAME)
     layer, project = LISTENS_TO[version]
     layers = min(layer, config.num_hidden_layers)
     with torch.device("meta"):
         encoder = HubertEncoder(config, layers, project, normalizes(directory / PREPROCESSOR_NAME))
-    path = directory / WEIGHTS_NAME
-    fill(encoder, read_weights(path, set(encoder.state_dict())), path)
+    fill(encoder, read_weights(directory, set(encoder.state_dict())), directory)
     return encoder
 
 
@@ -68,33 +72,36 @@ def normalizes(path: Path) -> bool:
     return path.is_file() and read_json(path).get("do_normalize") is True
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise CheckpointError(f"{path}: larger than {MAX_JSON_BYTES >> 10} KiB")
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: not readable as JSON ({error})") from error
-    if not isinstance(document, dict):
-        raise CheckpointError(f"{path}: must hold a JSON object")
-    return document
-
-
-def read_weights(path: Path, wanted: set[str]) -> dict[str, Tensor]:
-    """The tensors that `wanted` names, under our spelling of the weight norm; the file may hold more."""
-    if not path.is_file():
-        pickles = sorted(file.name for file in path.parent.glob("*.bin"))
-        hint = f"; {pickles[0]} is a pickle: load and save it with a newer transformers" if pickles else ""
-        raise CheckpointError(f"{path}: no such file{hint}")
+def read_weights(directory: Path, wanted: set[str]) -> dict[str, Tensor]:
+    """The tensors that `wanted` names, under our spelling of the weight norm; the files may hold more."""
     tensors = {}
+    for path in weight_files(directory):
+        read = read_safetensors if path.suffix == SAFETENSORS else read_pickle
+        for key, get in read(path):
+            name = key.removeprefix(PREFIX)
+            for theirs, ours in WEIGHT_NORM_NAMES.items():
+                name = name.replace(theirs, ours)
+            if name in wanted:
+                tensors[name] = get()
+    return tensors
+
+
+def read_safetensors(path: Path) -> Iterator[tuple[str, Callable[[], Tensor]]]:
+    """The names in a file, and how to get the tensor of each."""
     try:
         with safe_open(path, framework="pt") as file:
             for key in file.keys():  # noqa: SIM118, not a mapping
-                name = key.removeprefix(PREFIX)
-                for theirs, ours in WEIGHT_NORM_NAMES.items():
-                    name = name.replace(theirs, ours)
-                if name in wanted:
-                    tensors[name] = file.get_tensor(key)
+                yield key, partial(file.get_tensor, key)
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from error
-    return tensors
+        foreign = foreign_file(path)
+        raise CheckpointError(f"{path}: {foreign or f'not a readable safetensors file ({error})'}") from error
+
+
+def read_pickle(path: Path) -> Iterator[tuple[str, Callable[[], Tensor]]]:
+    """The same of a file that torch.save wrote."""
+    content = read_torch_file(path)
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{path}: holds a {type(content).__name__}, not tensors by name")
+    for key, value in content.items():
+        if isinstance(key, str) and isinstance(value, Tensor):
+            yield key, partial(lambda tensor: tensor, value)

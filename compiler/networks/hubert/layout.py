@@ -2,6 +2,93 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from voxc.compiler.core.errors import CheckpointError
+
 CONFIG_NAME = "config.json"
-WEIGHTS_NAME = "model.safetensors"
 PREPROCESSOR_NAME = "preprocessor_config.json"
+#: The names of weights in the order of preference, in one file or in several that an index lists.
+WEIGHTS_NAMES = ("model.safetensors", "pytorch_model.bin")
+INDEX_SUFFIX = ".index.json"
+SNAPSHOTS, MAIN = "snapshots", Path("refs/main")  # of the Hugging Face Hub's cache
+REVISION = re.compile("[0-9A-Za-z_.-]{1,64}")
+MAX_JSON_BYTES = 4 << 20
+MAX_SHARDS = 1000
+
+
+def model_directory(path: Path) -> Path:
+    """The directory with a model's files: `path`, or, where that is a model's folder in the Hub's cache
+    (`models--owner--name`), its snapshot.
+
+    Raises:
+        CheckpointError: there is no such directory, or several snapshots and none of them is the main one.
+    """
+    if not path.is_dir():
+        kind = "is a file; give the directory that it is in" if path.exists() else "no such directory"
+        raise CheckpointError(f"{path}: {kind}; a content encoder is a Hugging Face directory with {CONFIG_NAME}")
+    snapshots = path / SNAPSHOTS
+    if (path / CONFIG_NAME).exists() or not snapshots.is_dir():
+        return path
+    try:
+        revision = (path / MAIN).read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        revision = ""
+    if REVISION.fullmatch(revision) and revision.strip(".") and (snapshots / revision).is_dir():
+        return snapshots / revision
+    there = sorted(each for each in snapshots.iterdir() if each.is_dir())
+    if len(there) != 1:
+        raise CheckpointError(f"{path}: {len(there)} snapshots; give one of the directories in {snapshots}")
+    return there[0]
+
+
+def weight_files(directory: Path) -> tuple[Path, ...]:
+    """The files with the weights of a model.
+
+    Raises:
+        CheckpointError: there are none, or their index is damaged or names files elsewhere.
+    """
+    for name in WEIGHTS_NAMES:
+        if (directory / name).is_file():
+            return (directory / name,)
+        if (directory / f"{name}{INDEX_SUFFIX}").is_file():
+            return shards(directory / f"{name}{INDEX_SUFFIX}")
+    raise CheckpointError(f"{directory}: no weights; there must be {' or '.join(WEIGHTS_NAMES)}")
+
+
+def shards(index: Path) -> tuple[Path, ...]:
+    """The files that an index lists."""
+    names = read_json(index).get("weight_map")
+    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+        raise CheckpointError(f"{index}: 'weight_map' must map tensors to files")
+    files = sorted(set(names.values()))
+    if len(files) > MAX_SHARDS:
+        raise CheckpointError(f"{index}: lists {len(files)} files; at most {MAX_SHARDS} are read")
+    for name in files:
+        if Path(name).name != name or name.startswith("."):
+            raise CheckpointError(f"{index}: lists {name!r}, which is not a file beside it")
+        if not (index.parent / name).is_file():
+            raise CheckpointError(f"{index.parent / name}: no such file, and {index.name} lists it; download it too")
+    return tuple(index.parent / name for name in files)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file, which may begin with a byte order mark.
+
+    Raises:
+        CheckpointError: it cannot be read, is too large, or holds something else.
+    """
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise CheckpointError(f"{path}: larger than {MAX_JSON_BYTES >> 20} MiB")
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: not readable as JSON ({error})") from error
+    if not isinstance(document, dict):
+        raise CheckpointError(f"{path}: must hold a JSON object")
+    return document

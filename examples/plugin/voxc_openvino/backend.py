@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from voxc.backends.base import Backend, BackendOptions
-from voxc.compiler.core.runner import Artifact, Requirement, Runner, Runtime
+from voxc.compiler.core.runner import ONNX, Artifact, Requirement, Runner, Runtime
 from voxc.compiler.core.target import Target
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class OpenVinoBackend(Backend):
 
     name: ClassVar[str] = "openvino"
     emit_needs: ClassVar[tuple[Requirement, ...]] = (
-        Requirement("onnx", "pip install voxc"),
+        ONNX,
         Requirement("openvino", "pip install voxc-openvino"),
     )
     run_needs: ClassVar[tuple[Requirement, ...]] = (Requirement("openvino", "pip install voxc-openvino"),)

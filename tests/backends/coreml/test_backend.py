@@ -119,5 +119,5 @@ def test_a_missing_coremltools_is_told_with_its_extra(tmp_path: Path, monkeypatc
         monkeypatch.setattr(CoreMLBackend, needs, absent)
     with pytest.raises(MissingRuntimeError, match=r"to emit Core ML packages, install .*voxc\[coreml\]"):
         CoreMLBackend().unsupported(program_of(nn.ReLU(), (2, 3)))
-    with pytest.raises(MissingRuntimeError, match="to read Core ML packages"):
+    with pytest.raises(MissingRuntimeError, match="to run Core ML packages"):
         CoreMLBackend().load(tmp_path / "Manifest.json", 1)

@@ -5,7 +5,7 @@ import pytest
 from scipy import signal
 
 from voxc.compiler.audio import filter as module
-from voxc.compiler.audio.filter import ZeroPhaseHighPass
+from voxc.compiler.audio.filter import STRIDE, ZeroPhaseHighPass, high_pass
 
 
 def in_blocks(sound: np.ndarray, size: int) -> np.ndarray:
@@ -25,6 +25,16 @@ def test_equals_filtfilt_over_the_whole_signal(length: int, size: int) -> None:
     found = in_blocks(sound, size)
     assert len(found) == length
     np.testing.assert_allclose(found, expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("length", [1, STRIDE - 1, STRIDE, 3 * STRIDE, 5 * STRIDE + 7])
+def test_equals_second_order_sections_whatever_the_strides(length: int) -> None:
+    sound = np.random.default_rng(length).standard_normal(2 * length)
+    sections = signal.butter(5, 48, "high", fs=16000, output="sos")
+    expected, _ = signal.sosfilt(sections, sound, zi=signal.sosfilt_zi(sections) * sound[0])
+    first, state = high_pass().run(sound[:length], high_pass().steady * sound[0])
+    second, _ = high_pass().run(sound[length:], state)
+    np.testing.assert_allclose(np.concatenate([first, second]), expected, atol=1e-11)
 
 
 def test_no_samples() -> None:

@@ -134,9 +134,9 @@ def test_auto_leaves_the_noisiest_to_floats(case: Case, halves: bool) -> None:
     if not halves:
         precisions = tuple(each for each in case.target.precisions if each != "fp16")
         case.target = case.target.model_copy(update={"precisions": precisions})
-    loose = case.decide("auto", min_snr=5.0)
-    assert loose.search is not None
-    rows = {row.module: row.snr for row in loose.search.layers}
+    hopeless = case.decide("auto", min_snr=200.0)
+    assert hopeless.search is not None
+    rows = {row.module: row.snr for row in hopeless.search.layers}
     assert min(rows, key=lambda path: rows[path] or 0) == "second"
     assert rows["second"] is not None
     decision = case.decide("auto", min_snr=rows["second"] - 0.4)  # but for a margin, it would do alone
@@ -175,7 +175,10 @@ def test_auto_estimates_where_no_runtime_is_here(name: str, unit: str) -> None:
     loose = case.decide("auto", timed=None, min_snr=5.0)
     assert modules_of(loose) == dict.fromkeys(ALL, "int8")
     assert loose.search is not None
-    rows = {row.module: row.snr or 0 for row in loose.search.layers}
+    assert all(row.snr is None for row in loose.search.layers), "nobody had to know"
+    hopeless = case.decide("auto", timed=None, min_snr=200.0)
+    assert hopeless.search is not None
+    rows = {row.module: row.snr or 0 for row in hopeless.search.layers}
     strict = case.decide("auto", timed=None, min_snr=rows["second"] + 1)
     assert strict.search is not None
     found = modules_of(strict)

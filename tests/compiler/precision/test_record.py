@@ -13,7 +13,7 @@ from voxc.compiler.precision import record as module
 from voxc.compiler.precision.clocks import estimating
 from voxc.compiler.precision.layers import LayerClock
 from voxc.compiler.precision.record import FOLDER, SearchRecord, write_search
-from voxc.compiler.precision.search import Trial
+from voxc.compiler.precision.search import Search, Trial
 from voxc.compiler.precision.sensitivity import Sensitivity
 from voxc.compiler.precision.subject import Damage
 
@@ -34,7 +34,7 @@ def record() -> SearchRecord:
         Trial(frozenset({"a", "b", "sum"}), Damage(0.1, None)),
         Trial(frozenset({"b"}), Damage(0.0, None)),
     )
-    return SearchRecord.of("synthesizer", CLOCK, "float32", 25.0, [layer("a", 0.001), layer("b", 0.0)], trials)
+    return SearchRecord.of("synthesizer", CLOCK, "float32", 25.0, Search((layer("a", 0.001), layer("b", 0.0)), trials))
 
 
 def test_a_record_tells_the_last_choice(record: SearchRecord) -> None:
@@ -73,9 +73,9 @@ def test_the_manifest_gets_what_the_choice_saves(record: SearchRecord) -> None:
 def test_estimates_are_called_so_everywhere(tmp_path: Path, record: SearchRecord) -> None:
     """Without peaks there are no milliseconds, in the plot neither."""
     target = load_targets()["apple-ane"]
-    rows = [layer("a", 0.001, None), layer("b", 0.0, None)]
+    rows = (layer("a", 0.001, None), layer("b", 0.0, None))
     trials = (Trial(frozenset({"a", "b"}), Damage(0.1, None)),)
-    found = SearchRecord.of("synthesizer", estimating(target), target.arithmetic, 25.0, rows, trials)
+    found = SearchRecord.of("synthesizer", estimating(target), target.arithmetic, 25.0, Search(rows, trials))
     assert (found.evidence, found.floats) == ("estimate", "float16")
     assert found.timed.startswith("estimates, as no runtime of apple-ane is here")
     (figure,) = found.figures().values()

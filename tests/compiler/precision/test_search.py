@@ -84,7 +84,7 @@ def find(
     alone = {name: noise for name, (noise, _) in layers.items()}
     together = {name: noise * factor for name, noise in alone.items()} | dict(sums or {})
     table = [row(name, *values) for name, values in layers.items()]
-    return search(subject_of(together, list(layers), list(sums or {})), table, min_snr, clock or Order())
+    return search(subject_of(together, list(layers), list(sums or {})), table, min_snr, clock or Order()).trials
 
 
 def decibels(noise: float) -> float:
@@ -133,7 +133,7 @@ def test_a_layer_that_gives_no_numbers_goes() -> None:
     """Alone; in company it does no harm, so that nothing can be foreseen."""
     layers = {"a": (0.001, 1.0), "b": (math.inf, 1.0)}
     table = [row(name, *values) for name, values in layers.items()]
-    trials = search(subject_of({"a": 0.001, "b": 0.5}, "ab"), table, 20, Order())
+    trials = search(subject_of({"a": 0.001, "b": 0.5}, "ab"), table, 20, Order()).trials
     assert trials[-1].chosen == {"a"}
 
 
@@ -152,10 +152,9 @@ def test_the_worst_of_the_inputs_counts() -> None:
     table = [row("a", 0.001, 1.0)]
     subject = subject_of({"a": 0.001}, "a")
     loud = {"x0": WAVE + 3 * WAVE.flip(-1).roll(100, -1)}
-    (trial,) = search(replace(subject, inputs=(subject.inputs[0], loud)), table, 10, Order())
-    alone = [
-        search(replace(subject, inputs=(each,)), table, 10, Order())[0].damage.noise for each in (*subject.inputs, loud)
-    ]
+    (trial,) = search(replace(subject, inputs=(subject.inputs[0], loud)), table, 10, Order()).trials
+    subjects = [replace(subject, inputs=(each,)) for each in (*subject.inputs, loud)]
+    alone = [search(each, table, 10, Order()).trials[0].damage.noise for each in subjects]
     assert trial.damage.noise == max(alone)
 
 
@@ -173,7 +172,7 @@ def test_it_always_ends(layers: list[tuple[float, float]], factor: float, floor:
     keeps the bound or is empty."""
     table = [row(str(place), *values) for place, values in enumerate(layers)]
     noise = {each.node: (each.noise if math.isfinite(each.noise) else 1e9) * factor + floor for each in table}
-    trials = search(subject_of(noise, list(noise)), table, min_snr, Order())
+    trials = search(subject_of(noise, list(noise)), table, min_snr, Order()).trials
     assert len(trials) <= MOST_TRIALS + 60
     kept = trials[-1].damage.noise <= 10 ** (-(min_snr + MARGIN_DB) / 10)
     assert kept or not trials[-1].chosen

@@ -8,7 +8,7 @@ from tests.compiler.precision.networks import LENGTH, layers_by_module, subject_
 from voxc.compiler.core.program import Program
 from voxc.compiler.core.target import Target
 from voxc.compiler.precision.clocks import Choice, Clock, LayerTime
-from voxc.compiler.precision.sensitivity import Sensitivity, measure_sensitivities
+from voxc.compiler.precision.sensitivity import Sensitivity, measure_noise, time_layers
 from voxc.compiler.precision.subject import Damage, Subject, output_of
 
 
@@ -33,7 +33,7 @@ def subject(target: Target) -> Subject:
 
 
 def measure(subject: Subject) -> tuple[Sensitivity, ...]:
-    return measure_sensitivities(subject, KnownTimes(), lambda message: None)
+    return measure_noise(subject, time_layers(subject, KnownTimes(), lambda message: None), lambda message: None)
 
 
 def test_the_nastiest_weights_bring_the_most_noise(subject: Subject) -> None:
@@ -65,7 +65,11 @@ def test_weights_in_halves_hardly_count(target: Target) -> None:
 
 def test_rows_tell_what_the_layers_are_in_the_order_of_the_graph(subject: Subject) -> None:
     ticks: list[str] = []
-    rows = measure_sensitivities(subject, clock := KnownTimes(), ticks.append)
+    rows = time_layers(subject, clock := KnownTimes(), ticks.append)
+    assert ticks == [f"layer {number} of 3 timed" for number in (1, 2, 3)]
+    assert all(row.noise is None for row in rows)
+    ticks.clear()
+    rows = measure_noise(subject, rows, ticks.append)
     assert [row.module for row in rows] == ["first", "second", "third"]
     assert [row.node for row in rows] == list(subject.layers) == clock.asked
     assert {row.operator for row in rows} == {"aten.convolution"}
@@ -80,6 +84,6 @@ def test_rows_tell_what_the_layers_are_in_the_order_of_the_graph(subject: Subjec
 
 
 def test_without_seconds_products_count(subject: Subject) -> None:
-    rows = measure_sensitivities(subject, KnownTimes(seconds=False), lambda message: None)
+    rows = time_layers(subject, KnownTimes(seconds=False), lambda message: None)
     assert all(row.float_ms is None and row.int8_ms is None for row in rows)
     assert [row.gain for row in rows] == [row.macs for row in rows]

@@ -1,5 +1,6 @@
 """ONNX Runtime."""
 
+import os
 from pathlib import Path
 from typing import Any, Dict, Optional
 
@@ -22,6 +23,7 @@ class OnnxRuntime(Runtime):
         wanted = target["capabilities"].get("options") or {}
         self.provider = wanted.get("provider", CPU)
         package = wanted.get("package", "onnxruntime")
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # it would report on its use, from its import on
         self.library = need(["onnxruntime"], f"pip install {package}")
         if self.provider not in self.library.get_available_providers():
             raise MissingError(

@@ -1,50 +1,48 @@
-"""Reads a FAISS index of content features, from anyone: nothing in the file is believed or allocated unseen.
+"""Reads a FAISS index of content features, from anyone: nothing in the file is believed, and no other file is opened.
 
 RVC writes `added_IVF<cells>_Flat_nprobe_<probes>_*.index`: an inverted file of plain float32 vectors under squared
-Euclidean distance, with a flat quantizer. That and a flat index are what is read; every other kind changes the vectors
-or the distance, and RVC's formula would mean something else.
-
-faiss itself reads the file, told to give up on any length that the file cannot hold (faiss 1.14 and later can be told).
-It never sees other kinds of index, whose readers allocate by other rules. Afterwards the vectors are taken out of its
-storage by their true counts, never by the number that the header claims.
+Euclidean distance, with a flat quantizer. That, a flat index, and either with numbers of its own are what is read;
+every other kind changes the vectors or the distance, and RVC's formula would mean something else.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from voxc.compiler.core.errors import CheckpointError, MissingRuntimeError
+from voxc.compiler.core.errors import CheckpointError
+from voxc.compiler.core.file_kind import HEAD_BYTES, foreign_kind
 from voxc.compiler.core.tensor import Array
+from voxc.compiler.families.rvc.retrieval.faiss_file import FLAT, IVF_FLAT, NUMBERED, Header, IndexFile
 
 MAX_FILE_BYTES = 8 << 30
 VERSIONS = {256: "v1", 768: "v2"}
 
-FLAT, IVF_FLAT = b"IxF2", b"IwFl"
 OTHER_KINDS = {
     b"IxFI": "a flat index under inner product",
-    b"IxPT": "an index behind a transformation (PCA, OPQ)",
-    b"IxMp": "an index with numbers of its own (IDMap)",
-    b"IxM2": "an index with numbers of its own (IDMap2)",
+    b"IxFl": "a flat index under a metric of its own",
+    b"IxPT": "an index behind a transformation (PCA, OPQ, L2 normalisation)",
     b"IwPQ": "a product-quantized index (IVF-PQ)",
+    b"IwQR": "a product-quantized index (IVF-PQR)",
     b"IwSq": "a scalar-quantized index (IVF-SQ)",
+    b"IwFd": "an index without duplicates (IVF-FlatDedup)",
     b"IxPq": "a product-quantized index (PQ)",
     b"IxSQ": "a scalar-quantized index (SQ)",
+    b"IxRF": "an index that refines another's results (RFlat)",
+    b"IxRq": "a residual-quantized index",
     b"IHNf": "a graph index (HNSW)",
+    b"IHNp": "a graph index (HNSW)",
+    b"IHNs": "a graph index (HNSW)",
+    b"IHN2": "a graph index (HNSW)",
+    b"INSf": "a graph index (NSG)",
     b"IBxF": "a binary index",
     b"IBwF": "a binary index (IVF)",
 }
-# What every FAISS index opens with: its kind, width, number of vectors, two unused words, trained, metric.
-HEADER = struct.Struct("<4siqqq?i")
-# Of an inverted file there follow the numbers of cells and probes, and then the quantizer, an index of its own.
-QUANTIZER = slice(HEADER.size + 16, HEADER.size + 20)
 L2 = 1
+METRICS = {0: "inner product", 2: "L1 distance", 3: "the largest difference", 4: "Lp distance"}
+SERVES = "voxc reads flat vectors under Euclidean distance: RVC's added_IVF*_Flat_*.index; train the index again in RVC"
 EMPTY = "holds no vectors; take added_IVF*_Flat_*.index, not trained_IVF*_Flat_*.index"
 
 
@@ -66,118 +64,75 @@ def load_index(path: Path, features: int) -> Index:
 
     Raises:
         CheckpointError: the file is damaged, of another kind, empty, of another width, or holds NaN or infinite values.
-        MissingRuntimeError: faiss-cpu is not installed.
     """
-    size = check_header(path, features)
-    faiss = import_faiss()
-    with limits(faiss, size):
-        try:
-            stored = faiss.read_index(str(path))
-        except (RuntimeError, MemoryError) as error:  # faiss raises nothing else while it reads
-            raise CheckpointError(f"{path}: damaged: faiss cannot read it ({reason(error)})") from error
-    if isinstance(stored, faiss.IndexIVFFlat):
-        vectors, cells, probes = ivf_vectors(faiss, stored, features), stored.nlist, stored.nprobe
-    else:
-        vectors, cells, probes = flat_vectors(faiss, stored, features), 1, 1
-    if not len(vectors):
-        raise CheckpointError(f"{path}: {EMPTY}")
-    if not np.isfinite(vectors).all():
-        raise CheckpointError(f"{path}: NaN or infinite values among its vectors; train the index again")
-    return Index(vectors, cells, probes)
-
-
-def check_header(path: Path, features: int) -> int:
-    """Refuses what faiss should not see, and what it would read and this voice cannot use; gives the file's size."""
     try:
-        size = path.stat().st_size
-        with path.open("rb") as stream:
-            head = stream.read(QUANTIZER.stop)
+        check_file(path)
+        with IndexFile(path) as file:
+            index = read_index(file, features)
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}") from error
+    if not len(index.vectors):
+        raise CheckpointError(f"{path}: {EMPTY}")
+    if not np.isfinite(index.vectors).all():
+        raise CheckpointError(f"{path}: NaN or infinite values among its vectors; train the index again")
+    return index
+
+
+def check_file(path: Path) -> None:
+    """Refuses what is no index at all."""
+    if not path.is_file():
+        raise CheckpointError(f"{path}: {'is not a file' if path.exists() else 'no such file'}; give RVC's .index file")
+    size = path.stat().st_size
     if size > MAX_FILE_BYTES:
         raise CheckpointError(f"{path}: {size} bytes; an index has at most {MAX_FILE_BYTES}")
-    kind = head[:4]
-    wanted = "RVC's are added_IVF*_Flat_*.index"
+    with path.open("rb") as stream:
+        foreign = foreign_kind(stream.read(HEAD_BYTES))
+    if foreign:
+        raise CheckpointError(f"{path}: {foreign}")
+
+
+def read_index(file: IndexFile, features: int) -> Index:
+    """A flat index, an inverted file, or either with numbers of its own."""
+    header = file.header()
+    if header.kind in NUMBERED:
+        check_header(file.path, header, features)
+        header = file.header()
+    check_kind(file.path, header.kind)
+    check_header(file.path, header, features)
+    if header.kind == FLAT:
+        return Index(file.flat(features), 1, 1)
+    cells, probes = file.word(), file.word()
+    quantizer = file.header()
+    if quantizer.kind != FLAT:
+        named = OTHER_KINDS.get(quantizer.kind, "an index of an unknown kind")
+        raise CheckpointError(f"{file.path}: its cells are told apart by {named}; {SERVES}")
+    if quantizer.width != features:
+        raise file.damaged("its cells have another width than its vectors")
+    file.flat(features)
+    file.skip_direct_map()
+    return Index(file.lists(cells, features), cells, probes)
+
+
+def check_kind(path: Path, kind: bytes) -> None:
     if kind in OTHER_KINDS:
-        raise CheckpointError(
-            f"{path}: {OTHER_KINDS[kind]}; voxc reads flat vectors under Euclidean distance ({wanted})"
-        )
-    if kind not in (FLAT, IVF_FLAT) or len(head) < HEADER.size:
-        raise CheckpointError(f"{path}: not a FAISS index, or one of an unknown kind ({wanted})")
-    if kind == IVF_FLAT and head[QUANTIZER] != FLAT:
-        raise CheckpointError(
-            f"{path}: its cells are not told apart by a flat index under Euclidean distance ({wanted})"
-        )
-    _, width, count, _, _, trained, metric = HEADER.unpack(head[: HEADER.size])
-    if metric != L2:
-        raise CheckpointError(
-            f"{path}: measures by metric {metric}; voxc reads Euclidean distance, metric {L2} ({wanted})"
-        )
-    if not trained or count <= 0:
+        raise CheckpointError(f"{path}: {OTHER_KINDS[kind]}; {SERVES}")
+    if kind not in (FLAT, IVF_FLAT):
+        raise CheckpointError(f"{path}: not a FAISS index, or one of an unknown kind; {SERVES}")
+
+
+def check_header(path: Path, header: Header, features: int) -> None:
+    """Refuses an index that this voice cannot use."""
+    if header.metric != L2:
+        metric = METRICS.get(header.metric, f"an unknown metric ({header.metric})")
+        raise CheckpointError(f"{path}: measures by {metric}; {SERVES}")
+    if not header.trained or header.count <= 0:
         raise CheckpointError(f"{path}: {EMPTY}")
-    if width != features:
+    if header.width != features:
         raise CheckpointError(
-            f"{path}: its vectors are {described(width)} wide, the voice's content features {described(features)}; "
-            "an index serves the voice with which it was trained"
+            f"{path}: its vectors are {described(header.width)} wide, the voice's content features "
+            f"{described(features)}; an index serves the voice with which it was trained"
         )
-    return size
 
 
 def described(width: int) -> str:
     return f"{width} ({VERSIONS[width]})" if width in VERSIONS else str(width)
-
-
-def import_faiss() -> Any:
-    try:
-        import faiss
-    except ImportError as error:
-        raise MissingRuntimeError("reading a .index file needs faiss-cpu: pip install 'faiss-cpu>=1.14.2'") from error
-    if not hasattr(faiss, "set_deserialization_loop_limit"):
-        raise MissingRuntimeError(
-            f"faiss {faiss.__version__} cannot read untrusted files: pip install 'faiss-cpu>=1.14.2'"
-        )
-    return faiss
-
-
-@contextmanager
-def limits(faiss: Any, size: int) -> Iterator[None]:
-    """While this is open, faiss refuses lists longer, and more cells, than a file of `size` bytes can hold."""
-    before = faiss.get_deserialization_vector_byte_limit(), faiss.get_deserialization_loop_limit()
-    faiss.set_deserialization_vector_byte_limit(size)
-    faiss.set_deserialization_loop_limit(size // np.dtype(np.float32).itemsize)
-    try:
-        yield
-    finally:
-        faiss.set_deserialization_vector_byte_limit(before[0])
-        faiss.set_deserialization_loop_limit(before[1])
-
-
-def flat_vectors(faiss: Any, stored: Any, features: int) -> Array:
-    return faiss.vector_to_array(stored.codes).view(np.float32).reshape(-1, features)
-
-
-def ivf_vectors(faiss: Any, stored: Any, features: int) -> Array:
-    """The vectors of all cells in the order of their numbers, which may be anything, for nothing depends on them.
-
-    They may be fewer than were added: faiss counts a vector with NaN in it and puts it into no cell.
-    """
-    lists = stored.invlists
-    sizes = [lists.list_size(cell) for cell in range(stored.nlist)]
-    full = [cell for cell, size in enumerate(sizes) if size]
-    if not full:
-        return np.empty((0, features), np.float32)
-    numbers = np.concatenate([faiss.rev_swig_ptr(lists.get_ids(cell), sizes[cell]) for cell in full])
-    place = np.empty_like(numbers)
-    place[np.argsort(numbers, kind="stable")] = np.arange(len(numbers))
-    vectors = np.empty((len(numbers), features), np.float32)
-    start = 0
-    for cell in full:
-        codes = faiss.rev_swig_ptr(lists.get_codes(cell), sizes[cell] * stored.code_size)
-        vectors[place[start : start + sizes[cell]]] = codes.view(np.float32).reshape(-1, features)
-        start += sizes[cell]
-    return vectors
-
-
-def reason(error: Exception) -> str:
-    """faiss's message without the place in its sources."""
-    return (str(error).partition("\n")[0].rpartition("Error: ")[2] or type(error).__name__)[:200]

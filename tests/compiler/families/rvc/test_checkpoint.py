@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import pickle
 import zipfile
+from argparse import Namespace
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 from tests.voices import TINY, tiny_content, write_voice
 from voxc.compiler.core.errors import CheckpointError
 from voxc.compiler.families.rvc.checkpoint import load_checkpoint
+from voxc.compiler.families.rvc.config import FIELDS
 from voxc.compiler.families.rvc.files import VoiceFiles
 from voxc.compiler.families.rvc.voice import load_voice
 
@@ -100,7 +103,7 @@ DAMAGED = {
         "NaN or infinite values in enc_p.proj.bias",
     ),
     "integers": (lambda c: c["weight"].update({"enc_p.proj.bias": torch.ones(8, dtype=torch.int32)}), "floating-point"),
-    "sparse": (lambda c: c["weight"].update({"enc_p.proj.bias": torch.ones(8).to_sparse()}), "dense"),
+    "sparse": (lambda c: c["weight"].update({"enc_p.proj.bias": torch.ones(8).to_sparse()}), "dense tensors"),
     "more than the file holds": (
         lambda c: c["weight"].update({"enc_p.emb_phone.weight": torch.ones(1).expand(4, 768)}),
         "more elements than the file holds",
@@ -119,6 +122,114 @@ def test_a_damaged_voice_is_refused_by_name(tmp_path: Path, case: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def with_names(change: Callable[[str], str]) -> Callable[[dict[str, Any]], object]:
+    return lambda c: c.update(weight={change(name): tensor for name, tensor in c["weight"].items()})
+
+
+def without_norms(content: dict[str, Any]) -> None:
+    """As `remove_weight_norm` leaves a network."""
+    for name in [name for name in content["weight"] if name.endswith("weight_v")]:
+        direction, length = content["weight"].pop(name), content["weight"].pop(f"{name[:-1]}g")
+        norm = torch.linalg.vector_norm(direction.flatten(1), dim=1).reshape(length.shape)
+        content["weight"][name[:-2]] = direction * (length / norm)
+
+
+#: What people hold, and the network is the same.
+VARIANTS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "trained on several GPUs": with_names(lambda name: f"module.{name}"),
+    "weight norm removed": without_norms,
+    "NumPy arrays": lambda c: c.update(weight={name: tensor.numpy() for name, tensor in c["weight"].items()}),
+    "parameters": lambda c: c.update(weight={n: torch.nn.Parameter(tensor) for n, tensor in c["weight"].items()}),
+    "config by names": lambda c: c.update(config=dict(zip((*FIELDS[:-1], "sr"), c["config"], strict=True))),
+    "a size of NumPy": lambda c: c["config"].__setitem__(6, np.int64(c["config"][6])),
+    "harmless objects": lambda c: c.update(path=PurePosixPath("/x"), loss=np.float32(1.5), args=Namespace(a=1)),
+    "F0 as a string": lambda c: c.update(f0="1"),
+    "F0 in Chinese": lambda c: c.update(f0="\u662f"),
+    "F0 is None": lambda c: c.update(f0=None),
+    "F0 as a tensor": lambda c: c.update(f0=torch.tensor(1)),
+    "a version in capitals": lambda c: c.update(version="V2"),
+    "a version as a number": lambda c: c.update(version=2),
+    "no version": lambda c: c.pop("version"),
+    "version is None": lambda c: c.update(version=None),
+}
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+@pytest.mark.parametrize("case", VARIANTS)
+def test_variants_are_the_same_voice(tmp_path: Path, case: str, protocol: int) -> None:
+    changed = tiny_content()
+    VARIANTS[case](changed)
+    torch.save(changed, tmp_path / "variant.pth", pickle_protocol=protocol)
+    plain, variant = load_checkpoint(write_voice(tmp_path / "plain.pth")), load_checkpoint(tmp_path / "variant.pth")
+    assert variant.config == plain.config
+    assert not variant.warnings
+    expected = plain.network.state_dict()
+    for name, tensor in variant.network.state_dict().items():
+        if case == "weight norm removed" and name.endswith(("weight_g", "weight_v")):
+            continue
+        assert torch.equal(tensor, expected[name])
+
+
+def test_removed_weight_norms_come_back(tmp_path: Path) -> None:
+    changed = tiny_content()
+    without_norms(changed)
+    norms = load_checkpoint(write_voice(tmp_path / "variant.pth", changed)).network.state_dict()
+    expected = load_checkpoint(write_voice(tmp_path / "plain.pth")).network.state_dict()
+    for name in [name for name in expected if name.endswith("weight_g")]:
+        direction = norms[f"{name[:-1]}v"]
+        length = torch.linalg.vector_norm(direction.flatten(1), dim=1)
+        assert torch.allclose(length, norms[name].flatten(), rtol=1e-3)
+        assert torch.allclose(norms[name], expected[name].abs(), rtol=5e-3)  # of what was float16
+
+
+@pytest.mark.parametrize(
+    ("labels", "kept", "warning"),
+    [
+        ({"version": "v1"}, {"version": "v2"}, "says that it is v1, and has the tensors of v2"),
+        ({"f0": 0}, {"f0": True}, "says that it was trained without F0"),
+        ({"vocoder": "RefineGAN"}, {}, "says that its vocoder is RefineGAN"),
+    ],
+)
+def test_where_labels_are_wrong_the_tensors_are_right(
+    tmp_path: Path, labels: dict[str, Any], kept: dict[str, Any], warning: str
+) -> None:
+    checkpoint = load_checkpoint(write_voice(tmp_path / "voice.pth", tiny_content() | labels))
+    assert {name: getattr(checkpoint.config, name) for name in kept} == kept
+    (message,) = checkpoint.warnings
+    assert message.startswith(f"{tmp_path / 'voice.pth'}: {warning}")
+
+
+def test_what_forks_add_becomes_facts(tmp_path: Path) -> None:
+    more = {"epoch": 200, "embedder_model": "spin", "model_name": "n" * 1000, "list": [1], "author": None}
+    facts = load_checkpoint(write_voice(tmp_path / "voice.pth", tiny_content() | more)).facts
+    assert (facts["epoch"], facts["embedder_model"], facts["model_name"]) == (200, "spin", "n" * 200)
+    assert not {"list", "author", "weight", "config"} & facts.keys()
+
+
+NO_VOICES = {
+    "a discriminator": ({"model": {"discriminators.0.convs.0.bias": torch.zeros(4)}}, r"a discriminator \(D_"),
+    "a bare discriminator": ({"discriminators.0.convs.0.bias": torch.zeros(4)}, r"a discriminator \(D_"),
+    "a bare state_dict": ({"enc_p.proj.bias": torch.zeros(4)}, "a bare state_dict"),
+    "a list": ([torch.zeros(4)], "holds a list"),
+    "an object": (Namespace(a=1), "holds a argparse.Namespace"),
+}
+
+
+@pytest.mark.parametrize("case", NO_VOICES)
+def test_what_is_no_voice_is_named(tmp_path: Path, case: str) -> None:
+    content, complaint = NO_VOICES[case]
+    torch.save(content, tmp_path / "voice.pth")
+    with pytest.raises(CheckpointError, match=complaint):
+        load_checkpoint(tmp_path / "voice.pth")
+
+
+def test_another_vocoder_is_named(tmp_path: Path) -> None:
+    content = tiny_content() | {"vocoder": "RefineGAN"}
+    content["weight"]["dec.upsample_blocks.0.weight"] = torch.ones(2)
+    with pytest.raises(CheckpointError, match="no place for: .*its vocoder is RefineGAN"):
+        load_checkpoint(write_voice(tmp_path / "voice.pth", content))
+
+
 def test_a_plain_pickle_with_code_is_refused(tmp_path: Path) -> None:
     (tmp_path / "voice.pth").write_bytes(pickle.dumps({"weight": Bomb()}))
     with pytest.raises(CheckpointError, match="voice.pth"):
@@ -132,7 +243,7 @@ def test_a_compressed_archive_is_refused(tmp_path: Path) -> None:
         for info in source.infolist():
             bomb.writestr(info.filename, source.read(info))
         bomb.writestr("plain/data/999", bytes(1 << 24))
-    with pytest.raises(CheckpointError, match="unpacks to"):
+    with pytest.raises(CheckpointError, match="compressed records"):
         load_checkpoint(tmp_path / "bomb.pth")
 
 

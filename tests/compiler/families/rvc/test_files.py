@@ -23,6 +23,7 @@ def test_a_directory_is_looked_through(speaking_voice: Path) -> None:
 
 
 def test_what_is_given_goes_before_what_is_found(speaking_voice: Path, tmp_path: Path) -> None:
+    (tmp_path / "content").mkdir()
     found = find_voice(speaking_voice, tmp_path / "content", tmp_path / "other.index")
     assert (found.content, found.index) == (tmp_path / "content", tmp_path / "other.index")
     assert found.sample == speaking_voice / "sample.wav"

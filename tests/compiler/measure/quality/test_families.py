@@ -147,3 +147,16 @@ def test_long_audio_is_sampled() -> None:
     figures = fidelity(np.tile(SPEECH, 60), np.tile(SPEECH, 60), RATE)
     assert "over 6 pieces of 10 s, evenly spread over 120.0 s" in figures["stoi"].how
     assert figures["stoi"].value == pytest.approx(1, abs=1e-5)
+
+
+def test_a_library_that_fails_is_a_figure_without_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As numba does without a home, whose cache of compiled functions has no place then."""
+
+    def failing(module: str) -> None:
+        raise RuntimeError(f"cannot cache functions of {module!r}:\nno locator available")
+
+    monkeypatch.setattr(needs.importlib, "import_module", failing)
+    figures = fidelity(SPEECH, SPEECH, RATE)
+    assert figures["snr"].value == MOST_SNR_DB
+    assert figures["secs"].value is None
+    assert figures["secs"].how.endswith(": RuntimeError: cannot cache functions of 'resemblyzer': no locator available")

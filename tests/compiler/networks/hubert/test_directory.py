@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -48,12 +49,12 @@ def test_a_file_in_place_of_the_directory(directory: Path) -> None:
 
 
 def test_a_missing_directory(tmp_path: Path) -> None:
-    refused(tmp_path / "nowhere", "Hugging Face directory")
+    refused(tmp_path / "nowhere", "no such directory")
 
 
 def test_no_config(directory: Path) -> None:
     (directory / "config.json").unlink()
-    refused(directory, "config.json: not readable as JSON")
+    refused(directory, "config.json: No such file")
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "[" * 100_000, '"hubert"'])
@@ -72,17 +73,88 @@ def test_an_impossible_config(directory: Path) -> None:
     refused(directory, "num_hidden_layers")
 
 
-def test_no_weights_but_a_pickle(directory: Path) -> None:
+def as_pickle(directory: Path) -> None:
+    """As publishers of ContentVec ship it: `pytorch_model.bin`, with weight norms under their older names."""
+    path = directory / "model.safetensors"
+    old = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
+    tensors = load_file(path)
+    path.unlink()
+    for new, name in old.items():
+        tensors = {key.replace(new, name): tensor for key, tensor in tensors.items()}
+    torch.save(tensors, directory / "pytorch_model.bin")
+
+
+def as_shards(directory: Path) -> None:
+    path = directory / "model.safetensors"
+    tensors = load_file(path)
+    path.unlink()
+    parts = {"a.safetensors": list(tensors)[::2], "b.safetensors": list(tensors)[1::2]}
+    for name, keys in parts.items():
+        save_file({key: tensors[key] for key in keys}, directory / name)
+    index = {"weight_map": {key: name for name, keys in parts.items() for key in keys}}
+    (directory / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def as_snapshot(directory: Path) -> None:
+    """As the Hugging Face Hub keeps a model: links into a folder of blobs."""
+    (directory / "blobs").mkdir()
+    snapshot = directory / "snapshots" / "0123abcd"
+    snapshot.mkdir(parents=True)
+    for name in ("config.json", "model.safetensors"):
+        (directory / name).rename(directory / "blobs" / name)
+        (snapshot / name).symlink_to(f"../../blobs/{name}")
+
+
+def with_byte_order_mark(directory: Path) -> None:
+    path = directory / "config.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+
+
+@pytest.mark.parametrize("layout", [as_pickle, as_shards, as_snapshot, with_byte_order_mark])
+def test_layouts_of_publishers(directory: Path, layout: Callable[[Path], None]) -> None:
+    audio = torch.randn(1, 720)
+    expected = load_encoder(directory, "v1")(audio)
+    layout(directory)
+    assert torch.equal(load_encoder(directory, "v1")(audio), expected)
+
+
+def test_no_weights(directory: Path) -> None:
     (directory / "model.safetensors").unlink()
-    (directory / "pytorch_model.bin").write_bytes(b"x")
-    refused(directory, "no such file; pytorch_model.bin is a pickle")
+    refused(directory, "no weights; there must be model.safetensors or pytorch_model.bin")
+
+
+def test_a_pickle_with_code(directory: Path) -> None:
+    (directory / "model.safetensors").unlink()
+    (directory / "pytorch_model.bin").write_bytes(b"\x80\x02cos\nsystem\nU\x04true\x85R.")
+    refused(directory, r"refused, loading it would run code \(os.system\)")
+
+
+def test_an_index_of_files_elsewhere(directory: Path) -> None:
+    (directory / "model.safetensors").unlink()
+    index = directory / "model.safetensors.index.json"
+    for name in ("../model.safetensors", "/etc/passwd", ".hidden"):
+        index.write_text(json.dumps({"weight_map": {"a": name}}))
+        refused(directory, "is not a file beside it")
+    index.write_text(json.dumps({"weight_map": {"a": "missing.safetensors"}}))
+    refused(directory, "missing.safetensors: no such file")
+
+
+def test_snapshots_to_choose_from(directory: Path) -> None:
+    as_snapshot(directory)
+    (directory / "snapshots" / "other").mkdir()
+    refused(directory, "2 snapshots; give one of")
+    (directory / "refs").mkdir()
+    (directory / "refs" / "main").write_text("0123abcd\n")
+    load_encoder(directory, "v1")
+    (directory / "refs" / "main").write_text("..")
+    refused(directory, "2 snapshots")
 
 
 @pytest.mark.parametrize("kept", [0, 7, 1000])
 def test_truncated_weights(directory: Path, kept: int) -> None:
     path = directory / "model.safetensors"
     path.write_bytes(path.read_bytes()[:kept])
-    refused(directory, "not a readable safetensors file")
+    refused(directory, "not a readable safetensors file" if kept else "the file is empty")
 
 
 def test_a_header_that_lies(directory: Path) -> None:

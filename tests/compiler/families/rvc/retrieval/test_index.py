@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import struct
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.compiler.families.rvc.retrieval.indexes import CELLS, WIDTH, clustered, faiss, flat, ivf, write
-from voxc.compiler.core.errors import CheckpointError, MissingRuntimeError
+from voxc.compiler.core.errors import CheckpointError
 from voxc.compiler.families.rvc.retrieval.index import load_index
 
 MIB = 1 << 20
@@ -129,12 +128,14 @@ OTHERS: dict[str, tuple[Callable[[], object], str]] = {
     "scalar quantization": (lambda: factory("IVF8,SQ8"), "scalar-quantized"),
     "flat product quantization": (lambda: factory("PQ4x4"), "product-quantized"),
     "inner product": (lambda: factory("Flat", faiss.METRIC_INNER_PRODUCT), "inner product"),
-    "inner product in cells": (lambda: factory("IVF8,Flat", faiss.METRIC_INNER_PRODUCT), "Euclidean"),
+    "inner product in cells": (lambda: factory("IVF8,Flat", faiss.METRIC_INNER_PRODUCT), "measures by inner product"),
     "principal components": (lambda: factory("PCA8,IVF8,Flat"), "transformation"),
     "graph": (lambda: factory("HNSW8"), "graph"),
-    "cells by a graph": (lambda: factory("IVF8_HNSW8,Flat"), "not told apart by a flat index"),
-    "numbers of its own": (lambda: factory("IDMap,Flat"), "IDMap"),
-    "another metric": (lambda: factory("Flat", faiss.METRIC_L1), "not a FAISS index, or one of an unknown kind|metric"),
+    "cells by a graph": (lambda: factory("IVF8_HNSW8,Flat"), "told apart by a graph"),
+    "another metric": (lambda: factory("Flat", faiss.METRIC_L1), "a flat index under a metric of its own"),
+    "another metric in cells": (lambda: factory("IVF8,Flat", faiss.METRIC_L1), "measures by L1 distance"),
+    "refined": (lambda: factory("IVF4,PQ4x4,RFlat"), "refines another's results"),
+    "without duplicates": (lambda: factory("IVF4,FlatDedup"), "without duplicates"),
     "untrained": (untrained, "holds no vectors; take added_IVF"),
     "trained and empty": (trained_only, "holds no vectors; take added_IVF"),
     "empty flat": (lambda: faiss.IndexFlatL2(WIDTH), "holds no vectors"),
@@ -174,20 +175,49 @@ def test_what_is_no_index_at_all(tmp_path: Path, name: str) -> None:
         load_index(path, WIDTH)
 
 
-def test_without_faiss_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write(flat(clustered()), tmp_path / "voice.index")
-    monkeypatch.setitem(sys.modules, "faiss", None)
-    with pytest.raises(MissingRuntimeError, match="faiss-cpu"):
+@pytest.mark.parametrize("short", [False, True])
+def test_lists_in_another_file_are_not_opened(tmp_path: Path, opened_files: list[str], short: bool) -> None:
+    """faiss opens that file to read and to write, whatever it is."""
+    index, lists = ivf(clustered()), tmp_path / "private.key"
+    on_disk = faiss.OnDiskInvertedLists(CELLS, index.code_size, str(lists))
+    on_disk.merge_from_1(index.invlists)
+    index.replace_invlists(on_disk, True)
+    on_disk.this.disown()
+    path = write(index, tmp_path / "voice.index")
+    if short:
+        lists.write_bytes(b"secret")
+    opened_files.clear()
+    with pytest.raises(CheckpointError, match="voice.index: its lists are in another file"):
         load_index(path, WIDTH)
+    assert str(path) in opened_files
+    assert str(lists) not in opened_files
 
 
-def test_the_limits_are_lifted_afterwards(tmp_path: Path) -> None:
-    before = faiss.get_deserialization_vector_byte_limit(), faiss.get_deserialization_loop_limit()
-    load_index(write(flat(clustered()), tmp_path / "voice.index"), WIDTH)
-    (tmp_path / "cut.index").write_bytes((tmp_path / "voice.index").read_bytes()[:200])
-    with pytest.raises(CheckpointError, match="damaged"):
-        load_index(tmp_path / "cut.index", WIDTH)
-    assert (faiss.get_deserialization_vector_byte_limit(), faiss.get_deserialization_loop_limit()) == before
+@pytest.mark.parametrize("name", ["IDMap,Flat", "IDMap2,Flat", "IDMap,IVF4,Flat"])
+def test_numbers_of_its_own(tmp_path: Path, name: str) -> None:
+    loaded = load_index(write(factory(name), tmp_path / "voice.index"), WIDTH)
+    assert np.array_equal(loaded.vectors, clustered(100))
+
+
+def test_the_vectors_can_be_written_to(tmp_path: Path) -> None:
+    """PyTorch takes no other arrays."""
+    for make in (flat, ivf):
+        assert load_index(write(make(clustered()), tmp_path / "voice.index"), WIDTH).vectors.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 57577000\n", "a Git LFS pointer"),
+        (b"<!DOCTYPE html><html><title>Sign in</title></html>", "a web page"),
+        (b"\x93NUMPY\x01\x00", "a NumPy array"),
+        (b"", "the file is empty"),
+    ],
+)
+def test_what_people_hold_by_mistake(tmp_path: Path, content: bytes, complaint: str) -> None:
+    (tmp_path / "voice.index").write_bytes(content)
+    with pytest.raises(CheckpointError, match=f"voice.index: {complaint}"):
+        load_index(tmp_path / "voice.index", WIDTH)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,5 @@
+"""`python -m voxc` is `voxc`."""
+
+from voxc.compiler.cli.main import main
+
+main()
