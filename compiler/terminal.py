@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, ParamSpec
 
 from voxc.compiler.core import interrupt
-from voxc.compiler.core.figure import Figure, runs_per_second
+from voxc.compiler.core.figure import Figure, runs_per_second, without_repetition
 from voxc.compiler.core.gates import METRICS, rate
 from voxc.compiler.core.machine import Machine
 from voxc.compiler.manifest import ComponentBuild, Conversion, DeviceRun, Manifest
@@ -190,7 +190,7 @@ def figures_table(manifest: Manifest) -> Table:
     rows: list[tuple[str, ...]] = [
         (component, name, format_figure(figure), figure.evidence or "-", figure.how)
         for component, measured in manifest.measurements.components.items()
-        for name, figure in measured.figures.items()
+        for name, figure in without_repetition(measured.figures)
     ]
     for run in manifest.measurements.devices:
         rows += device_rows(run, f"{run.host}: ")
@@ -200,7 +200,7 @@ def figures_table(manifest: Manifest) -> Table:
         rows += [
             (family, name, format_rated(name, figure), figure.evidence or "-", figure.how)
             for family, figures in families.items()
-            for name, figure in figures.items()
+            for name, figure in without_repetition(figures)
         ]
     return table("Measured", ("component", "figure", "value", "evidence", "how"), rows)
 
@@ -248,7 +248,18 @@ def summary(place: object, manifest: Manifest) -> list[str]:
         lines.append(
             f"  {conversion.sample} to speaker {conversion.options['speaker']}: {describe_conversion(conversion)}"
         )
-    return [*lines, *slow_integers(manifest), *(f"  FAILED: {failure}" for failure in manifest.failures)]
+    return [
+        *lines,
+        *untimed(manifest),
+        *slow_integers(manifest),
+        *(f"  FAILED: {failure}" for failure in manifest.failures),
+    ]
+
+
+def untimed(manifest: Manifest) -> list[str]:
+    """Why components have no latency, each reason once."""
+    latencies = (measured.figures["latency_median"] for measured in manifest.measurements.components.values())
+    return [f"  latency {reason}" for reason in dict.fromkeys(each.how for each in latencies if each.value is None)]
 
 
 def slow_integers(manifest: Manifest) -> list[str]:
@@ -294,7 +305,7 @@ def speed(figures: Mapping[str, Figure]) -> str:
     latency = figures["latency_median"]
     if latency.value is None:
         estimate = figures.get("latency_estimate")
-        return f"latency {latency.how}" + (f"; {format_figure(estimate)} by its peaks, an estimate" if estimate else "")
+        return f"{format_figure(estimate)} by its peaks, an estimate" if estimate else "not timed"
     factor = figures["real_time_factor"].value
     pace = "" if factor is None else f", real-time factor {factor:.3g}"
     runs = runs_per_second(latency).value

@@ -66,11 +66,16 @@ def speedup_of(manifest: Manifest) -> Figure:
 def total(measured: Mapping[str, Mapping[str, Figure]], name: str, unit: str) -> Figure:
     """The sum of a figure over the components; null where one has none."""
     figures = {component: figures.get(name) for component, figures in measured.items()}
+    reasons = {name: each.how if each else "not in the manifest"
+               for name, each in figures.items() if each is None or each.value is None}  # fmt: skip
+    if reasons:
+        first, reason = next(iter(reasons.items()))
+        everywhere = len(reasons) == len(figures) and len(set(reasons.values())) == 1
+        return missing(unit, reason if everywhere else f"{first}: {reason}")
     values, shown, evidence = 0.0, [], set()
     for component, each in figures.items():
         if each is None or each.value is None or each.evidence is None:
-            reason = "not in the manifest" if each is None else each.how
-            return missing(unit, reason if len(figures) == 1 else f"{component}: {reason}")
+            continue
         values += each.value
         evidence.add(each.evidence)
         shown.append(f"{component} {each.value:.4g}")
