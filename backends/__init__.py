@@ -31,7 +31,20 @@ def find_backend(name: str) -> Backend:
     return BACKENDS[name]
 
 
-@cache
+def backend_of(target: Target) -> Backend:
+    """The backend of a target, with the target's options.
+
+    Raises:
+        TargetError: there is none, or an option is unknown or wrong; the message has the file of the target.
+        PluginError: it cannot be loaded.
+    """
+    try:
+        return find_backend(target.backend).on(target.options)
+    except TargetError as error:
+        file = targets_files().get(target.name)
+        raise TargetError(f"{file or 'a target of your own'}: target {target.name!r}: {error}") from None
+
+
 def known_targets() -> dict[str, Target]:
     """The targets of voxc and of plug-ins, by name.
 
@@ -39,6 +52,17 @@ def known_targets() -> dict[str, Target]:
         TargetError: a file is wrong, or two have a target of the same name.
         PluginError: a plug-in cannot be loaded.
     """
+    return read_targets()[0]
+
+
+def targets_files() -> dict[str, Path]:
+    """The file of each target. Raises as `known_targets`."""
+    return read_targets()[1]
+
+
+@cache
+def read_targets() -> tuple[dict[str, Target], dict[str, Path]]:
+    """Targets and their files, by name."""
     from voxc.compiler.core.target import TARGETS_FILE, load_targets
 
     places: dict[str, Path] = {}
@@ -49,4 +73,4 @@ def known_targets() -> dict[str, Target]:
             if name in targets:
                 raise TargetError(f"{file}: target {name!r} is also in {places[name]}; uninstall one of the two")
             targets[name], places[name] = target, file
-    return targets
+    return targets, places

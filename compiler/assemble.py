@@ -11,6 +11,7 @@ from voxc.compiler.core.figure import figure
 from voxc.compiler.core.gates import FIDELITY, Gate, failures
 from voxc.compiler.core.machine import peak_memory_mib, this_machine, tool_versions
 from voxc.compiler.describe import describe_source
+from voxc.compiler.device.measure import MeasureOptions, measure_bundle
 from voxc.compiler.device.pack import ship_agent
 from voxc.compiler.job import Job
 from voxc.compiler.manifest import (
@@ -22,17 +23,22 @@ from voxc.compiler.manifest import (
     RecipeRecord,
     StageBuild,
     TargetRecord,
+    write_manifest,
 )
 from voxc.compiler.precision.plans import Plans, write_plans
+from voxc.compiler.totals import gated_figures
+
+#: As many as the largest resident set needs to settle.
+MEMORY_RUNS = 5
 
 
 def assemble(
     job: Job, compiled: Sequence[Compiled], conversion: Conversion | None, staging: Path, why: str, seconds: float
 ) -> Manifest:
-    """Writes the plan, the reference tensors and, into kits, the agent; gives the manifest. `why` says what the length
-    of segments follows from, `seconds` is what the compile took so far."""
+    """Writes the plan, the reference tensors and, into kits, the agent; gives the manifest, before `judged` has looked
+    at its gates. `why` says what the length of segments follows from, `seconds` is what the compile took so far."""
     build = built(job, compiled, staging, why)
-    failed = (*(failure for each in compiled for failure in each.failures), *shut_gates(job, conversion))
+    failed = tuple(failure for each in compiled for failure in each.failures)
     return Manifest(
         status="failed" if failed else "passed",
         failures=failed,
@@ -40,6 +46,27 @@ def assemble(
         build=build,
         measurements=measured(job, compiled, conversion, staging, seconds),
     )
+
+
+def judged(job: Job, manifest: Manifest) -> Manifest:
+    """The manifest with its verdict. The target's own gates are for what has a number."""
+    failed = (*manifest.failures, *failures(gates(job), gated_figures(manifest), lenient=job.target.gates))
+    return manifest.model_copy(update={"status": "failed" if failed else "passed", "failures": failed})
+
+
+def with_memory(job: Job, manifest: Manifest, staging: Path) -> Manifest:
+    """The manifest with a run by the agent in a process of its own, which says how much memory the bundle takes; as it
+    is where that would say nothing about the target.
+
+    Raises:
+        VoxcError: see `measure_bundle`.
+    """
+    if job.why_no_latency:
+        return manifest
+    job.report("measuring memory")
+    write_manifest(staging, manifest)
+    run = measure_bundle(staging, MeasureOptions(threads=job.threads, runs=MEMORY_RUNS)).run
+    return manifest.model_copy(update={"measurements": manifest.measurements.model_copy(update={"devices": (run,)})})
 
 
 def built(job: Job, compiled: Sequence[Compiled], staging: Path, why: str) -> Build:
@@ -96,9 +123,5 @@ def gates(job: Job) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*own, *(str(Gate.parse(text)) for text in job.request.gates)]))
 
 
-def shut_gates(job: Job, conversion: Conversion | None) -> list[str]:
-    """Why the conversion does not pass; the target's own gates are for what has a number."""
-    if conversion is None:
-        return []
-    figures = {"fidelity": conversion.fidelity, "task": conversion.task}
-    return failures(gates(job), figures, lenient=job.target.gates)
+def gates_memory(job: Job) -> bool:
+    return any(Gate.parse(text).name == "memory_mib" for text in gates(job))

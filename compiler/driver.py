@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from voxc.compiler.assemble import assemble
+from voxc.backends import backend_of
+from voxc.compiler.assemble import assemble, gates_memory, judged, with_memory
 from voxc.compiler.bundle import refuse_to_overwrite, staged
 from voxc.compiler.compiled import Compiled, compile_part
-from voxc.compiler.core.errors import RecipeError
+from voxc.compiler.core.errors import CompileError, MissingRuntimeError, RecipeError, VoxcError
 from voxc.compiler.core.target import Target
 from voxc.compiler.job import Job
 from voxc.compiler.manifest import Conversion, Manifest, write_manifest
@@ -21,15 +22,19 @@ from voxc.compiler.session import Session
 from voxc.compiler.stages.work import Work
 
 Report = Callable[[str], None]
+Skip = Callable[[Target, VoxcError], None]
+#: What says that a target cannot be compiled for here, or not as requested.
+UNABLE = (RecipeError, CompileError, MissingRuntimeError)
 
 
 def compile_model(
-    request: Request, report: Report = lambda message: None, session: Session | None = None
+    request: Request, report: Report = lambda message: None, session: Session | None = None, skip: Skip | None = None
 ) -> list[tuple[Path, Manifest]]:
     """Compiles a model for each target; gives the bundles and their manifests in the order of the targets.
 
     A bundle that misses its numerical bound is written and marked as failed; the caller decides what that means. What a
-    `session` has kept of earlier compiles is not made again.
+    `session` has kept of earlier compiles is not made again. Targets that cannot be compiled for here, or not as
+    requested, are an error; with `skip` they are left out, and it gets them and the reason.
 
     Raises:
         VoxcError: see `compiler/core/errors.py`; then no bundle of the failing target is left.
@@ -37,26 +42,66 @@ def compile_model(
     started = time.perf_counter()
     session = session or Session()
     session.report = report
-    request.check()
+    request.check_options()
     request.check_files()
-    for target in request.targets:
-        refuse_to_overwrite(request.place_for(target))
+    places = {target.name: request.place_for(target) for target in request.targets}
+    able = attempt(request.targets, lambda target: check_target(target, request), skip)
+    request = replace(request, targets=able)
+    for target in able:
+        refuse_to_overwrite(places[target.name])
     check_task(request, session)
-    return [compile_for(target, request, session, started) for target in request.targets]
+    done: dict[str, Manifest] = {}
+
+    def compile_one(target: Target) -> None:
+        done[target.name] = compile_for(target, request, session, places[target.name], started)
+
+    return [(places[target.name], done[target.name]) for target in attempt(able, compile_one, skip)]
 
 
-def compile_for(target: Target, request: Request, session: Session, started: float) -> tuple[Path, Manifest]:
-    """The bundle of one target."""
+def attempt(targets: Sequence[Target], step: Callable[[Target], None], skip: Skip | None) -> tuple[Target, ...]:
+    """The targets for which a step went well.
+
+    Raises:
+        VoxcError: of the first that cannot be compiled for if nothing may be left out, or if nothing is left.
+    """
+    able, refusals = [], []
+    for target in targets:
+        try:
+            step(target)
+        except UNABLE as error:
+            if skip is None:
+                raise
+            skip(target, error)
+            refusals.append(error)
+        else:
+            able.append(target)
+    if refusals and not able:
+        raise refusals[0]
+    return tuple(able)
+
+
+def check_target(target: Target, request: Request) -> None:
+    """Raises what keeps a target from being compiled for, as far as that shows before any work."""
+    request.check_for(target)
+    backend = backend_of(target)
+    backend.require(backend.emit_needs, f"emit for {target.name}")
+    backend.require(backend.run_needs, f"check what was emitted for {target.name}")
+
+
+def compile_for(target: Target, request: Request, session: Session, place: Path, started: float) -> Manifest:
+    """The bundle of one target, at `place`."""
     job, why = fitting(target, request, session)
     job.decider.check(list(job.programs.values()))
     trial = prepare_trial(request, session, job.work)
-    place = request.place_for(target)
     with staged(place) as staging:
         compiled = [compile_part(job, part, staging) for part in job.work.parts]
         conversion = convert(job, trial, compiled, staging)
         manifest = assemble(job, compiled, conversion, staging, why, time.perf_counter() - started)
+        if gates_memory(job):
+            manifest = with_memory(job, manifest, staging)
+        manifest = judged(job, manifest)
         write_manifest(staging, manifest)
-    return place, manifest
+    return manifest
 
 
 def fitting(target: Target, request: Request, session: Session) -> tuple[Job, str]:
@@ -74,14 +119,15 @@ def fitting(target: Target, request: Request, session: Session) -> tuple[Job, st
 
 
 def check_task(request: Request, session: Session) -> None:
-    """Raises RecipeError if a sample or a gate is requested, and the model cannot convert, or not as requested."""
+    """Raises RecipeError if a sample or a gate on its sound is requested, and the model cannot convert, or cannot do
+    what the options ask for."""
     model = session.model(request)
     if request.convert and model.converts and model.chain is not None:
         chain = model.chain(model.frame_step)
         chain.check_options(chain.Options(speaker=request.speaker, transpose=request.transpose or 0.0))
-    if request.convert and not model.converts and (request.sample or request.gates):
+    if request.convert and not model.converts and (request.sample or request.gates_of_conversions):
         remedy = model.task.missing or f"a {model.family} model has nothing to convert"
-        raise RecipeError(f"gates and samples need a voice that can convert; {remedy}")
+        raise RecipeError(f"samples, and gates on their sound, need a voice that can convert; {remedy}")
 
 
 def prepare_trial(request: Request, session: Session, work: Work) -> Trial | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from pydantic import TypeAdapter
 
-from voxc.backends import find_backend
+from voxc.backends import backend_of
 from voxc.backends.base import Backend
 from voxc.compiler.cache.keeper import Keeper
 from voxc.compiler.cache.keys import code_of
@@ -51,7 +51,7 @@ class Job:
 
     @cached_property
     def backend(self) -> Backend:
-        return find_backend(self.target.backend).on(self.target.options)
+        return backend_of(self.target)
 
     @cached_property
     def runtime(self) -> Runtime:

@@ -9,7 +9,7 @@ from typing import Any
 
 from voxc.compiler.core.axis import MAX_FRAMES, Sizes
 from voxc.compiler.core.errors import RecipeError
-from voxc.compiler.core.gates import Gate
+from voxc.compiler.core.gates import OF_CONVERSIONS, Gate
 from voxc.compiler.core.recipe import PrecisionRecipe, nothing_emulated
 from voxc.compiler.core.target import Target
 from voxc.compiler.core.text import NAME_BYTES, shortened, visible
@@ -70,24 +70,42 @@ class Request:
 
     def check(self) -> None:
         """Raises RecipeError where options contradict each other or a target."""
+        self.check_options()
+        for target in self.targets:
+            self.check_for(target)
+
+    def check_options(self) -> None:
+        """Raises RecipeError where options contradict each other, whatever the target."""
         if self.segment is not None and self.frames is not None:
             raise RecipeError("--segment and --frames say the same thing twice; give one of them")
         if self.threads is not None and self.threads < 1:
             raise RecipeError(f"--threads must be at least 1, not {self.threads}")
-        for text in self.gates:
-            Gate.parse(text)
-        for target in self.targets:
-            asked = {self.precision.policy_for(target), *(each.precision for each in self.precision.overrides)}
-            if self.precision.plan and (self.precision.policy or self.precision.overrides):
-                raise RecipeError("--plan says what everything computes in; leave out --precision")
-            if self.dynamic and target.segments != "any":
-                raise RecipeError(f"target {target.name} needs a fixed segment length; leave out --dynamic")
-            if self.lengths and target.segments != "several":
-                raise RecipeError(f"target {target.name} {SEGMENTS[target.segments]}; give one number of --frames")
-            if self.dynamic and (asked - FLOATS or self.precision.plan):
-                raise RecipeError("integers are calibrated for one segment length; leave out --dynamic or --precision")
+        if self.precision.plan and (self.precision.policy or self.precision.overrides):
+            raise RecipeError("--plan says what everything computes in; leave out --precision")
+        for text in self.gates_of_conversions:
+            if not self.convert:
+                raise RecipeError(f"--gate {text!r}: is about the sample's sound; leave out --no-sample")
         if self.precision.allow_emulated and not any(map(self.precision.emulates, self.targets)):
             raise RecipeError(nothing_emulated(self.targets[0], self.precision.asked(self.targets[0])))
+
+    def check_for(self, target: Target) -> None:
+        """Raises RecipeError where options contradict a target."""
+        asked = {self.precision.policy_for(target), *(each.precision for each in self.precision.overrides)}
+        if self.dynamic and target.segments != "any":
+            raise RecipeError(f"target {target.name} needs a fixed segment length; leave out --dynamic")
+        if self.lengths and target.segments != "several":
+            raise RecipeError(f"target {target.name} {SEGMENTS[target.segments]}; give one number of --frames")
+        if self.dynamic and (asked - FLOATS or self.precision.plan):
+            raise RecipeError("integers are calibrated for one segment length; leave out --dynamic or --precision")
+
+    @property
+    def gates_of_conversions(self) -> list[str]:
+        """The gates that a converted sample has to pass.
+
+        Raises:
+            RecipeError: one is not a gate.
+        """
+        return [text for text in self.gates if Gate.parse(text).family in OF_CONVERSIONS]
 
     def check_files(self) -> None:
         """Raises RecipeError if a file that an option names is not there."""

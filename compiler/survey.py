@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 
-from voxc.backends import BACKENDS, find_backend
+from voxc.backends import BACKENDS, backend_of
 from voxc.compiler.core.machine import machine_model
-from voxc.compiler.core.needs import COMPILE
 from voxc.compiler.core.runner import TORCH, Requirement
 from voxc.compiler.core.target import Target
 from voxc.compiler.measure.quality.needs import QUALITY_NEEDS
 from voxc.compiler.report.needs import REPORT_NEEDS
+
+#: What comes with voxc itself, and what for: without it no bundle runs.
+CORE_USES: Mapping[str, Sequence[str]] = {
+    "numpy": ["arrays"],
+    "onnxruntime": [],
+    "soundfile": ["reading recordings"],
+    "soxr": ["resampling"],
+    "praat-parselmouth": ["pitch"],
+}
+CORE = tuple(Requirement(package, "pip install voxc") for package in CORE_USES)
 
 
 @dataclass(frozen=True)
@@ -34,16 +43,18 @@ class TargetSurvey:
 
 @dataclass(frozen=True)
 class Finding:
-    """One package that voxc uses: its version, None if it is missing, and what to do then."""
+    """One package that voxc uses: its version, None if it is missing, and what to do then. Without one that is `needed`
+    voxc does not work; one that is not is for some of what it does."""
 
     package: str
     version: str | None
     used_for: str
     install: str
+    needed: bool
 
 
 def survey_target(target: Target) -> TargetSurvey:
-    backend = find_backend(target.backend).on(target.options)
+    backend = backend_of(target)
     emit, run = ability((TORCH, *backend.emit_needs)), ability(backend.run_needs)
     measure = run
     if run.able and not target.is_machine(machine_model()):
@@ -59,20 +70,20 @@ def ability(needs: tuple[Requirement, ...]) -> Ability:
 
 
 def survey_packages() -> list[Finding]:
-    """Everything that loading, emitting and running need, with the version that is installed."""
-    findings = {"torch": Finding("torch", version_of("torch"), "loading checkpoints, eager float32", COMPILE)}
-    for backend in BACKENDS.values():
-        for purpose, needs in (("emitting", backend.emit_needs), ("running", backend.run_needs)):
-            for need in needs:
-                findings[need.package] = Finding(need.package, need.version, f"{backend.name}: {purpose}", need.install)
-    for purpose, needs in (("measuring quality", QUALITY_NEEDS), ("writing reports", REPORT_NEEDS)):
-        for need in needs:
-            findings.setdefault(need.package, Finding(need.package, need.version, purpose, need.install))
-    return list(findings.values())
-
-
-def version_of(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+    """Everything that running bundles, compiling and measuring need, with the version that is installed; what is needed
+    first."""
+    needs = {need.package: need for need in (*CORE, TORCH)}
+    uses = {**CORE_USES, TORCH.package: ["loading checkpoints", "eager float32"]}
+    for purpose, requirements in (
+        *((f"emitting {backend.name}", backend.emit_needs) for backend in BACKENDS.values()),
+        *((f"running {backend.name}", backend.run_needs) for backend in BACKENDS.values()),
+        ("measuring quality", QUALITY_NEEDS),
+        ("writing reports", REPORT_NEEDS),
+    ):
+        for need in requirements:
+            needs.setdefault(need.package, need)
+            uses[need.package] = [*uses.get(need.package, []), purpose]
+    return [
+        Finding(name, need.version, ", ".join(dict.fromkeys(uses[name])), need.install, need in CORE)
+        for name, need in needs.items()
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, ParamSpec
 
 from voxc.compiler.core import interrupt
-from voxc.compiler.core.figure import Figure
+from voxc.compiler.core.figure import Figure, runs_per_second, without_repetition
 from voxc.compiler.core.gates import METRICS, rate
 from voxc.compiler.core.machine import Machine
 from voxc.compiler.core.stderr import print_line
@@ -17,12 +18,16 @@ from voxc.compiler.core.text import visible
 from voxc.compiler.manifest import ComponentBuild, Conversion, DeviceRun, Manifest
 
 if TYPE_CHECKING:  # plain lines need no rich
+    from rich.console import Console
+    from rich.padding import Padding
     from rich.progress import TaskID
     from rich.table import Table
     from rich.text import Text
 
 Report = Callable[[str], None]
 P = ParamSpec("P")
+#: Columns of what is not a terminal, and those that tables of many columns need.
+WIDE, NARROW = 160, 100
 
 
 @contextmanager
@@ -124,14 +129,24 @@ def audio_bars() -> Iterator[Callable[[str, float, float], None]]:
         yield tick
 
 
+def stdout_console() -> Console:
+    """As wide as the terminal, or as COLUMNS says; wide where there is neither."""
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit() else Console(width=WIDE)
+
+
+def is_narrow() -> bool:
+    """Whether tables of many columns would break their words."""
+    return stdout_console().width < NARROW
+
+
 def show(*rows: object) -> None:
-    """Prints to stdout, wide when it is not a terminal."""
+    """Prints to stdout."""
     if all(isinstance(row, str) for row in rows):
         print(*map(printable, map(str, rows)), sep="\n")
         return
-    from rich.console import Console
-
-    console = Console() if sys.stdout.isatty() else Console(width=160)
+    console = stdout_console()
     for row in rows:
         console.print(plain(row) if isinstance(row, str) else row, soft_wrap=isinstance(row, str))
 
@@ -143,6 +158,21 @@ def table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]])
     for row in rows:
         result.add_row(*map(plain, row))
     return result
+
+
+def entries(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[Padding | Text]:
+    """The same as lines: the first column, and under it the others that say something, with their names. Words break
+    where they would not fit."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    lines: list[Padding | Text] = []
+    for first, *others in rows:
+        lines.append(Text(str(plain(first)), overflow="fold"))
+        for name, text in zip(columns[1:], others, strict=True):
+            if text:
+                lines.append(Padding(Text(f"{name}: {plain(text)}", overflow="fold"), (0, 0, 0, 2), expand=False))
+    return lines
 
 
 def plain(text: str) -> Text:
@@ -162,7 +192,7 @@ def figures_table(manifest: Manifest) -> Table:
     rows: list[tuple[str, ...]] = [
         (component, name, format_figure(figure), figure.evidence or "-", figure.how)
         for component, measured in manifest.measurements.components.items()
-        for name, figure in measured.figures.items()
+        for name, figure in without_repetition(measured.figures)
     ]
     for run in manifest.measurements.devices:
         rows += device_rows(run, f"{run.host}: ")
@@ -172,7 +202,7 @@ def figures_table(manifest: Manifest) -> Table:
         rows += [
             (family, name, format_rated(name, figure), figure.evidence or "-", figure.how)
             for family, figures in families.items()
-            for name, figure in figures.items()
+            for name, figure in without_repetition(figures)
         ]
     return table("Measured", ("component", "figure", "value", "evidence", "how"), rows)
 
@@ -220,7 +250,18 @@ def summary(place: object, manifest: Manifest) -> list[str]:
         lines.append(
             f"  {conversion.sample} to speaker {conversion.options['speaker']}: {describe_conversion(conversion)}"
         )
-    return [*lines, *slow_integers(manifest), *(f"  FAILED: {failure}" for failure in manifest.failures)]
+    return [
+        *lines,
+        *untimed(manifest),
+        *slow_integers(manifest),
+        *(f"  FAILED: {failure}" for failure in manifest.failures),
+    ]
+
+
+def untimed(manifest: Manifest) -> list[str]:
+    """Why components have no latency, each reason once."""
+    latencies = (measured.figures["latency_median"] for measured in manifest.measurements.components.values())
+    return [f"  latency {reason}" for reason in dict.fromkeys(each.how for each in latencies if each.value is None)]
 
 
 def slow_integers(manifest: Manifest) -> list[str]:
@@ -266,10 +307,14 @@ def speed(figures: Mapping[str, Figure]) -> str:
     latency = figures["latency_median"]
     if latency.value is None:
         estimate = figures.get("latency_estimate")
-        return f"latency {latency.how}" + (f"; {format_figure(estimate)} by its peaks, an estimate" if estimate else "")
+        return f"{format_figure(estimate)} by its peaks, an estimate" if estimate else "not timed"
     factor = figures["real_time_factor"].value
     pace = "" if factor is None else f", real-time factor {factor:.3g}"
-    return f"{format_figure(latency)}{pace}, {format_figure(figures['speedup'])} PyTorch eager"
+    runs = runs_per_second(latency).value
+    return (
+        f"{format_figure(latency)}{'' if runs is None else f' ({runs:.4g} runs/s)'}{pace}, "
+        f"{format_figure(figures['speedup'])} PyTorch eager"
+    )
 
 
 def precision_table(component: ComponentBuild) -> Table:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from voxc.compiler.cli import bundle, cache, calibrate, compile, convert, inspect, machine, run
+from voxc.compiler.cli import bundle, cache, calibrate, compile, convert, diff, inspect, machine, run
 from voxc.compiler.cli.families import FamilyCommand
 from voxc.compiler.cli.output import complain
 from voxc.compiler.core.errors import InputError, VoxcError
@@ -81,6 +81,7 @@ COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (bundle.verify, "voxc verify voice-cpu"),
     (bundle.measure, "voxc measure voice-raspberry-pi --on ssh://pi@raspberrypi.local --python venv/bin/python"),
     (bundle.explain, "voxc explain voice-apple-ane --brief"),
+    (diff.diff, "voxc diff voice-before voice-after --gate"),
     (cache.cache, "voxc cache --clear --kind exports"),
 )
 #: Commands that read a model take the options of its family too.

@@ -50,12 +50,16 @@ def measure(
     seconds: options.Seconds = 10.0,
     limit: options.Limit = 3600.0,
     ssh_config: options.SshConfig = None,
+    gate: options.Gates = None,
     json: options.Json = False,
 ) -> None:
     """Run, compare and time a bundle on its device, and add what was found to its manifest."""
+    from voxc.compiler.core.gates import Gate, failures
     from voxc.compiler.device.measure import MeasureOptions, measure_bundle
     from voxc.compiler.terminal import device_summary, progress, show
+    from voxc.compiler.totals import gated_figures
 
+    gates = [str(Gate.parse(text)) for text in gate or ()]
     asked = MeasureOptions(
         on, python, tuple(component or ()), threads, compute_units, runs, seconds, limit, ssh_config
     )  # fmt: skip
@@ -69,6 +73,9 @@ def measure(
         show(*device_summary(measured.run))
     if measured.failures:
         raise QualityError(f"{bundle}: {'; '.join(measured.failures)}; the manifest is as it was")
+    shut = failures(gates, gated_figures(measured.manifest))
+    if shut:
+        raise QualityError(f"{bundle}: {'; '.join(shut)}")
 
 
 def explain(

@@ -10,10 +10,15 @@ import typer
 from voxc.compiler.cli import options
 from voxc.compiler.cli.families import FAMILY_OPTIONS
 from voxc.compiler.cli.output import print_json, warn
-from voxc.compiler.core.errors import InputError, QualityError
+from voxc.compiler.core.errors import InputError, QualityError, VoxcError
 
 if TYPE_CHECKING:
     from voxc.compiler.cache.store import Store
+    from voxc.compiler.core.target import Target
+
+
+def skipped(target: Target, error: VoxcError) -> None:
+    warn(f"{target.name} is skipped: {error}")
 
 
 def compile(
@@ -50,11 +55,10 @@ def compile(
 ) -> None:
     """Compile a model into one measured bundle for each target."""
     from voxc.backends import known_targets
-    from voxc.compiler.core.target import find_target
+    from voxc.compiler.core.target import find_targets
     from voxc.compiler.terminal import progress, show, summary
 
-    known = known_targets()
-    targets = tuple(find_target(name, known) for name in dict.fromkeys(target))
+    targets, every = find_targets(target, known_targets())
     with progress() as report:
         report("starting")
         from voxc.compiler.core.recipe import PrecisionRecipe, read_recipe
@@ -73,7 +77,7 @@ def compile(
             gates=tuple(gate or ()), fallback=with_fallback,
         )  # fmt: skip
         session = Session(None if no_cache else store_at(cache), warn=warn)
-        bundles = compile_model(request, report, session)
+        bundles = compile_model(request, report, session, skipped if every else None)
     if json:
         print_json(
             [{"bundle": str(place), "manifest": manifest.model_dump(mode="json")} for place, manifest in bundles]

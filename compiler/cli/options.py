@@ -10,8 +10,9 @@ import typer
 
 def complete_target(incomplete: str) -> list[str]:
     from voxc.backends import known_targets
+    from voxc.compiler.core.target import ALL
 
-    return [name for name in known_targets() if name.startswith(incomplete)]
+    return [name for name in (*known_targets(), ALL) if name.startswith(incomplete)]
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
@@ -30,7 +31,11 @@ BundlePath = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle dir
 Targets = Annotated[
     list[str],
     typer.Option(
-        "--target", "-t", help="What to compile for; may be given several times.", autocompletion=complete_target
+        "--target",
+        "-t",
+        metavar="NAME[,NAME...]|all",
+        help="What to compile for (`voxc targets` lists them); several times, or all that this machine can emit for.",
+        autocompletion=complete_target,
     ),
 ]
 Output = Annotated[
@@ -145,7 +150,7 @@ NoMeasure = Annotated[
 ]
 Gates = Annotated[
     list[str] | None,
-    typer.Option(help="Fail unless a figure of the conversion is good enough: 'secs>=0.8'; several times."),
+    typer.Option(help="Fail unless a figure is good enough: 'secs>=0.8', 'size_mib<=50', 'speedup>=2'; several times."),
 ]
 
 # Where to measure, and how.

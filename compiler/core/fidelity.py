@@ -36,6 +36,10 @@ def max_abs_error(reference: Array, output: Array) -> float:
     return float(np.max(np.abs(reference.astype(np.float64) - output.astype(np.float64))))
 
 
+def mean_abs_error(reference: Array, output: Array) -> float:
+    return float(np.mean(np.abs(reference.astype(np.float64) - output.astype(np.float64))))
+
+
 def log_mel_distance(reference: Array, output: Array, sample_rate: int) -> float:
     """Mean absolute difference of log-mel magnitudes (natural logarithm, 80 HTK bands, 40 ms Hann windows)."""
     difference = log_mel(reference, sample_rate) - log_mel(output, sample_rate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -33,6 +34,22 @@ class Figure(Record):
         if self.value is not None and not math.isfinite(self.value):
             raise ValueError("a number must be finite; a figure without one says why in `how`")
         return self
+
+
+def runs_per_second(latency: Figure) -> Figure:
+    """How many runs of a median latency in ms fit into a second; null, with its reason, where that is null."""
+    if latency.value is None:
+        return latency.model_copy(update={"unit": "1/s"})
+    rate = 1e3 / latency.value if latency.value else math.inf
+    return figure(rate, "1/s", "1000 / latency_median", "no time passed", latency.evidence or "host")
+
+
+def without_repetition(figures: Mapping[str, Figure]) -> list[tuple[str, Figure]]:
+    """Figures by name; those without a number for the same reason are one, with all their names."""
+    names: dict[str, list[str]] = {}
+    for name, each in figures.items():
+        names.setdefault(f"null: {each.how}" if each.value is None else f"name: {name}", []).append(name)
+    return [(", ".join(group), figures[group[0]]) for group in names.values()]
 
 
 def figure(value: float, unit: str, how: str, otherwise: str = "", evidence: Evidence = "host") -> Figure:

@@ -18,11 +18,14 @@ from voxc.compiler.core.errors import RecipeError
 if TYPE_CHECKING:
     from voxc.compiler.core.figure import Figure
 
-Family = Literal["task", "fidelity"]
+Family = Literal["task", "fidelity", "bundle"]
 Rating = Literal["excellent", "good", "acceptable", "poor"]
 RATINGS: tuple[Rating, ...] = ("excellent", "good", "acceptable")
 TASK: Family = "task"
 FIDELITY: Family = "fidelity"
+BUNDLE: Family = "bundle"
+#: Families about the sound of a converted sample.
+OF_CONVERSIONS = (TASK, FIDELITY)
 
 GATE = re.compile(r"\s*(?:(?P<family>\w+)\.)?(?P<name>\w+)\s*(?P<sign><=|>=)\s*(?P<bound>\S+)\s*")
 #: float32's own resolution; equal signals are given this, as infinity is no number for a manifest.
@@ -32,7 +35,7 @@ MOST_SNR_DB = 150.0
 @dataclass(frozen=True)
 class Metric:
     """A metric: its unit, the families that have it (a bare name in a gate means the first), the sign of a sensible
-    gate (None where the figure says nothing about the conversion), its possible values, and the bounds of RATINGS."""
+    gate (None where the figure says nothing about the bundle), its possible values, and the bounds of RATINGS."""
 
     unit: str
     families: tuple[Family, ...]
@@ -57,6 +60,9 @@ METRICS: Mapping[str, Metric] = {
     "log_mel_distance": Metric("ln", (FIDELITY,), "<=", 0),
     "stoi": Metric("STOI", (FIDELITY,), ">=", 0, 1, (0.90, 0.85, 0.80)),
     "pesq": Metric("MOS-LQO", (FIDELITY,), ">=", 1, 4.65),
+    "size_mib": Metric("MiB", (BUNDLE,), "<=", 0),
+    "speedup": Metric("x", (BUNDLE,), ">=", 0),
+    "memory_mib": Metric("MiB", (BUNDLE,), "<=", 0),
 }
 
 
@@ -125,7 +131,7 @@ def failures(
     found = []
     for text in gates:
         gate = Gate.parse(text)
-        figure = figures[gate.family].get(gate.name)
+        figure = figures.get(gate.family, {}).get(gate.name)
         unmeasured = figure is None or figure.value is None
         failure = None if unmeasured and text in lenient else gate.failure(figures)
         if failure is not None:
@@ -146,7 +152,7 @@ def bound_of(text: str, number: str, metric: Metric) -> float:
 def known() -> str:
     by_family = {
         family: ", ".join(name for name, metric in METRICS.items() if family in metric.families and metric.sign)
-        for family in (TASK, FIDELITY)
+        for family in (*OF_CONVERSIONS, BUNDLE)
     }
     return "; ".join(f"{family} has {names}" for family, names in by_family.items())
 

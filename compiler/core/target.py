@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,6 +16,8 @@ from voxc.compiler.core.plan import Policy, Precision
 
 TARGETS_FILE = Path(__file__).resolve().parents[2] / "targets.yaml"
 
+#: What stands for all targets in the place of a name.
+ALL = "all"
 #: The one in C is ten times as fast, and not everywhere.
 SAFE_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -123,15 +125,32 @@ def load_targets(path: Path = TARGETS_FILE) -> dict[str, Target]:
 
 
 def find_target(name: str, targets: dict[str, Target]) -> Target:
-    """The target called `name`.
+    """The target called `name`, in capitals or not.
 
     Raises:
         TargetError: there is none; the message has the nearest names.
     """
     if name in targets:
         return targets[name]
-    near = difflib.get_close_matches(name, targets, n=3, cutoff=0.3) or list(targets)
+    folded = {known.casefold(): target for known, target in targets.items()}
+    if name.casefold() in folded:
+        return folded[name.casefold()]
+    near = difflib.get_close_matches(name.casefold(), targets, n=3, cutoff=0.3) or list(targets)
     raise TargetError(f"unknown target {name!r}; nearest: {', '.join(near)} (`voxc targets` lists all)")
+
+
+def find_targets(texts: Iterable[str], targets: dict[str, Target]) -> tuple[tuple[Target, ...], bool]:
+    """The targets in texts such as `a,b`, each once; or all, if one is called `all`, and whether that is so.
+
+    Raises:
+        TargetError: there is no such target, or no name.
+    """
+    names = [name.strip() for text in texts for name in text.split(",") if name.strip()]
+    if ALL in map(str.casefold, names):
+        return tuple(targets.values()), True
+    if not names:
+        raise TargetError("--target: give the name of a target (`voxc targets` lists all)")
+    return tuple({target.name: target for target in (find_target(name, targets) for name in names)}.values()), False
 
 
 def first_complaint(error: ValidationError | TypeError) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Literal
 
-from voxc.compiler.core.figure import Evidence, Figure
+from voxc.compiler.core.figure import Evidence, Figure, runs_per_second
 from voxc.compiler.device.report import AgentReport, ComponentReport
 from voxc.compiler.manifest import (
     ComponentBuild,
@@ -19,7 +19,7 @@ from voxc.compiler.manifest import (
 )
 
 #: Figures that were timed in turn with eager PyTorch, and stay beside it.
-PACED = ("latency_median", "latency_p90", "latency_p99", "latency_min", "real_time_factor")
+PACED = ("latency_median", "latency_p90", "latency_p99", "latency_min", "runs_per_second", "real_time_factor")
 
 
 def device_run(
@@ -95,10 +95,13 @@ def figures(
     if seconds is not None:
         ratio = f"latency_median / {seconds:g} s of audio; below 1 is faster than real time"
     factor = None if seconds is None else found.latency_ms.median / 1e3 / seconds
+    latencies = {f"latency_{name}": figure(ms, "ms", timed) for name, ms in found.latency_ms.model_dump().items()}
     return {
         "snr": figure(found.snr_db, "dB", against, equal),
         "max_abs_error": figure(found.max_abs_error, unit, against, equal),
-        **{f"latency_{name}": figure(value, "ms", timed) for name, value in found.latency_ms.model_dump().items()},
+        "mean_abs_error": figure(found.mean_abs_error, unit, against, equal),
+        **latencies,
+        "runs_per_second": runs_per_second(latencies["latency_median"]),
         "real_time_factor": figure(factor, "x", ratio),
         "load_time": figure(found.load_s, "s", f"{how}; from the file to the first run"),
         **(

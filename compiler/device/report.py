@@ -61,6 +61,7 @@ class ComponentReport(Answer):
     load_s: float
     snr_db: float | None
     max_abs_error: float | None
+    mean_abs_error: float | None
     passed: bool
     latency_ms: Latency
     runs: int

@@ -11,7 +11,7 @@ import torch
 
 from voxc.compiler.core import fidelity
 from voxc.compiler.core.component import Component
-from voxc.compiler.core.figure import Evidence, Figure, figure
+from voxc.compiler.core.figure import Evidence, Figure, figure, runs_per_second
 from voxc.compiler.core.plan import Precision
 from voxc.compiler.core.tensor import Array
 from voxc.compiler.core.threads import torch_threads
@@ -45,7 +45,8 @@ def fidelity_figures(
         )
     }
     if np.isfinite(result).all():
-        figures["max_abs_error"] = figure(fidelity.max_abs_error(expected, result), unit, how, evidence=evidence)
+        for name, error in (("max_abs_error", fidelity.max_abs_error), ("mean_abs_error", fidelity.mean_abs_error)):
+            figures[name] = figure(error(expected, result), unit, how, evidence=evidence)
         if audio_rate is not None:
             distance = fidelity.log_mel_distance(expected, result, audio_rate)
             mel_how = f"{how}; mean over 80 mel bands and 40 ms windows"
@@ -101,8 +102,10 @@ def latency_figures(
         f"PyTorch {torch.__version__} eager float32, {describe_runs(baseline, threads)}, in turn with the artifact"
     )
     percentiles = dict(zip(LATENCY_FIGURES, (50, 90, 99, 0), strict=True))
+    latencies = {name: figure(artifact.percentile(at) * 1e3, "ms", how) for name, at in percentiles.items()}
     return {
-        **{name: figure(artifact.percentile(at) * 1e3, "ms", how) for name, at in percentiles.items()},
+        **latencies,
+        "runs_per_second": runs_per_second(latencies["latency_median"]),
         "eager_latency_median": figure(baseline.median * 1e3, "ms", eager_how),
         "eager_latency_min": figure(baseline.least * 1e3, "ms", eager_how),
         "speedup": figure(baseline.median / artifact.median, "x", "eager_latency_median / latency_median"),
@@ -130,7 +133,7 @@ def floats_figures(precision: Precision, artifact: Latency, floats: Latency, how
 
 def missing_latency(reason: str) -> dict[str, Figure]:
     """The same figures without numbers."""
-    units = {**dict.fromkeys(LATENCY_FIGURES, "ms"), "speedup": "x", "real_time_factor": "x"}
+    units = {**dict.fromkeys(LATENCY_FIGURES, "ms"), "runs_per_second": "1/s", "speedup": "x", "real_time_factor": "x"}
     return {name: Figure(value=None, unit=unit, evidence=None, how=reason) for name, unit in units.items()}
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from voxc.compiler.core.errors import RecipeError
 from voxc.compiler.core.plan import Policy, PrecisionPlan
-from voxc.compiler.core.program import Program
+
+if TYPE_CHECKING:  # comparing bundles needs no PyTorch
+    from voxc.compiler.core.program import Program
 
 PLAN_NAME = "plan.json"
 MAX_PLAN_BYTES = 1 << 24

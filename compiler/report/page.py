@@ -12,6 +12,7 @@ from voxc.compiler.core.whole_file import whole_file
 from voxc.compiler.manifest import Conversion
 from voxc.compiler.measure.quality import f0
 from voxc.compiler.report.needs import load
+from voxc.compiler.report.picture import draw
 from voxc.compiler.report.sounds import PitchAxis, Sound, spectrogram_ticks
 from voxc.compiler.report.table import (
     COLUMNS,
@@ -24,12 +25,15 @@ from voxc.compiler.report.table import (
     every_figure,
     gate_rows,
     labels,
+    notes,
     row,
     shares,
 )
 
 TEMPLATE = "report.html.j2"
 SUFFIXES = (".html", ".htm")
+#: Pixels of the picture, so that its letters are as large as those around it: on screens, and on phones.
+PICTURES = {"wide": (760.0, 380.0), "slim": (340.0, 360.0)}
 #: The recordings that bundles share, in the order of the page: role, title and caption.
 SHARED_SOUNDS = (
     ("source", "Source", "the recording that is converted"),
@@ -119,6 +123,8 @@ def render(bundles: Sequence[Bundle]) -> str:
     sounds = collect_sounds(columns)
     return environment.get_template(TEMPLATE).render(
         columns=columns,
+        notes=notes([column.cells for column in columns]),
+        pictures={name: draw([column.cells for column in columns], *size) for name, size in PICTURES.items()},
         names=COLUMNS,
         meanings=MEANINGS,
         conversion=next(filter(None, (bundle.manifest.measurements.conversion for bundle in bundles)), None),

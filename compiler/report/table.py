@@ -7,21 +7,24 @@ from dataclasses import dataclass, replace
 
 from voxc.compiler.bundle import Bundle
 from voxc.compiler.core.errors import RecipeError
-from voxc.compiler.core.figure import Figure
+from voxc.compiler.core.figure import Figure, without_repetition
 from voxc.compiler.core.gates import METRICS, Gate, Rating, rate
-from voxc.compiler.manifest import Conversion
+from voxc.compiler.manifest import Conversion, Manifest
+from voxc.compiler.totals import gated_figures, totals
 
 NO_CONVERSION = "no conversion: the voice was compiled without a content encoder"
 COLUMNS = (
-    "target", "format", "size", "latency ratio", "real-time factor", "SNR", "SECS", "F0 correlation", "STOI",
+    "target", "format", "size", "latency", "latency ratio", "real-time factor", "SNR", "SECS", "F0 correlation", "STOI",
     "evidence",
 )  # fmt: skip
 #: Explanations of the columns.
 MEANINGS = {
     "size": "the artifacts of all components together",
-    "latency ratio": "how many times faster the synthesizer is than PyTorch eager on the same inputs and threads",
+    "latency": "what all components take once, for one segment; an estimate where nothing was measured",
+    "latency ratio": "how many times faster they are than PyTorch eager on the same inputs and threads",
     "real-time factor": "time that the conversion takes for each second of sound; below 1 is faster than real time",
-    "SNR": "how much louder the sound is than its difference from float32 PyTorch",
+    "SNR": "how much louder the sound is than its difference from float32 PyTorch; without a conversion, of "
+    "the component that is furthest",
     "SECS": "how close the voice is to the target speaker's: cosine of speaker embeddings, 1 is the same",
     "F0 correlation": "how well the melody follows the source's, 1 is in step",
     "STOI": "how intelligible the sound is compared with float32 PyTorch's, 1 is equal",
@@ -32,12 +35,14 @@ MEANINGS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """A number as text, `how` it was obtained, its `evidence` (None if there is no number), and its `rating`."""
+    """A number as text and as it is, `how` it was obtained, its `evidence` (None if there is no number), and its
+    `rating`."""
 
     text: str
     how: str
     evidence: str | None = None
     rating: Rating | None = None
+    value: float | None = None
 
     @classmethod
     def of(cls, figure: Figure | None, name: str = "", reason: str = "not in the manifest") -> Cell:
@@ -48,10 +53,12 @@ class Cell:
             return cls("-", figure.how)
         rating = rate(name, figure.value) if name in METRICS else None
         unit = "" if figure.unit in UNITLESS else f" {figure.unit}"
-        return cls(f"{format_number(figure.value)}{unit}", figure.how, figure.evidence, rating)
+        return cls(f"{format_number(figure.value)}{unit}", figure.how, figure.evidence, rating, figure.value)
 
     def __str__(self) -> str:
-        return f"{self.text} ({self.rating})" if self.rating else self.text
+        if self.rating:
+            return f"{self.text} ({self.rating})"
+        return f"{self.text}, estimated" if self.evidence == "estimate" else self.text
 
 
 def format_number(value: float) -> str:
@@ -94,15 +101,16 @@ def row(label: str, bundle: Bundle) -> tuple[Cell, ...]:
     """The cells of COLUMNS."""
     build, measured = bundle.manifest.build, bundle.manifest.measurements
     conversion = measured.conversion
-    synthesizer = measured.components["synthesizer"].figures if "synthesizer" in measured.components else {}
+    whole = totals(bundle.manifest)
     missing = "not in the manifest" if conversion else NO_CONVERSION
     task, fidelity, steps = (conversion.task, conversion.fidelity, conversion.steps) if conversion else ({}, {}, {})
     size = sum(file.bytes for component in build.components for file in component.files)
     formats = dict.fromkeys(component.format for component in build.components)
     figures = (
-        latency_ratio(synthesizer),
+        Cell.of(whole["latency_ms"]),
+        latency_ratio(whole["speedup"], floats_ratio(bundle.manifest)),
         real_time_factor(bundle, Cell.of(without_unit(steps.get("real_time_factor")), reason=missing)),
-        Cell.of(fidelity.get("snr"), "snr", missing),
+        Cell.of(fidelity.get("snr") if conversion else furthest(bundle.manifest), "snr", missing),
         Cell.of(task.get("secs"), "secs", missing),
         Cell.of(task.get("f0_correlation"), "f0_correlation", missing),
         Cell.of(fidelity.get("stoi"), "stoi", missing),
@@ -111,22 +119,40 @@ def row(label: str, bundle: Bundle) -> tuple[Cell, ...]:
     return (
         Cell(label, f"build {bundle.manifest.build_digest}"),
         Cell(f"{', '.join(formats)}, {build.recipe.precision}", "what the artifacts are, and what they compute in"),
-        Cell(f"{size / 1e6:.3g} MB", f"{size} bytes in the files of {len(build.components)} components"),
+        Cell(f"{size / 1e6:.3g} MB", f"{size} bytes in the files of {len(build.components)} components", value=size),
         *figures,
         Cell(", ".join(evidence) or "-", MEANINGS["evidence"]),
     )
 
 
-def latency_ratio(figures: Mapping[str, Figure]) -> Cell:
-    """How many times faster than PyTorch; if integers do not pay, with the higher ratio of floats beside it."""
-    cell = Cell.of(figures.get("speedup"))
-    speedup, over_floats = figures.get("speedup"), figures.get("speedup_over_floats")
-    if speedup is None or speedup.value is None or over_floats is None or over_floats.value is None:
+def latency_ratio(speedup: Figure, over_floats: float | None) -> Cell:
+    """How many times faster than PyTorch; if integers do not pay, with the higher ratio of floats beside it.
+    `over_floats` is how many times faster than floats, None without integers."""
+    cell = Cell.of(speedup)
+    if speedup.value is None or over_floats is None or not 0 < over_floats <= 1:
         return cell
-    if not 0 < over_floats.value <= 1:
-        return cell
-    floats = format_number(speedup.value / over_floats.value)
-    return replace(cell, text=f"{cell.text}, floats {floats} x", how=f"{cell.how}; {over_floats.how}")
+    floats = format_number(speedup.value / over_floats)
+    return replace(
+        cell, text=f"{cell.text}, floats {floats} x", how=f"{cell.how}; no faster than floats on this machine"
+    )
+
+
+def floats_ratio(manifest: Manifest) -> float | None:
+    """How many times faster integers are than the same components in floats, all together; None without integers."""
+    figures = [component.figures for component in manifest.measurements.components.values()]
+    pairs = [(each.get("latency_median"), each.get("floats_latency_median")) for each in figures]
+    times = [(own.value, floats.value if floats else own.value) for own, floats in pairs if own and own.value]
+    if not any(floats for _, floats in pairs) or len(times) < len(pairs):
+        return None
+    return sum(floats or 0.0 for _, floats in times) / sum(own for own, _ in times)
+
+
+def furthest(manifest: Manifest) -> Figure | None:
+    """The lowest SNR of all components."""
+    ratios = [component.figures["snr"] for component in manifest.measurements.components.values()
+              if "snr" in component.figures]  # fmt: skip
+    numbers = [each for each in ratios if each.value is not None]
+    return min(numbers, key=lambda each: each.value or 0.0) if numbers else next(iter(ratios), None)
 
 
 def without_unit(figure: Figure | None) -> Figure | None:
@@ -174,11 +200,9 @@ def in_milliseconds(figure: Figure) -> Figure:
 
 
 def gate_rows(bundle: Bundle) -> list[GateRow]:
-    """The gates of the conversion, with results."""
+    """The gates of the bundle, with results."""
     conversion = bundle.manifest.measurements.conversion
-    figures: Mapping[str, Mapping[str, Figure]] = (
-        {"fidelity": conversion.fidelity, "task": conversion.task} if conversion else {}
-    )
+    figures = gated_figures(bundle.manifest)
     rows = []
     for text in bundle.manifest.build.recipe.gates:
         try:
@@ -194,11 +218,26 @@ def gate_rows(bundle: Bundle) -> list[GateRow]:
 
 
 def every_figure(bundle: Bundle) -> list[tuple[str, str, Cell]]:
-    """Part, name and cell of all that was measured."""
+    """Part, name and cell of all that was measured; figures without a number for the same reason stand together."""
     measured = bundle.manifest.measurements
     conversion = measured.conversion
-    parts = {name: component.figures for name, component in measured.components.items()}
+    parts = {"bundle": totals(bundle.manifest)}
+    parts |= {name: dict(component.figures) for name, component in measured.components.items()}
     if conversion:
-        parts |= {"fidelity": conversion.fidelity, "task": conversion.task, "conversion": conversion.steps}
-    parts["compile"] = measured.compile
-    return [(part, name, Cell.of(figure, name)) for part, figures in parts.items() for name, figure in figures.items()]
+        parts |= {
+            "fidelity": dict(conversion.fidelity),
+            "task": dict(conversion.task),
+            "conversion": dict(conversion.steps),
+        }
+    parts["compile"] = dict(measured.compile)
+    return [
+        (part, names, Cell.of(figure, names))
+        for part, figures in parts.items()
+        for names, figure in without_repetition(figures)
+    ]
+
+
+def notes(rows: Sequence[Mapping[str, Cell]]) -> dict[str, int]:
+    """The reasons why cells have no number, by a number of their own."""
+    reasons = dict.fromkeys(cell.how for row in rows for cell in row.values() if cell.text == "-")
+    return {reason: number for number, reason in enumerate(reasons, 1)}

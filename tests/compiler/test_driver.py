@@ -159,6 +159,30 @@ def test_gates_fail_the_build_and_keep_the_bundle(speaking_voice: Path, tmp_path
     assert place.is_dir()
 
 
+def test_gates_on_size_time_and_memory(voice_file: Path, tmp_path: Path, target: Target) -> None:
+    gates = ("size_mib<=0.001", "speedup>=1e6", "memory_mib<=1")
+    ((place, manifest),) = compile_model(Request(voice_file, (target,), tmp_path / "b", frames=6, gates=gates))
+    size, speedup, memory = manifest.failures
+    assert "bundle.size_mib is" in size
+    assert "bundle.speedup is" in speedup
+    assert "bundle.memory_mib is" in memory
+    (run,) = manifest.measurements.devices
+    assert 10 < (run.peak_memory.value or 0) < 400  # and not what this process takes, which starts the agent
+    assert read_manifest(place) == manifest
+
+
+def test_a_gate_on_what_cannot_be_measured_here_fails_with_the_reason(
+    voice_file: Path, tmp_path: Path, target: Target
+) -> None:
+    board = target.model_copy(update={"machine": "board"})
+    gates = ("size_mib<=100", "speedup>=0.1", "memory_mib<=1e5")
+    ((_, manifest),) = compile_model(Request(voice_file, (board,), tmp_path / "b", frames=6, gates=gates))
+    speedup, memory = manifest.failures
+    assert "this machine is no onnxruntime-cpu" in speedup
+    assert "not measured; `voxc measure` does" in memory
+    assert not manifest.measurements.devices
+
+
 def test_a_target_has_gates_of_its_own(speaking_voice: Path, tmp_path: Path, target: Target) -> None:
     """They are for what has a number: the fidelity of an SNR of 150 dB does, a speaker nobody recorded does not."""
     gates = ("fidelity.pesq>=4.65", "task.secs>=0.99")

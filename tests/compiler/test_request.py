@@ -36,6 +36,7 @@ def test_segment_lengths(target: Target, options: dict[str, float], frames: int)
         ({"frames": 10, "segment": 1.0}, "give one of them"),
         ({"threads": 0}, "--threads must be at least 1"),
         ({"gates": ("secs",)}, "gate 'secs': write it as 'secs>=0.8'"),
+        ({"gates": ("size_mib<=9", "secs>=0.8"), "convert": False}, "about the sample's sound; leave out --no-sample"),
         ({"precision": PrecisionRecipe(policy="int4")}, "no precision 'int4' .*; it has fp32"),
         ({"precision": PrecisionRecipe(policy="int8", plan=Path("p"))}, "--plan says what everything computes in"),
         ({"precision": PrecisionRecipe(policy="int8"), "dynamic": True}, "calibrated for one segment length"),

@@ -62,6 +62,8 @@ def find_voice(model: Path, content: Path | None = None, index: Path | None = No
     place = demo_directory() if model == DEMO and not (model.is_file() or checkpoints(model)) else model
     if not place.exists():
         raise CheckpointError(f"{place}: no such file")
+    if content is not None and not content.exists():
+        raise CheckpointError(f"--content {content}: no such directory; it is that of HuBERT or ContentVec")
     found = in_directory(place) if place.is_dir() else VoiceFiles(place)
     encoder = content or found.content
     return replace(found, content=encoder and model_directory(encoder), index=index or found.index)

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from tests.compiler.families.rvc.test_synthesizer import NOISE, VOICES
 from tests.conftest import Voxc
 from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
-from voxc.compiler.core.runner import Runtime
+from voxc.compiler.core.runner import Requirement, Runtime
 from voxc.compiler.core.tensor import read_npz
 
 
@@ -83,7 +83,7 @@ def test_compile_names_the_bundle_after_model_and_target(
     result = voxc("compile", voice_file, "-t", "onnxruntime-cpu", "--frames", 5)
     assert result.exit_code == 0
     assert (tmp_path / "tiny-onnxruntime-cpu" / "manifest.json").is_file()
-    assert re.search(r"synthesizer: onnx, .* MB, SNR .* dB, .* ms, real-time factor", result.stdout)
+    assert re.search(r"synthesizer: onnx, .* MB, SNR .* dB, .* ms \(.* runs/s\), real-time factor", result.stdout)
 
 
 def test_segment_is_in_seconds(voxc: Voxc, voice_file: Path, tmp_path: Path) -> None:
@@ -116,6 +116,52 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert not result.stdout
     assert not list(tmp_path.iterdir())
     assert sorted(voice_file.parent.iterdir()) == before
+
+
+def missing_mlx(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with ONNX Runtime and without MLX, and no other targets."""
+    from voxc import backends
+
+    targets = {name: backends.known_targets()[name] for name in ("onnxruntime-cpu", "apple-mlx")}
+    monkeypatch.setattr(backends, "known_targets", lambda: targets)
+    mlx = backends.BACKENDS["mlx"]
+    monkeypatch.setattr(type(mlx), "emit_needs", (Requirement("no-such-mlx", "pip install 'voxc[mlx]'"),))
+
+
+def test_all_targets_that_can_be_emitted_here(
+    voxc: Voxc, voice_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing_mlx(monkeypatch)
+    result = voxc("compile", voice_file, "-t", "all", "-o", tmp_path / "out", "--frames", 6)
+    assert result.exit_code == 0
+    assert "voxc: warning: apple-mlx is skipped: mlx: to emit for apple-mlx, install no-such-mlx" in result.stderr
+    assert [place.name for place in (tmp_path / "out").iterdir()] == ["onnxruntime-cpu"]
+
+
+def test_a_named_target_that_cannot_be_emitted_is_an_error_before_any_work(
+    voxc: Voxc, voice_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing_mlx(monkeypatch)
+    result = voxc("compile", voice_file, "-t", "onnxruntime-cpu,apple-MLX", "-o", tmp_path / "out", "--frames", 6)
+    assert result.exit_code == 3
+    assert "install no-such-mlx" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_all_leaves_out_what_the_options_are_not_for(
+    voxc: Voxc, voice_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing_mlx(monkeypatch)
+    result = voxc("compile", voice_file, "-t", "all", "-o", tmp_path / "out", "--frames", "6,4")
+    assert result.exit_code == 2  # of both, the first says why
+    assert "onnxruntime-cpu takes any segment length, with --dynamic" in result.stderr.splitlines()[-1]
+
+
+def test_an_encoder_that_is_not_there(voxc: Voxc, voice_file: Path, tmp_path: Path) -> None:
+    for command in (["compile", "-t", "onnxruntime-cpu"], ["calibrate", "--audio", tmp_path]):
+        result = voxc(command[0], voice_file, "--content", "nosuch", "-o", tmp_path / "out.npz", *command[1:])
+        assert result.exit_code == 2
+        assert "--content nosuch: no such directory" in result.stderr
 
 
 @pytest.mark.parametrize("arguments", [[], ["VOICE"], ["VOICE", "-t"], ["VOICE", "-t", "x", "--frames", "many"]])

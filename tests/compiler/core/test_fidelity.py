@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from voxc.compiler.core.fidelity import log_mel, log_mel_distance, max_abs_error, mel_filters, snr_db
+from voxc.compiler.core.fidelity import log_mel, log_mel_distance, max_abs_error, mean_abs_error, mel_filters, snr_db
 
 RATE = 16000
 TONE = np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE).astype(np.float32)[np.newaxis, np.newaxis]
@@ -28,8 +28,10 @@ def test_snr_at_its_ends() -> None:
     assert snr_db(TONE, np.full_like(TONE, np.nan)) == -np.inf
 
 
-def test_max_abs_error() -> None:
-    assert max_abs_error(np.float32([0, 1]), np.float32([0.25, 1])) == 0.25
+def test_absolute_errors() -> None:
+    reference, output = np.float32([0, 1]), np.float32([0.25, 1])
+    assert max_abs_error(reference, output) == 0.25
+    assert mean_abs_error(reference, output) == 0.125
 
 
 def test_log_mel_distance_of_a_louder_tone() -> None:

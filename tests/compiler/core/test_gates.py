@@ -30,6 +30,9 @@ def figures(value: float | None, how: str = "test") -> dict[str, dict[str, Figur
         ("stoi>=0.123456789", "fidelity.stoi>=0.123456789"),
         ("pesq>=4", "fidelity.pesq>=4"),
         ("log_mel_distance<=1e-1", "fidelity.log_mel_distance<=0.1"),
+        ("size_mib<=50", "bundle.size_mib<=50"),
+        ("speedup>=2", "bundle.speedup>=2"),
+        ("bundle.memory_mib<=300", "bundle.memory_mib<=300"),
     ],
 )
 def test_a_gate_and_its_text(text: str, canonical: str) -> None:
@@ -41,7 +44,10 @@ def test_a_gate_and_its_text(text: str, canonical: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("sex>=0.8", "no metric 'sex'.*task has secs.*fidelity has .*snr"),
+        ("sex>=0.8", "no metric 'sex'.*task has secs.*fidelity has .*snr.*; bundle has size_mib, speedup, memory_mib"),
+        ("size_mb<=50", "no metric 'size_mb'.*bundle has size_mib"),
+        ("speedup<=2", "higher is better for speedup"),
+        ("task.size_mib<=50", "task has no metric 'size_mib'"),
         ("task.snr>=25", "task has no metric 'snr'"),
         ("speed.snr>=25", "speed has no metric"),
         ("secs_source<=0.5", "no metric 'secs_source' for gates"),

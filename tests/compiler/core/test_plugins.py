@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from voxc.backends import BACKENDS, known_targets
+from voxc.backends import BACKENDS, backend_of, known_targets, read_targets
 from voxc.backends.tflite.backend import TfliteBackend
 from voxc.compiler.core.errors import PluginError, TargetError
 from voxc.compiler.core.plugins import Plugins
@@ -86,7 +86,7 @@ def test_targets_of_plug_ins_join_ours(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setitem(BACKENDS, "borrower", Borrower())
     monkeypatch.setattr(Plugins, "foreign", ["borrower"])
     with pytest.raises(TargetError, match=f"{file}: target 'onnxruntime-cuda' is also in .*targets.yaml"):
-        known_targets.__wrapped__()
+        read_targets.__wrapped__()
 
 
 def test_options_of_our_targets_are_those_of_their_backends() -> None:
@@ -94,3 +94,9 @@ def test_options_of_our_targets_are_those_of_their_backends() -> None:
         BACKENDS[target.backend].on(target.options)
     with pytest.raises(TargetError, match="tflite: options: provider: Extra inputs"):
         BACKENDS["tflite"].on({"provider": "x"})
+
+
+def test_a_wrong_option_names_the_file_and_the_target() -> None:
+    wrong = known_targets()["tflite-int8"].model_copy(update={"options": {"provider": "x"}})
+    with pytest.raises(TargetError, match=r"targets\.yaml: target 'tflite-int8': tflite: options: provider: Extra"):
+        backend_of(wrong)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from voxc.compiler.core.errors import TargetError
-from voxc.compiler.core.target import TARGETS_FILE, find_target, load_targets
+from voxc.compiler.core.target import TARGETS_FILE, find_target, find_targets, load_targets
 
 GOOD = """
 box:
@@ -73,6 +73,21 @@ def test_a_wrong_file_is_an_error_that_says_where(tmp_path: Path, text: str, com
 def test_an_unknown_target_has_near_names() -> None:
     with pytest.raises(TargetError, match="'onnxruntime-cpuu'; nearest: onnxruntime-cpu"):
         find_target("onnxruntime-cpuu", load_targets())
+
+
+@pytest.mark.parametrize("name", ["Jetson-Nano", "JETSON-NANO", "jetson-nano"])
+def test_names_may_be_in_capitals(name: str) -> None:
+    assert find_target(name, load_targets()).name == "jetson-nano"
+
+
+def test_names_may_be_listed() -> None:
+    known = load_targets()
+    targets, every = find_targets(["tensorrt, Apple-MLX", "jetson-nano", "tensorrt,,"], known)
+    assert [target.name for target in targets] == ["tensorrt", "apple-mlx", "jetson-nano"]
+    assert not every
+    assert find_targets(["jetson-nano,ALL"], known) == (tuple(known.values()), True)
+    with pytest.raises(TargetError, match="give the name of a target"):
+        find_targets([","], known)
 
 
 def test_what_is_emulated_is_not_there_and_says_why() -> None:

@@ -17,7 +17,8 @@ def report(model: str = "", host: str = "board", **component: Any) -> AgentRepor
         "python": "3.9.2",
     }  # fmt: skip
     found = {
-        "load_s": 0.5, "snr_db": 90.0, "max_abs_error": 1e-4, "passed": True, "runs": 100, "warm_up": 2,
+        "load_s": 0.5, "snr_db": 90.0, "max_abs_error": 1e-4, "mean_abs_error": 1e-5, "passed": True,
+        "runs": 100, "warm_up": 2,
         "latency_ms": {"median": 30.0, "p90": 33.0, "p99": 40.0, "min": 29.0}, **component,
     }  # fmt: skip
     return AgentReport.model_validate(
@@ -63,7 +64,8 @@ def test_figures_say_how_they_were_obtained(compiled: Path) -> None:
         value=33.0, unit="ms", evidence="device", how=f"{how}; 100 runs after 2 warm-ups"
     )
     assert figures["real_time_factor"].value == pytest.approx(0.1)  # 30 ms for 30 frames of 100 a second
-    assert figures["max_abs_error"].unit == "full scale"
+    assert figures["max_abs_error"].unit == figures["mean_abs_error"].unit == "full scale"
+    assert figures["runs_per_second"].value == pytest.approx(1000 / 30.0, rel=1e-5)
     assert run.conditions == {"governor": "performance"}
     assert (run.peak_memory.value, run.peak_memory.unit) == (100.0, "MiB")
 
@@ -85,7 +87,9 @@ def test_placements_that_the_os_did_not_tell_have_a_reason(compiled: Path) -> No
 
 
 def test_equal_outputs_have_no_ratio(compiled: Path) -> None:
-    run = device_run(manifest_for(compiled, machine=None), report(snr_db=None, max_abs_error=0.0), "now")
+    run = device_run(
+        manifest_for(compiled, machine=None), report(snr_db=None, max_abs_error=0.0, mean_abs_error=0.0), "now"
+    )
     assert run.components["synthesizer"].figures["snr"].how.endswith("the outputs are equal")
 
 
@@ -136,7 +140,10 @@ def test_times_beside_those_of_pytorch_stay_there(compiled: Path) -> None:
     ("found", "message"),
     [
         ({"snr_db": 3.25, "passed": False}, "synthesizer: SNR to float32 PyTorch is 3.2 dB, below 60 dB"),
-        ({"snr_db": None, "max_abs_error": None, "passed": False}, "synthesizer: the output is not finite"),
+        (
+            {"snr_db": None, "max_abs_error": None, "mean_abs_error": None, "passed": False},
+            "synthesizer: the output is not finite",
+        ),
     ],
 )
 def test_what_fell_short_is_told(compiled: Path, found: dict[str, Any], message: str) -> None:

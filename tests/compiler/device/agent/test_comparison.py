@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -11,15 +9,16 @@ from voxc.compiler.device.agent.comparison import compare
 @pytest.mark.parametrize(
     ("output", "expected"),
     [
-        (np.array([1.0, 2.0, 4.0]), {"snr_db": None, "max_abs_error": 0.0, "passed": True}),
-        (np.array([1.0, np.nan, 4.0]), {"snr_db": None, "max_abs_error": None, "passed": False}),
-        (np.array([1.0, 2.0, 4.5]), {"snr_db": pytest.approx(12.71, abs=0.01), "max_abs_error": 0.5, "passed": False}),
-        (np.array([[1.0, 2.0, 4.0625]]), {"snr_db": pytest.approx(30.77, abs=0.01), "max_abs_error": 0.0625,
-                                          "passed": True}),
+        (np.array([1.0, 2.0, 4.0]), (None, 0.0, 0.0, True)),
+        (np.array([1.0, np.nan, 4.0]), (None, None, None, False)),
+        (np.array([1.0, 2.0, 4.5]), (12.71, 0.5, 0.5 / 3, False)),
+        (np.array([[1.0, 2.0, 4.0625]]), (30.77, 0.0625, 0.0625 / 3, True)),
     ],
-)  # fmt: skip
-def test_ratio_and_difference(output: np.ndarray, expected: dict[str, Any]) -> None:
-    assert compare({"y": np.array([1.0, 2.0, 4.0])}, {"y": output}, bound=25.0) == expected
+)
+def test_ratio_and_differences(output: np.ndarray, expected: tuple[float | None, ...]) -> None:
+    result = compare({"y": np.array([1.0, 2.0, 4.0])}, {"y": output}, bound=25.0)
+    assert list(result) == ["snr_db", "max_abs_error", "mean_abs_error", "passed"]
+    assert tuple(result.values()) == pytest.approx(expected, abs=0.01)
 
 
 def test_the_worst_output_counts() -> None:
@@ -28,4 +27,5 @@ def test_the_worst_output_counts() -> None:
     result = compare(expected, outputs, bound=25.0)
     assert result["snr_db"] == pytest.approx(3.01, abs=0.01)
     assert result["max_abs_error"] == 0.5
+    assert result["mean_abs_error"] == 0.25
     assert not result["passed"]
