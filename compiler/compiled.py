@@ -48,9 +48,9 @@ def compile_part(job: Job, part: Part, staging: Path) -> Compiled:
     decision = job.decide(part)
     planned, program = decision.program, job.decider.quantize(decision.program)
     lengths = [job.at_length(length, planned) for length in part.lengths]
-    job.report(f"{name}: emitting")
+    job.begin(f"{name}: emitting")
     artifact = job.artifact(part, program, planned.plan, staging, lengths)
-    job.report(f"{name}: checking")
+    job.begin(f"{name}: checking")
     backend.require(backend.run_needs, f"check what was emitted for {job.target.name}")
     runner, runtime = backend.load(artifact.files[0], job.threads), job.runtime
     figures = measure(job, part, runner, planned)
@@ -84,10 +84,10 @@ def measure(job: Job, part: Part, runner: Runner, planned: Program) -> dict[str,
     figures = fidelity(part, runner, job.runtime)
     for length in part.lengths:
         figures[f"snr_{length.program.frames}_frames"] = fidelity(length, runner, job.runtime)["snr"]
+    step = f"{part.component.name}: measuring"
+    job.begin(step)
     if job.why_no_latency:
         return figures | missing_latency(job.why_no_latency)
-    step = f"{part.component.name}: measuring"
-    job.report(step)
     rate = part.component.frame_rate
     return figures | latency_figures(
         part.component, runner.run, part.inputs, in_floats(job, planned),

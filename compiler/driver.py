@@ -20,6 +20,7 @@ from voxc.compiler.request import Request
 from voxc.compiler.runtime.eager import pipeline_of
 from voxc.compiler.session import Session
 from voxc.compiler.stages.work import Work
+from voxc.compiler.steps import Steps
 
 Report = Callable[[str], None]
 Skip = Callable[[Target, VoxcError], None]
@@ -41,7 +42,8 @@ def compile_model(
     """
     started = time.perf_counter()
     session = session or Session()
-    session.report = report
+    session.steps = Steps()
+    session.report = session.steps.numbered(report)
     request.check_options()
     request.check_files()
     places = {target.name: request.place_for(target) for target in request.targets}
@@ -50,6 +52,8 @@ def compile_model(
     for target in able:
         refuse_to_overwrite(places[target.name])
     check_task(request, session)
+    model = session.model(request)
+    session.steps.plan(len(able), len(model.components), request.convert and model.converts)
     done: dict[str, Manifest] = {}
 
     def compile_one(target: Target) -> None:
@@ -90,6 +94,7 @@ def check_target(target: Target, request: Request) -> None:
 
 def compile_for(target: Target, request: Request, session: Session, place: Path, started: float) -> Manifest:
     """The bundle of one target, at `place`."""
+    session.steps.next_target()
     job, why = fitting(target, request, session)
     job.decider.check(list(job.programs.values()))
     trial = prepare_trial(request, session, job.work)
@@ -144,7 +149,7 @@ def convert(job: Job, trial: Trial | None, compiled: Sequence[Compiled], staging
     """The trial, by what was emitted."""
     if trial is None:
         return None
-    job.report(f"converting {trial.sample.name}")
+    job.begin(f"converting {trial.sample.name}")
     converter = pipeline_of(job.work.model, {each.build.name: each.runner for each in compiled}, job.work.frames)
     coarsest = next((each.runtime for each in compiled if each.runtime.evidence == "estimate"), job.runtime)
     runtime = f"{coarsest.description}, {job.threads} threads"

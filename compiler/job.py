@@ -49,6 +49,11 @@ class Job:
     def report(self, step: str) -> None:
         self.session.report(f"{self.target.name}: {step}")
 
+    def begin(self, step: str) -> None:
+        """Reports the next step of those that are counted."""
+        self.session.steps.next()
+        self.report(step)
+
     @cached_property
     def backend(self) -> Backend:
         return backend_of(self.target)
@@ -105,7 +110,7 @@ class Job:
         Raises:
             PassError: a pass refused the graph, or on request to look, moved the outputs further than it says it may.
         """
-        self.report(f"{part.component.name}: passes")
+        self.begin(f"{part.component.name}: passes")
         program = part.program
         for compiler_pass in pipeline(self.target):
             program = self.run_pass(compiler_pass, program, self.target).program

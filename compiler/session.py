@@ -19,6 +19,7 @@ from voxc.compiler.measure.conversion import Trial
 from voxc.compiler.request import CONVERTING_SEGMENT_SECONDS, DEFAULT_SEGMENT_SECONDS, Request
 from voxc.compiler.stages.export import export_part
 from voxc.compiler.stages.work import Part, Work
+from voxc.compiler.steps import Steps
 
 Report = Callable[[str], None]
 
@@ -35,6 +36,7 @@ class Session:
 
     store: Store | None = None
     report: Report = lambda message: None
+    steps: Steps = field(default_factory=Steps)
     warn: Report = lambda message: None
     models: dict[str, Model] = field(default_factory=dict)
     works: dict[str, Work] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,13 +29,16 @@ Report = Callable[[str], None]
 P = ParamSpec("P")
 #: Columns of what is not a terminal, and those that tables of many columns need.
 WIDE, NARROW = 160, 100
+#: Which step a message is of, and of how many.
+COUNT = re.compile(r"\[(?P<number>\d+)/(?P<all>\d+)\] ")
 
 
 @contextmanager
 def progress() -> Iterator[Report]:
-    """A spinner with the current step and the time on a terminal; one line per step elsewhere.
+    """On a terminal one line that moves: the time since the start, how many steps of all have begun, and the current
+    one; elsewhere a line for each step.
 
-    In a message `step, detail`, only a new `step` prints a line; details change the text beside the spinner.
+    A message is `[number/all] step, detail`, of which only the step has to be there. Details print no line.
     """
     if sys.stderr.isatty():
         with live_progress() as report:
@@ -57,30 +61,33 @@ def interruptible(report: Callable[P, None]) -> Callable[P, None]:
 @interrupt.uncut  # a bar that is not stopped leaves the terminal without a cursor
 def live_progress() -> Iterator[Report]:
     from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.table import Column
 
     columns = (
         SpinnerColumn(finished_text="[green]✓"),
-        TextColumn("{task.description}", markup=False),
         TimeElapsedColumn(),
+        BarColumn(bar_width=12),
+        TextColumn(
+            "{task.fields[count]}{task.description}",
+            markup=False,
+            table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+        ),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        steps: list[tuple[str, TaskID]] = []
-
-        def finish_step() -> None:
-            if steps:
-                bar.update(steps[-1][1], total=1, completed=1)
+    with Progress(*columns, console=Console(stderr=True), expand=True) as bar:
+        task = bar.add_task("", total=None, count="")
 
         def report(message: str) -> None:
-            step = message.partition(",")[0]
-            if steps and steps[-1][0] == step:
-                bar.update(steps[-1][1], description=message)
-            else:
-                finish_step()
-                steps.append((step, bar.add_task(message, total=None)))
+            count = COUNT.match(message)
+            if count is None:
+                bar.update(task, description=message)
+                return
+            number, total = int(count["number"]), int(count["all"])
+            rest = message[count.end() :]
+            bar.update(task, description=rest, total=total, completed=max(number - 1, 0), count=f"{number}/{total} ")
 
         yield report
-        finish_step()
+        bar.update(task, total=1, completed=1, count="", description="done")
 
 
 def plain_progress() -> Report:

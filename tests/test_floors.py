@@ -18,6 +18,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("passes.base",),
     ("passes.kit",),
     ("compiler.audio", "compiler.cache", "compiler.fallback", "compiler.manifest", "compiler.torch_file",
+     "compiler.steps",
      "passes.attention", "passes.layout", "passes.precision", "passes.simplify", "passes.source", "passes.verify",
      "backends.lowering"),
     ("compiler.networks", "compiler.totals"),

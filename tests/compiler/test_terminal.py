@@ -6,7 +6,7 @@ import pytest
 
 from voxc.compiler.core.figure import Figure
 from voxc.compiler.manifest import Manifest, read_manifest
-from voxc.compiler.terminal import plain, progress, show, summary, table
+from voxc.compiler.terminal import COUNT, live_progress, plain, progress, show, summary, table
 
 
 def test_text_from_files_neither_styles_nor_steers(capsys: pytest.CaptureFixture[str]) -> None:
@@ -30,6 +30,24 @@ def test_plain_progress_has_a_line_for_each_step(capsys: pytest.CaptureFixture[s
     printed = capsys.readouterr()
     assert [line.partition("] ")[2] for line in printed.err.splitlines()] == ["loading", "measuring"]
     assert not printed.out
+
+
+def test_live_progress_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """What stays of it, which is all that rich prints where there is no terminal."""
+    with live_progress() as report:
+        report("loading")
+        report("[1/4] board: passes")
+        report("[3/4] board: measuring, run 2")
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.endswith("done")
+    assert "0:00:0" in line
+
+
+def test_numbers_of_steps_are_read() -> None:
+    count = COUNT.match("[12/34] board: passes")
+    assert count is not None
+    assert (count["number"], count["all"]) == ("12", "34")
+    assert COUNT.match("[   1.0 s] loading") is None
 
 
 def with_ratio(manifest: Manifest, ratio: float) -> Manifest:
