@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tokenize
 import zipfile
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.lib import format as npy_format
 from pydantic import BaseModel, ConfigDict, Field
 
+from voxc.compiler.core.archive import BROKEN
 from voxc.compiler.core.axis import TIME, Sizes
 from voxc.compiler.core.errors import OutputError, TensorError
 from voxc.compiler.core.whole_file import whole_file
@@ -23,6 +25,8 @@ SYMBOLIC = r"^(?:([1-9][0-9]{0,5})\*)?([A-Z][A-Za-z0-9_]{0,31})(?:\+([1-9][0-9]{
 Dim = int | Annotated[str, Field(pattern=SYMBOLIC)]
 
 MAX_TENSOR_BYTES = 1 << 31
+#: What NumPy's parser of headers has been seen to raise, beside ValueError.
+BROKEN_HEADER = (tokenize.TokenError, SyntaxError, TypeError, MemoryError)
 
 
 class TensorSpec(BaseModel):
@@ -162,7 +166,7 @@ def read_npz(path: Path) -> dict[str, Array]:
                 with archive.open(info) as stream:
                     arrays[info.filename.removesuffix(".npy")] = read_npy(stream)  # type: ignore[arg-type]
             return arrays
-    except (OSError, zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError, KeyError) as error:
+    except (OSError, *BROKEN, *BROKEN_HEADER) as error:
         raise TensorError(f"{path}: not a readable NPZ file ({error})") from error
 
 

@@ -193,7 +193,7 @@ def test_a_target_has_gates_of_its_own(speaking_voice: Path, tmp_path: Path, tar
     assert "gate fidelity.pesq>=4.65" in failure
 
 
-@pytest.mark.parametrize("options", [{"gates": ("secs>=0.8",)}, {"sample": Path("sample.wav")}])
+@pytest.mark.parametrize("options", [{"gates": ("secs>=0.8",)}, {"sample": Path(__file__)}])
 def test_what_cannot_convert_cannot_be_held_to_it(
     voice_file: Path, tmp_path: Path, target: Target, options: dict[str, object]
 ) -> None:
