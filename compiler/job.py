@@ -17,11 +17,12 @@ from voxc.backends.base import Backend
 from voxc.compiler.cache.keeper import Keeper
 from voxc.compiler.cache.keys import code_of
 from voxc.compiler.calibration.source import Calibration
-from voxc.compiler.core.errors import CompileError, RecipeError
+from voxc.compiler.core.errors import CompileError, OutputError, RecipeError
 from voxc.compiler.core.fidelity import snr_db
 from voxc.compiler.core.machine import machine_model, this_machine, tool_versions, usable_cores
 from voxc.compiler.core.plan import PrecisionPlan
 from voxc.compiler.core.program import Program
+from voxc.compiler.core.room import has_room
 from voxc.compiler.core.runner import Artifact, Fit, Runner, Runtime
 from voxc.compiler.core.target import Target
 from voxc.compiler.precision.decide import Decider, Decision
@@ -184,11 +185,17 @@ class Job:
         return self.decider.quantize(replace(program, plan=planned.plan))
 
     def emit(self, program: Program, directory: Path, lengths: Sequence[Program] = ()) -> Artifact:
-        """Raises UnsupportedError if the backend cannot take a program, MissingRuntimeError if it lacks a package."""
+        """Raises UnsupportedError if the backend cannot take a program, MissingRuntimeError if it lacks a package, and
+        OutputError if the disk is full, which SDKs say in ways of their own."""
         self.backend.require(self.backend.emit_needs, f"emit for {self.target.name}")
         for each in (program, *lengths):
             self.backend.check(each, self.target)
-        return self.backend.emit(program, self.target, directory, lengths)
+        try:
+            return self.backend.emit(program, self.target, directory, lengths)
+        except (RuntimeError, ValueError, OSError) as error:
+            if has_room(directory):
+                raise
+            raise OutputError(f"{directory.parent.parent}: cannot be written (No space left on device)") from error
 
     def artifact(
         self, part: Part, program: Program, plan: PrecisionPlan, directory: Path, lengths: Sequence[Program] = ()

@@ -15,8 +15,9 @@ from voxc.backends.base import Backend
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
 from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
 from voxc.compiler import compiled as compiled_module
+from voxc.compiler import job as job_module
 from voxc.compiler.bundle import Bundle
-from voxc.compiler.core.errors import CheckpointError, MissingRuntimeError, PassError, RecipeError
+from voxc.compiler.core.errors import CheckpointError, MissingRuntimeError, OutputError, PassError, RecipeError
 from voxc.compiler.core.recipe import PrecisionRecipe
 from voxc.compiler.core.runner import Fit, Requirement
 from voxc.compiler.core.target import Peaks, Target, load_targets
@@ -283,3 +284,20 @@ def test_a_missing_runtime_says_what_to_install(
     with pytest.raises(MissingRuntimeError, match=r"install no-such-runtime \(pip install 'voxc\[more\]'\)"):
         compile_model(Request(voice_file, (target,), tmp_path / "bundle", frames=5))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_no_fault_of_an_sdk(
+    voice_file: Path, tmp_path: Path, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Core ML's says "unknown error"."""
+
+    def emit(*_: object) -> None:
+        raise RuntimeError("[MIL FileWriter]: Unknown error occurred while writing data to the file.")
+
+    monkeypatch.setattr(OnnxRuntimeBackend, "emit", emit)
+    request = Request(voice_file, (target,), tmp_path / "b", frames=20)
+    with pytest.raises(RuntimeError, match="MIL FileWriter"):
+        compile_model(request)
+    monkeypatch.setattr(job_module, "has_room", lambda directory: False)
+    with pytest.raises(OutputError, match=r"cannot be written \(No space left on device\)"):
+        compile_model(request)
