@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 
 from voxc.compiler.audio.scratch import Scratch
 from voxc.compiler.audio.sound import SoundFile
+from voxc.compiler.audio.suffixes import recordings_in
 from voxc.compiler.audio.windows import Window
 from voxc.compiler.calibration.samples import CALIBRATION_SEED, Call, Samples, too_few
 from voxc.compiler.core.errors import AudioError, RecipeError
@@ -139,8 +139,7 @@ def find_recordings(place: Path) -> list[Path]:
     """
     if not place.is_dir():
         return [place]
-    suffixes = {f".{name.lower()}" for name in soundfile.available_formats()} | {".aif", ".oga", ".opus"}
-    found = sorted(path for path in place.iterdir() if path.suffix.lower() in suffixes and path.is_file())
+    found = recordings_in(place)
     if not found:
         raise AudioError(f"{place}: a directory without recordings; give one with .wav, .flac, .ogg or .mp3 files")
     return found

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from voxc.compiler.audio.scratch import Scratch
-from voxc.compiler.audio.sound import Recording, SoundArray, SoundFile, check_output, write_sound
+from voxc.compiler.audio.sound import Recording, SoundArray, SoundFile
 from voxc.compiler.audio.stopwatch import Stopwatch
 from voxc.compiler.audio.windows import Joiner
+from voxc.compiler.audio.write import check_output, write_sound
 from voxc.compiler.core.tensor import Array
 from voxc.compiler.families.chain import Chain, Conditions, State, Tick
 from voxc.compiler.runtime.pipeline import Pipeline

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
+from voxc.compiler.audio.suffixes import is_recording, recordings_in
 from voxc.compiler.core.errors import CheckpointError
 from voxc.compiler.networks.hubert.layout import CONFIG_NAME, PREPROCESSOR_NAME, WEIGHTS_NAME
 
@@ -80,18 +81,23 @@ def in_directory(directory: Path) -> VoiceFiles:
         raise CheckpointError(f"{directory}: a directory without a checkpoint (.pth)")
     content = directory / CONTENT_NAME
     speakers = directory / SPEAKERS_NAME
-    recordings = sorted(speakers.iterdir()) if speakers.is_dir() else []
+    recordings = recordings_in(speakers) if speakers.is_dir() else []
     return VoiceFiles(
         checkpoint,
         content=content if content.is_dir() else None,
-        index=only(directory.glob(f"*{INDEX_SUFFIX}"), f"index ({INDEX_SUFFIX})"),
-        sample=only(directory.glob(f"{SAMPLE_STEM}.*"), "sample"),
+        index=only(shown(directory, f"*{INDEX_SUFFIX}"), f"index ({INDEX_SUFFIX})"),
+        sample=only(filter(is_recording, directory.glob(f"{SAMPLE_STEM}.*")), "sample"),
         speakers=tuple((int(path.stem), path) for path in recordings if path.stem.isdecimal()),
     )
 
 
 def checkpoints(directory: Path) -> list[Path]:
-    return [path for suffix in CHECKPOINT_SUFFIXES for path in directory.glob(f"*{suffix}")]
+    return [path for suffix in CHECKPOINT_SUFFIXES for path in shown(directory, f"*{suffix}")]
+
+
+def shown(directory: Path, pattern: str) -> list[Path]:
+    """The files of a directory that are not hidden: `._NAME` is what macOS keeps about NAME."""
+    return [path for path in directory.glob(pattern) if not path.name.startswith(".")]
 
 
 def only(found: Iterable[Path], what: str) -> Path | None:

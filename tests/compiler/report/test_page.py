@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from voxc.compiler.audio.sound import write_sound
+from voxc.compiler.audio.write import write_sound
 from voxc.compiler.core.errors import BundleError, MissingRuntimeError, OutputError, RecipeError
 from voxc.compiler.core.figure import Figure
 from voxc.compiler.manifest import MANIFEST_NAME, Conversion, FileRecord, read_manifest

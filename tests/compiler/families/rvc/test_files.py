@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,18 @@ def test_the_bundled_voice_has_a_name(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="nobody.pth: no such file"):
         find_voice(tmp_path / "nobody.pth")
+
+
+def test_hidden_files_and_notes_are_passed_over(speaking_voice: Path, tmp_path: Path) -> None:
+    """macOS puts a `._NAME` beside each file that it copies to other file systems."""
+    voice = tmp_path / "voice"
+    shutil.copytree(speaking_voice, voice)
+    for path in [path for path in voice.rglob("*") if path.is_file()]:
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
+    for note in ("sample.txt", "speakers/0.txt", "speakers/1.txt"):
+        (voice / note).touch()
+    found = find_voice(voice)
+    assert found.checkpoint == voice / "tiny.pth"
+    assert found.index == voice / "tiny.index"
+    assert found.sample == voice / "sample.wav"
+    assert found.speakers == ((0, voice / "speakers" / "0.wav"),)
