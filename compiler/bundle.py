@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,12 +12,13 @@ from pathlib import Path
 from voxc.compiler.core import interrupt
 from voxc.compiler.core.digest import sha256_of_file
 from voxc.compiler.core.errors import BundleError, OutputError, TensorError
-from voxc.compiler.core.staging import remove_abandoned, workplace
+from voxc.compiler.core.file_name import is_utf8
+from voxc.compiler.core.staging import PARTIAL_PREFIX, remove_abandoned, workplace
 from voxc.compiler.core.tensor import Array, read_npz
 from voxc.compiler.manifest import MANIFEST_NAME, FileRecord, Manifest, read_manifest
 
 REFERENCE_NAME = "reference.npz"
-PARTIAL_MARK = ".voxc-partial-"
+ATTEMPTS = 5  # to put a bundle in place where others do so too
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,9 @@ class Bundle:
 
     @classmethod
     def open(cls, directory: Path) -> Bundle:
-        """Raises BundleError if `directory` has no valid manifest."""
+        """Raises BundleError if `directory` has no valid manifest, or runtimes cannot open files in it."""
+        if not is_utf8(directory):
+            raise BundleError(f"{directory}: is not UTF-8, and runtimes open no such path; rename it")
         return cls(directory, read_manifest(directory))
 
     def path(self, file: FileRecord) -> Path:
@@ -75,30 +79,43 @@ def component_tensors(arrays: dict[str, Array], component: str) -> dict[str, Arr
 def staged(destination: Path) -> Iterator[Path]:
     """A directory beside `destination` that takes its name when the block ends well, and vanishes when it does not.
 
-    What killed runs left behind is removed first. A bundle that is already there is replaced.
+    What killed runs left behind is removed first. A bundle that is already there is replaced; of two that write one
+    bundle at a time, the last to end has it, whole.
 
     Raises:
         OutputError: the place cannot be written, or something that is not a bundle is in it.
     """
     destination = Path(os.path.abspath(destination))
     refuse_to_overwrite(destination)
-    prefix = f".{destination.name}{PARTIAL_MARK}"
     made = [parent for parent in destination.parents if not parent.exists()]
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
-        remove_abandoned(destination.parent, prefix)
-        with workplace(destination.parent, prefix) as place:
+        remove_abandoned(destination.parent, PARTIAL_PREFIX)
+        with workplace(destination.parent, PARTIAL_PREFIX) as place:
             staging = place / "new"
             staging.mkdir()
             yield staging
             interrupt.check()
-            put_in_place(staging, destination)
+            if any(staging.iterdir()):
+                put_in_place(staging, destination)
     except OSError as error:
         raise OutputError(f"{destination}: cannot be written ({error.strerror or error})") from error
     finally:
         for parent in made:
             with contextlib.suppress(OSError):  # not empty: the bundle is in it
                 parent.rmdir()
+
+
+def check_place(destination: Path) -> None:
+    """Finds out before the work whether a bundle can be written.
+
+    Raises:
+        OutputError: it cannot, or something that is not a bundle is in its place.
+    """
+    if not is_utf8(destination):
+        raise OutputError(f"{destination}: is not UTF-8, and runtimes open no such path; choose another place with -o")
+    with staged(destination):
+        pass  # what is empty is not put in place
 
 
 def refuse_to_overwrite(destination: Path) -> None:
@@ -110,13 +127,20 @@ def refuse_to_overwrite(destination: Path) -> None:
 
 
 def put_in_place(staging: Path, destination: Path) -> None:
-    """Renames; the old bundle, if any, steps aside into the same workplace, and goes with it."""
-    if not destination.exists():
-        staging.rename(destination)
+    """Renames; the old bundle, if any, steps aside into the same workplace, and goes with it.
+
+    Another process may put its own in place meanwhile, which then steps aside too.
+    """
+    for attempt in range(ATTEMPTS):
+        old = staging.with_name(f"old-{attempt}")
+        with contextlib.suppress(FileNotFoundError):
+            destination.rename(old)
+        try:
+            staging.rename(destination)
+        except OSError as error:
+            if error.errno == errno.ENOTEMPTY and attempt + 1 < ATTEMPTS:
+                continue
+            if old.exists():
+                old.rename(destination)
+            raise
         return
-    old = destination.rename(staging.with_name("old"))
-    try:
-        staging.rename(destination)
-    except OSError:
-        old.rename(destination)
-        raise

@@ -8,6 +8,7 @@ from pathlib import Path
 from voxc.compiler.core.component import Component
 from voxc.compiler.core.digest import sha256_of_file
 from voxc.compiler.core.errors import CheckpointError
+from voxc.compiler.core.file_name import readable_name
 from voxc.compiler.core.nodes import module_path
 from voxc.compiler.core.program import Program
 from voxc.compiler.core.runner import Artifact
@@ -26,7 +27,7 @@ def describe_source(model: Model) -> Source:
 
 def describe_file(path: Path) -> SourceFile:
     try:
-        return SourceFile(name=path.name, bytes=path.stat().st_size, sha256=sha256_of_file(path))
+        return SourceFile(name=readable_name(path), bytes=path.stat().st_size, sha256=sha256_of_file(path))
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}") from error
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from voxc.compiler.assemble import assemble
-from voxc.compiler.bundle import refuse_to_overwrite, staged
+from voxc.compiler.bundle import check_place, staged
 from voxc.compiler.compiled import Compiled, compile_part
 from voxc.compiler.core.errors import RecipeError
 from voxc.compiler.core.target import Target
@@ -39,7 +39,7 @@ def compile_model(
     session.report = report
     request.check()
     for target in request.targets:
-        refuse_to_overwrite(request.place_for(target))
+        check_place(request.place_for(target))
     check_task(request, session)
     return [compile_for(target, request, session, started) for target in request.targets]
 

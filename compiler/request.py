@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from voxc.compiler.core.axis import MAX_FRAMES, Sizes
 from voxc.compiler.core.errors import RecipeError
+from voxc.compiler.core.file_name import file_name, readable_name
 from voxc.compiler.core.gates import Gate
 from voxc.compiler.core.recipe import PrecisionRecipe, nothing_emulated
 from voxc.compiler.core.target import Target
@@ -147,10 +149,17 @@ class Request:
             raise RecipeError(f"{told}: at most {most} frames, which are {MAX_SEGMENT_SECONDS:g} seconds; {WINDOWS}")
         return frames
 
+    @property
+    def stem(self) -> str:
+        """What a bundle of the model is called after: a file without its suffix, a directory as it is."""
+        if not self.model.is_dir():
+            return readable_name(self.model.with_name(self.model.stem)) if self.model.name else ""
+        return readable_name(Path(os.path.abspath(self.model)))
+
     def place_for(self, target: Target) -> Path:
         """Where the bundle of a target goes."""
         if self.output is None:
-            return Path(f"{self.model.stem}-{target.name}")
+            return Path(file_name(self.stem, f"-{target.name}"))
         return self.output if len(self.targets) == 1 else self.output / target.name
 
 

@@ -18,6 +18,7 @@ from voxc.compiler.audio.suffixes import recordings_in
 from voxc.compiler.audio.windows import Window
 from voxc.compiler.calibration.samples import CALIBRATION_SEED, Call, Samples, too_few
 from voxc.compiler.core.errors import AudioError, RecipeError
+from voxc.compiler.core.file_name import readable_name
 from voxc.compiler.core.runner import Runner
 from voxc.compiler.core.tensor import Array
 from voxc.compiler.families.model import Model
@@ -78,7 +79,8 @@ def collect_samples(
         report(f"listening to {recording.name}")
         warnings += listen(recording, count, pipeline, options, model.task.references_of(speaker), report)
     calls = {name: recorder.calls for name, recorder in recorders.items()}
-    source = f"{place.name}, {len(recorders[pipeline.chain.last].calls)} segments of {model.seconds_of(frames):g} s"
+    heard = len(recorders[pipeline.chain.last].calls)
+    source = f"{readable_name(place)}, {heard} segments of {model.seconds_of(frames):g} s"
     return Samples(source, calls, (*too_few(model, frames, calls), *warnings))
 
 

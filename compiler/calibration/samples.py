@@ -13,6 +13,7 @@ import numpy as np
 from voxc.compiler.core.axis import TIME, Sizes
 from voxc.compiler.core.component import Component
 from voxc.compiler.core.errors import TensorError
+from voxc.compiler.core.file_name import readable_name
 from voxc.compiler.core.tensor import (
     Array,
     TensorSpec,
@@ -99,8 +100,7 @@ def read_samples(path: Path, model: Model, frames: int) -> Samples:
             warnings += file.constants()
     if not calls:
         raise TensorError(f"{path}: is empty; its keys have to be such as {', '.join(keys_of(model))}")
-    source = path.name
-    return Samples(source, calls, (*too_few(model, frames, calls), *warnings))
+    return Samples(readable_name(path), calls, (*too_few(model, frames, calls), *warnings))
 
 
 def refuse_unknown(path: Path, arrays: Mapping[str, Array], model: Model) -> None:

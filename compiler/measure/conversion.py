@@ -14,6 +14,7 @@ from voxc.compiler.audio.write import write_sound
 from voxc.compiler.cache.keeper import Keeper
 from voxc.compiler.core.errors import RecipeError
 from voxc.compiler.core.figure import Evidence, Figure, figure
+from voxc.compiler.core.file_name import readable_name
 from voxc.compiler.core.tensor import Array, read_npz, write_npz
 from voxc.compiler.families.model import Model
 from voxc.compiler.manifest import Conversion, FileRecord
@@ -52,7 +53,7 @@ class Sound:
                 blocks.append(block)
                 if sum(map(len, blocks)) >= most:
                     break
-            return cls(path.name, np.concatenate(blocks or [np.zeros(0, np.float32)])[:most], recording.rate)
+            return cls(readable_name(path), np.concatenate(blocks or [np.zeros(0, np.float32)])[:most], recording.rate)
 
 
 def save_audio(audio: Array, folder: Path) -> None:

@@ -122,3 +122,21 @@ def test_places(target: Target) -> None:
     assert Request(model, both).place_for(other) == Path("anna-other")
     assert Request(model, (target,), out).place_for(target) == out
     assert Request(model, both, out).place_for(other) == out / "other"
+
+
+def test_directories_keep_their_whole_names(target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("anna.v1", "anna.v2", "-x"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "anna.v1")
+    names = [
+        str(Request(Path(model), (target,)).place_for(target)) for model in (".", "..", "../anna.v2", "../-x", "/")
+    ]
+    mine, parent, *others = [name.removesuffix("-onnxruntime-cpu") for name in names]
+    assert (mine, parent) == ("anna.v1", tmp_path.name)
+    assert others == ["anna.v2", "x", "voice"]
+
+
+def test_long_titles_make_names_that_fit(target: Target) -> None:
+    name = Request(Path("あ" * 83 + ".pth"), (target,)).place_for(target).name
+    assert name.endswith("-onnxruntime-cpu")
+    assert len(name.encode()) <= 255
