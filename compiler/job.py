@@ -19,6 +19,7 @@ from voxc.compiler.cache.keys import code_of
 from voxc.compiler.calibration.source import Calibration
 from voxc.compiler.core.errors import CompileError, RecipeError
 from voxc.compiler.core.fidelity import snr_db
+from voxc.compiler.core.file_name import readable_name
 from voxc.compiler.core.machine import machine_model, this_machine, tool_versions, usable_cores
 from voxc.compiler.core.plan import PrecisionPlan
 from voxc.compiler.core.program import Program
@@ -121,7 +122,7 @@ class Job:
     def keeper(self, part: Part) -> Keeper:
         """Keeps what depends on a part and the target."""
         plugins = [code_of(self.backend), *(code_of(PLUGINS[name]) for name in PLUGINS)]
-        return Keeper(self.session.store, part.key, self.request.model.name).on(self.target, plugins)
+        return Keeper(self.session.store, part.key, readable_name(self.request.model)).on(self.target, plugins)
 
     def decide(self, part: Part) -> Decision:
         """The program of a part with the plan that the request leads to, before integers are inserted.

@@ -24,6 +24,7 @@ from rich.text import Text
 from voxc.compiler.core import interrupt
 from voxc.compiler.core.figure import Figure
 from voxc.compiler.core.gates import METRICS, rate
+from voxc.compiler.core.harmless import harmless
 from voxc.compiler.core.machine import Machine
 from voxc.compiler.manifest import ComponentBuild, Conversion, DeviceRun, Manifest
 
@@ -70,6 +71,7 @@ def live_progress() -> Iterator[Report]:
                 bar.update(steps[-1][1], total=1, completed=1)
 
         def report(message: str) -> None:
+            message = harmless(message)
             step = message.partition(",")[0]
             if steps and steps[-1][0] == step:
                 bar.update(steps[-1][1], description=message)
@@ -89,7 +91,7 @@ def plain_progress() -> Report:
         step = message.partition(",")[0]
         if not seen or seen[-1] != step:
             seen.append(step)
-            print(f"[{time.monotonic() - started:6.1f} s] {step}", file=sys.stderr, flush=True)
+            print(f"[{time.monotonic() - started:6.1f} s] {harmless(step)}", file=sys.stderr, flush=True)
 
     return report
 
@@ -140,7 +142,7 @@ def table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]])
 
 def plain(text: str) -> Text:
     """Text as it is: a file from anyone must neither style nor control the terminal."""
-    return Text("".join(character for character in text if character.isprintable() or character == "\n"))
+    return Text(harmless(text, also="\n"))
 
 
 def figures_table(manifest: Manifest) -> Table:

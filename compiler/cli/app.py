@@ -4,7 +4,6 @@ that --help is quick."""
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -12,7 +11,8 @@ import typer
 
 from voxc.compiler.cli import bundle, cache, calibrate, compile, convert, inspect, machine, run
 from voxc.compiler.cli.families import FamilyCommand
-from voxc.compiler.core.errors import VoxcError
+from voxc.compiler.cli.output import tell
+from voxc.compiler.core.errors import InputError, VoxcError
 
 app = typer.Typer(
     name="voxc",
@@ -24,15 +24,22 @@ app = typer.Typer(
 
 
 def guarded(function: Callable[..., None]) -> Callable[..., None]:
-    """`function`, whose errors become one line on stderr and the exit code of the error."""
+    """`function`, whose errors become one line on stderr and the exit code of the error; paths that the system or a
+    library refuses without anybody having foreseen it count as wrong input."""
 
     @functools.wraps(function)
     def run_guarded(*args: Any, **kwargs: Any) -> None:
         try:
             function(*args, **kwargs)
         except VoxcError as error:
-            print(f"voxc: error: {error}", file=sys.stderr)
+            tell("error", error)
             raise typer.Exit(error.exit_code) from None
+        except UnicodeEncodeError as error:
+            tell("error", f"{error.object}: is not UTF-8, and not all libraries open such a path; rename it")
+            raise typer.Exit(InputError.exit_code) from None
+        except OSError as error:
+            tell("error", f"{error.filename or 'a file'}: {error.strerror or error}")
+            raise typer.Exit(InputError.exit_code) from None
 
     return run_guarded
 

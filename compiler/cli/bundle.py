@@ -93,6 +93,7 @@ def report(
 ) -> None:
     """Write a page to hear, see and compare bundles of one voice."""
     from voxc.compiler.report.page import write_report
+    from voxc.compiler.terminal import show
 
     write_report(bundles, output)
-    print(output)
+    show(str(output))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 
 
 def main() -> None:
@@ -14,6 +15,12 @@ def main() -> None:
 
 
 def command_line() -> None:
+    from voxc.compiler.cli.streams import Streams
+
+    streams = Streams()
     from voxc.compiler.cli.app import app
 
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        sys.exit(streams.exit_code(end.code))

@@ -6,9 +6,16 @@ import json
 import sys
 from typing import Any
 
+from voxc.compiler.core.harmless import one_line
+
+
+def tell(kind: str, message: object) -> None:
+    """A line on stderr that begins with `voxc: error:` or the like; text from files in it is made harmless."""
+    print(f"voxc: {kind}: {one_line(message)}", file=sys.stderr)
+
 
 def warn(message: str) -> None:
-    print(f"voxc: warning: {message}", file=sys.stderr)
+    tell("warning", message)
 
 
 def standing_by() -> Any:
@@ -29,8 +36,7 @@ def tell_runtime(bundle: Any, components: list[str], fallbacks: Any) -> str:
         return f"PyTorch {version('torch')}"
     runtime = runtime_of(bundle)
     if runtime.evidence == "reference":
-        print(f"voxc: note: run by {runtime.description}, not by a runtime of {bundle.manifest.build.target.name}",
-              file=sys.stderr)  # fmt: skip
+        tell("note", f"run by {runtime.description}, not by a runtime of {bundle.manifest.build.target.name}")
     return runtime.description
 
 
@@ -39,4 +45,6 @@ def describe(facts: Any) -> str:
 
 
 def print_json(document: object) -> None:
-    print(json.dumps(document, indent=2, ensure_ascii=False))
+    """What does not print is escaped as JSON has it."""
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    print("".join(each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text))

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 from tests.compiler.families.rvc.test_synthesizer import NOISE, VOICES
 from tests.conftest import Voxc
 from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
+from voxc.compiler.cli.output import print_json
 from voxc.compiler.core.runner import Runtime
 from voxc.compiler.core.tensor import read_npz
 
@@ -264,3 +265,37 @@ def test_what_is_not_the_targets_own_runtime_is_told(
     assert "run by an interpreter, not by a runtime of onnxruntime-cpu" in done.stderr
     assert json.loads(done.stdout)["runtime"] == "an interpreter"
     assert "an interpreter (evidence: reference)" in voxc("verify", compiled).stdout
+
+
+def test_text_from_files_is_harmless(voxc: Voxc, tmp_path: Path) -> None:
+    result = voxc("inspect", tmp_path / "\x1b[2Jno\nvoice.pth")
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert line.endswith(r"\x1b[2Jno voice.pth: no such file")
+
+
+@pytest.mark.parametrize(
+    ("failure", "complaint"),
+    [
+        (OSError(5, "Input/output error", "a/voice.pth"), "voxc: error: a/voice.pth: Input/output error\n"),
+        (UnicodeEncodeError("utf-8", "a/\udce9", 2, 3, "no"), r"voxc: error: a/\udce9: is not UTF-8"),
+    ],
+)
+def test_what_nobody_foresaw_of_a_path_is_one_line(
+    voxc: Voxc, monkeypatch: pytest.MonkeyPatch, failure: Exception, complaint: str
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise failure
+
+    monkeypatch.setattr("voxc.compiler.families.load_model", fail)
+    result = voxc("inspect", "voice.pth")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(complaint)
+
+
+def test_json_is_harmless(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"name": "\x9b2J歌\udce9"})
+    printed = capsys.readouterr().out
+    assert "\x9b" not in printed
+    assert "歌" in printed
+    assert json.loads(printed) == {"name": "\x9b2J歌\udce9"}
