@@ -13,6 +13,7 @@ from voxc.compiler.core import interrupt
 from voxc.compiler.core.digest import sha256_of_file
 from voxc.compiler.core.errors import BundleError, OutputError, TensorError
 from voxc.compiler.core.file_name import is_utf8
+from voxc.compiler.core.room import cannot_be_written, room
 from voxc.compiler.core.staging import PARTIAL_PREFIX, remove_abandoned, workplace
 from voxc.compiler.core.tensor import Array, read_npz
 from voxc.compiler.manifest import MANIFEST_NAME, FileRecord, Manifest, read_manifest
@@ -94,12 +95,13 @@ def staged(destination: Path) -> Iterator[Path]:
         with workplace(destination.parent, PARTIAL_PREFIX) as place:
             staging = place / "new"
             staging.mkdir()
-            yield staging
+            with room(place, destination):
+                yield staging
             interrupt.check()
             if any(staging.iterdir()):
                 put_in_place(staging, destination)
     except OSError as error:
-        raise OutputError(f"{destination}: cannot be written ({error.strerror or error})") from error
+        raise cannot_be_written(destination, error) from error
     finally:
         for parent in made:
             with contextlib.suppress(OSError):  # not empty: the bundle is in it

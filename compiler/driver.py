@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from voxc.compiler.assemble import assemble
-from voxc.compiler.bundle import check_place, staged
+from voxc.compiler.bundle import staged
 from voxc.compiler.compiled import Compiled, compile_part
 from voxc.compiler.core.errors import RecipeError
 from voxc.compiler.core.target import Target
 from voxc.compiler.job import Job
 from voxc.compiler.manifest import Conversion, Manifest, write_manifest
 from voxc.compiler.measure.conversion import Trial
-from voxc.compiler.request import Request
+from voxc.compiler.request import CONVERTING_SEGMENT_SECONDS, Request
 from voxc.compiler.runtime.eager import pipeline_of
 from voxc.compiler.session import Session
 from voxc.compiler.stages.work import Work
@@ -38,8 +38,7 @@ def compile_model(
     session = session or Session()
     session.report = report
     request.check()
-    for target in request.targets:
-        check_place(request.place_for(target))
+    request.check_files()
     check_task(request, session)
     return [compile_for(target, request, session, started) for target in request.targets]
 
@@ -73,8 +72,12 @@ def fitting(target: Target, request: Request, session: Session) -> tuple[Job, st
 
 
 def check_task(request: Request, session: Session) -> None:
-    """Raises RecipeError if a sample or a gate is requested, and the model cannot convert."""
+    """Raises RecipeError if a sample or a gate is requested, and the model cannot convert, or has no such speaker."""
     model = session.model(request)
+    if model.converts and model.chain is not None:
+        frames, _ = request.segment_of(model, CONVERTING_SEGMENT_SECONDS)
+        chain = model.chain(frames)
+        chain.check_options(chain.Options(speaker=request.speaker, transpose=request.transpose or 0.0))
     if request.convert and not model.converts and (request.sample or request.gates):
         remedy = model.task.missing or f"a {model.family} model has nothing to convert"
         raise RecipeError(f"gates and samples need a voice that can convert; {remedy}")

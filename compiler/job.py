@@ -23,6 +23,7 @@ from voxc.compiler.core.file_name import readable_name
 from voxc.compiler.core.machine import machine_model, this_machine, tool_versions, usable_cores
 from voxc.compiler.core.plan import PrecisionPlan
 from voxc.compiler.core.program import Program
+from voxc.compiler.core.room import room
 from voxc.compiler.core.runner import Artifact, Fit, Runner, Runtime
 from voxc.compiler.core.target import Target
 from voxc.compiler.precision.decide import Decider, Decision
@@ -210,7 +211,7 @@ class Job:
 
     def load(self, program: Program) -> Runner:
         """A program in the target's runtime, leaving no file."""
-        with tempfile.TemporaryDirectory(prefix="voxc-") as directory:
+        with tempfile.TemporaryDirectory(prefix="voxc-") as directory, room(Path(directory), Path(directory).parent):
             artifact = self.emit(program, Path(directory))
             self.backend.require(self.backend.run_needs, f"measure layers for {self.target.name}")
             return self.backend.load(artifact.files[0], self.threads)

@@ -6,16 +6,23 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from voxc.compiler.audio.sound import SoundFile
+from voxc.compiler.audio.source import refuse_pipe
+from voxc.compiler.audio.suffixes import recordings_in
+from voxc.compiler.bundle import check_place
 from voxc.compiler.core.axis import MAX_FRAMES, Sizes
-from voxc.compiler.core.errors import RecipeError
+from voxc.compiler.core.errors import AudioError, RecipeError, TensorError
 from voxc.compiler.core.file_name import file_name, readable_name
 from voxc.compiler.core.gates import Gate
 from voxc.compiler.core.recipe import PrecisionRecipe, nothing_emulated
 from voxc.compiler.core.target import Target
-from voxc.compiler.families.model import Model
-from voxc.compiler.stages.base import Stage
+from voxc.compiler.families.chain import MAX_TRANSPOSE
+
+if TYPE_CHECKING:  # PyTorch takes its time, and what is wrong is said before
+    from voxc.compiler.families.model import Model
+    from voxc.compiler.stages.base import Stage
 
 DEFAULT_SEGMENT_SECONDS = 2.0
 # Of a voice that converts recordings: longer segments share more context, and lose less time to it.
@@ -28,6 +35,7 @@ SEGMENTS = {"one": "needs one segment length", "any": "takes any segment length,
 FLOATS = {"fp32", "fp16"}
 # torch.export takes sizes of 0 and 1, and what comes out as 1, for fixed.
 LEAST_DYNAMIC_FRAMES = 3
+NPZ_SUFFIX = ".npz"
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,10 @@ class Request:
             raise RecipeError("--segment and --frames say the same thing twice; give one of them")
         if self.threads is not None and self.threads < 1:
             raise RecipeError(f"--threads must be at least 1, not {self.threads}")
+        if self.speaker < 0:
+            raise RecipeError(f"--speaker {self.speaker}: speakers are counted from 0")
+        if self.transpose is not None and not abs(self.transpose) <= MAX_TRANSPOSE:
+            raise RecipeError(f"--transpose {self.transpose:g}: give {-MAX_TRANSPOSE:g} to {MAX_TRANSPOSE:g} semitones")
         for text in self.gates:
             Gate.parse(text)
         for target in self.targets:
@@ -88,6 +100,24 @@ class Request:
                 raise RecipeError("integers are calibrated for one segment length; leave out --dynamic or --precision")
         if self.precision.allow_emulated and not any(map(self.precision.emulates, self.targets)):
             raise RecipeError(nothing_emulated(self.targets[0], self.precision.asked(self.targets[0])))
+
+    def check_files(self) -> None:
+        """Tries the places of the bundles, and the files that options name.
+
+        Raises:
+            OutputError: a bundle cannot be written.
+            InputError: there is no such file, or nothing in it to use.
+        """
+        for target in self.targets:
+            check_place(self.place_for(target))
+        for recording in (self.sample, *self.references):
+            if recording is not None:
+                check_recording(recording)
+        samples, plan = self.precision.calibration, self.precision.plan
+        if samples is not None:
+            check_samples(samples)
+        if plan is not None and not plan.exists():
+            raise RecipeError(f"--plan {plan}: no such file; give a plan.json, or the bundle that it is in")
 
     @property
     def says_length(self) -> bool:
@@ -161,6 +191,24 @@ class Request:
         if self.output is None:
             return Path(file_name(self.stem, f"-{target.name}"))
         return self.output if len(self.targets) == 1 else self.output / target.name
+
+
+def check_recording(path: Path) -> None:
+    """Raises AudioError if a file is no recording, or one that can be read only once."""
+    refuse_pipe(path)
+    with SoundFile(path):
+        pass
+
+
+def check_samples(path: Path) -> None:
+    """Raises InputError if there is nothing to calibrate by: no NPZ file, no recording, or none in a directory."""
+    if path.is_dir():
+        if not recordings_in(path):
+            raise AudioError(f"{path}: a directory without recordings; give one with .wav, .flac, .ogg or .mp3 files")
+    elif path.suffix.lower() != NPZ_SUFFIX:
+        check_recording(path)
+    elif not path.is_file():
+        raise TensorError(f"{path}: no such file; make one with `voxc calibrate`")
 
 
 def parse_frames(text: str | None) -> tuple[int | None, tuple[int, ...]]:

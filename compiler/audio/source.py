@@ -38,6 +38,12 @@ def open_source(path: Path) -> IO[bytes]:
     return stream
 
 
+def refuse_pipe(path: Path) -> None:
+    """Raises AudioError for what can be read only once where it has to be read more often."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise AudioError(f"{path}: is a pipe or a device, which can be read only once; save it as a file and give that")
+
+
 def spool(stream: IO[bytes], path: Path) -> Any:
     """What a pipe brings, in a file without a name."""
     file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - the caller closes it

@@ -31,11 +31,9 @@ class Format:
 
     def rate_for(self, rate: int) -> int:
         """The rate itself, or the next one that the format takes."""
-        return (
-            rate
-            if not self.rates or rate in self.rates
-            else min((each for each in self.rates if each > rate), default=self.rates[-1])
-        )
+        if not self.rates or rate in self.rates:
+            return rate
+        return min((each for each in self.rates if each > rate), default=self.rates[-1])
 
 
 MPEG_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)

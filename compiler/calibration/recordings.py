@@ -14,6 +14,7 @@ import numpy as np
 
 from voxc.compiler.audio.scratch import Scratch
 from voxc.compiler.audio.sound import SoundFile
+from voxc.compiler.audio.source import refuse_pipe
 from voxc.compiler.audio.suffixes import recordings_in
 from voxc.compiler.audio.windows import Window
 from voxc.compiler.calibration.samples import CALIBRATION_SEED, Call, Samples, too_few
@@ -140,6 +141,7 @@ def find_recordings(place: Path) -> list[Path]:
         AudioError: there is none.
     """
     if not place.is_dir():
+        refuse_pipe(place)
         return [place]
     found = recordings_in(place)
     if not found:

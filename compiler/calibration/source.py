@@ -13,8 +13,8 @@ from voxc.compiler.calibration.recordings import SEGMENTS, collect_samples
 from voxc.compiler.calibration.samples import CALIBRATION_SEED, Call, Samples, load_samples, read_samples, save_samples
 from voxc.compiler.core.component import Component
 from voxc.compiler.families.model import Model
+from voxc.compiler.request import NPZ_SUFFIX
 
-NPZ_SUFFIX = ".npz"
 NOT_KEPT = Keeper()
 
 

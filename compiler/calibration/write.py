@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from voxc.compiler.calibration.recordings import SEGMENTS, collect_samples
-from voxc.compiler.calibration.source import NPZ_SUFFIX
 from voxc.compiler.core.errors import OutputError
 from voxc.compiler.core.tensor import write_npz
 from voxc.compiler.families import load_model
-from voxc.compiler.request import CONVERTING_SEGMENT_SECONDS, Request
+from voxc.compiler.request import CONVERTING_SEGMENT_SECONDS, NPZ_SUFFIX, Request, check_samples
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,9 @@ def write_samples(
         VoxcError: the voice, the recordings or the options are unusable, or the file cannot be written.
     """
     check_output(output)
-    request = Request(model, (), segment=segment, frames=frames)
+    request = Request(model, (), segment=segment, frames=frames, speaker=speaker, transpose=transpose)
     request.check()
+    check_samples(audio)
     report(f"loading {model.name}")
     loaded = load_model(model, options, family)
     length, _ = request.segment_of(loaded, CONVERTING_SEGMENT_SECONDS)

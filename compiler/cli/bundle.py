@@ -41,7 +41,7 @@ def measure(
     on: options.On = None,
     python: options.DevicePython = None,
     component: options.Components = None,
-    threads: options.Threads = None,
+    threads: options.DeviceThreads = None,
     compute_units: options.ComputeUnits = None,
     runs: options.Runs = 100,
     seconds: options.Seconds = 10.0,
@@ -53,6 +53,8 @@ def measure(
     from voxc.compiler.device.measure import MeasureOptions, measure_bundle
     from voxc.compiler.terminal import device_summary, progress, show
 
+    if on is None and threads is not None:
+        threads = options.bounded("threads", threads)
     asked = MeasureOptions(
         on, python, tuple(component or ()), threads, compute_units, runs, seconds, limit, ssh_config
     )  # fmt: skip

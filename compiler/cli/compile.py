@@ -53,9 +53,7 @@ def compile(
         from voxc.compiler.cache.place import cache_directory
         from voxc.compiler.cache.store import Store
         from voxc.compiler.core.recipe import PrecisionRecipe, read_recipe
-        from voxc.compiler.driver import compile_model
         from voxc.compiler.request import Request, parse_frames, parse_sizes
-        from voxc.compiler.session import Session
 
         length, lengths = parse_frames(frames)
         asked = read_recipe(recipe) if recipe else PrecisionRecipe()
@@ -67,6 +65,11 @@ def compile(
             transpose=transpose, convert=not no_sample,
             gates=tuple(gate or ()), fallback=with_fallback,
         )  # fmt: skip
+        request.check()
+        request.check_files()
+        from voxc.compiler.driver import compile_model  # imports PyTorch
+        from voxc.compiler.session import Session
+
         session = Session() if no_cache else Session(Store(cache_directory(cache), warn=warn))
         bundles = compile_model(request, report, session)
     if json:

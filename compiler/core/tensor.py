@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -23,6 +26,11 @@ SYMBOLIC = r"^(?:([1-9][0-9]{0,5})\*)?([A-Z][A-Za-z0-9_]{0,31})(?:\+([1-9][0-9]{
 Dim = int | Annotated[str, Field(pattern=SYMBOLIC)]
 
 MAX_TENSOR_BYTES = 1 << 31
+#: What Python raises for an archive, a member or a header that is not what it says.
+UNREADABLE = (
+    OSError, zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError, ValueError, EOFError, OverflowError,
+    NotImplementedError, RuntimeError, KeyError, TypeError, MemoryError,
+)  # fmt: skip
 
 
 class TensorSpec(BaseModel):
@@ -162,7 +170,7 @@ def read_npz(path: Path) -> dict[str, Array]:
                 with archive.open(info) as stream:
                     arrays[info.filename.removesuffix(".npy")] = read_npy(stream)  # type: ignore[arg-type]
             return arrays
-    except (OSError, zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError, KeyError) as error:
+    except UNREADABLE as error:
         raise TensorError(f"{path}: not a readable NPZ file ({error})") from error
 
 

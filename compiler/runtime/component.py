@@ -53,7 +53,9 @@ def load_backed(bundle: Bundle, name: str, threads: int | None, fallbacks: Fallb
 
 
 def threads_for(bundle: Bundle, asked: int | None) -> int:
-    return asked or bundle.manifest.build.target.threads or usable_cores()
+    """What is asked for, or else what the target has; of either no more than this machine has cores."""
+    cores = usable_cores()
+    return min(asked or bundle.manifest.build.target.threads or cores, cores)
 
 
 def backend_of(bundle: Bundle) -> Backend:

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
-from voxc.compiler.core.errors import RecipeError
+from voxc.compiler.core.errors import InputError, RecipeError
 from voxc.compiler.core.recipe import PrecisionRecipe
 from voxc.compiler.core.target import Target
 from voxc.compiler.request import Request, parse_frames
@@ -35,6 +40,9 @@ def test_segment_lengths(target: Target, options: dict[str, float], frames: int)
         ({"frames": 6001}, "at most 6000 frames, which are 60 seconds"),
         ({"frames": 10, "segment": 1.0}, "give one of them"),
         ({"threads": 0}, "--threads must be at least 1"),
+        ({"speaker": -1}, "--speaker -1: speakers are counted from 0"),
+        ({"transpose": 99.0}, "--transpose 99: give -36 to 36 semitones"),
+        ({"transpose": float("nan")}, "--transpose nan"),
         ({"gates": ("secs",)}, "gate 'secs': write it as 'secs>=0.8'"),
         ({"precision": PrecisionRecipe(policy="int4")}, "no precision 'int4' .*; it has fp32"),
         ({"precision": PrecisionRecipe(policy="int8", plan=Path("p"))}, "--plan says what everything computes in"),
@@ -140,3 +148,35 @@ def test_long_titles_make_names_that_fit(target: Target) -> None:
     name = Request(Path("あ" * 83 + ".pth"), (target,)).place_for(target).name
     assert name.endswith("-onnxruntime-cpu")
     assert len(name.encode()) <= 255
+
+
+def test_files_that_options_name_are_looked_at(target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.wav").write_text("no sound")
+    os.mkfifo(tmp_path / "pipe.wav")
+    soundfile.write(tmp_path / "a.wav", np.zeros(100), 16000)
+    complaints: list[tuple[dict[str, Any], str]] = [
+        ({"sample": Path("nosuch.wav")}, "nosuch.wav: cannot be read"),
+        ({"references": (Path("a.wav"), Path("text.wav"))}, "text.wav: not a recording"),
+        ({"sample": Path("pipe.wav")}, "pipe.wav: is a pipe .* save it as a file"),
+        ({"precision": PrecisionRecipe(calibration=Path("nosuch"))}, "nosuch: cannot be read"),
+        ({"precision": PrecisionRecipe(calibration=Path("empty"))}, "empty: a directory without recordings"),
+        ({"precision": PrecisionRecipe(calibration=Path("nosuch.npz"))}, "nosuch.npz: no such file"),
+        ({"precision": PrecisionRecipe(plan=Path("nosuch"))}, "--plan nosuch: no such file"),
+        ({"output": Path("a.wav/bundle")}, "bundle: cannot be written"),
+    ]
+    for options, complaint in complaints:
+        with pytest.raises(InputError, match=complaint):
+            request(target, **options).check_files()
+    usable = PrecisionRecipe(calibration=Path())
+    request(target, sample=Path("a.wav"), precision=usable, output=Path("deep/bundle")).check_files()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "empty", "pipe.wav", "text.wav"]
+
+
+def test_a_request_needs_no_pytorch() -> None:
+    """What is wrong is said at once."""
+    script = "import sys, voxc.compiler.request; print('torch' in sys.modules)"
+    assert (
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "False\n"
+    )
