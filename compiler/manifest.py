@@ -19,6 +19,7 @@ from voxc.compiler.core.errors import BundleError
 from voxc.compiler.core.figure import Figure, Record
 from voxc.compiler.core.machine import Machine
 from voxc.compiler.core.tensor import TensorSpec
+from voxc.compiler.core.whole_file import whole_file
 
 if TYPE_CHECKING:
     from voxc.compiler.core.target import Target
@@ -298,13 +299,8 @@ def write_manifest(directory: Path, manifest: Manifest) -> None:
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
     if len(text.encode()) >= MAX_MANIFEST_BYTES:
         raise BundleError(f"{path}: would be larger than {MAX_MANIFEST_BYTES >> 20} MiB")
-    partial = path.with_name(f".{path.name}.voxc-partial")
-    try:
+    with whole_file(path) as partial:
         partial.write_text(text + "\n", encoding="utf-8")
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def read_manifest(directory: Path) -> Manifest:

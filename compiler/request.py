@@ -12,7 +12,7 @@ from voxc.compiler.core.errors import RecipeError
 from voxc.compiler.core.gates import OF_CONVERSIONS, Gate
 from voxc.compiler.core.recipe import PrecisionRecipe, nothing_emulated
 from voxc.compiler.core.target import Target
-from voxc.compiler.core.text import NAME_BYTES, shortened, visible
+from voxc.compiler.core.text import file_name
 from voxc.compiler.families.model import Model
 from voxc.compiler.stages.base import Stage
 
@@ -189,8 +189,7 @@ def bundle_name(model: Path, target: Target) -> str:
     """What a bundle is called that got no name: after the model, in a way that is no option and that a file system
     takes."""
     name = model.absolute().name if model.is_dir() or not model.name else model.stem
-    ending = f"-{target.name}"
-    return shortened(visible(name).lstrip("-") or "voice", NAME_BYTES - len(ending)) + ending
+    return file_name(name, f"-{target.name}")
 
 
 def parse_frames(text: str | None) -> tuple[int | None, tuple[int, ...]]:

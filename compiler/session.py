@@ -13,6 +13,7 @@ from voxc.compiler.cache.keys import code_digest, code_of
 from voxc.compiler.cache.store import Store
 from voxc.compiler.calibration.source import Calibration
 from voxc.compiler.core.component import Component
+from voxc.compiler.core.text import visible
 from voxc.compiler.families import find_family, load_model
 from voxc.compiler.families.model import Model
 from voxc.compiler.measure.conversion import Trial
@@ -63,7 +64,7 @@ class Session:
         files = dict(model.files)
         if not files:  # nobody can tell when such a model changes
             return Keeper()
-        keeper = replace(self.tools_keeper(), label=request.model.name)
+        keeper = replace(self.tools_keeper(), label=visible(request.model.name))
         code = code_of(find_family(model.family))
         return keeper.on(model.family, code, dict(request.options), files, model.depends, model.sizes)
 

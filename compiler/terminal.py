@@ -104,25 +104,25 @@ def plain_progress() -> Report:
 
 
 @contextmanager
-def audio_progress() -> Iterator[Callable[[str, float, float], None]]:
-    """A bar for each step of a conversion, in seconds of audio, on a terminal; nothing elsewhere."""
+def audio_progress(unit: str = "s") -> Iterator[Callable[[str, float, float], None]]:
+    """A bar for each step of a conversion, in seconds of audio or another unit, on a terminal; nothing elsewhere."""
     if not sys.stderr.isatty():
         yield interruptible(lambda step, done, total: None)
         return
-    with audio_bars() as tick:
+    with audio_bars(unit) as tick:
         yield interruptible(tick)
 
 
 @contextmanager
 @interrupt.uncut
-def audio_bars() -> Iterator[Callable[[str, float, float], None]]:
+def audio_bars(unit: str) -> Iterator[Callable[[str, float, float], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
         TextColumn("{task.description:8}"),
         BarColumn(),
-        TextColumn("{task.completed:.0f} of {task.total:.0f} s"),
+        TextColumn(f"{{task.completed:.0f}} of {{task.total:.0f}} {unit}"),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:

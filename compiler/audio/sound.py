@@ -1,37 +1,33 @@
-"""Recordings in and out: what libsndfile reads, as mono blocks; what it writes, whole or not at all."""
+"""Recordings: what libsndfile reads, as mono blocks."""
 
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import IO, Protocol, Self
+from typing import Protocol, Self
 
+import numpy as np
 import soundfile
 import soxr
 
-from voxc.compiler.audio.channels import Mixer
-from voxc.compiler.audio.wav_header import declared_seconds
-from voxc.compiler.core.errors import AudioError, OutputError
-from voxc.compiler.core.file_kind import HEAD_BYTES, foreign_kind
+from voxc.compiler.audio.cut_off import missing
+from voxc.compiler.audio.foreign import HEAD, describe, remedy
+from voxc.compiler.audio.source import mended_wav, open_source
+from voxc.compiler.core.errors import AudioError
 from voxc.compiler.core.tensor import Array
-from voxc.compiler.core.whole_file import whole_file
 
 CONTENT_RATE = 16_000  # Hz, what content encoders and F0 estimators hear
 BLOCK = 1 << 16  # samples
 RATES = (4_000, 768_000)  # Hz
-PIPE_BYTES = 8 << 30
-LEAST_MISSING, LEAST_MISSING_SHARE = 0.05, 0.01  # seconds, and of all, below which a missing end is padding of a codec
-TO_WAV = "make a WAV file of it first, such as with: ffmpeg -i IN OUT.wav"
-WAV_LIMIT = (1 << 32) - (1 << 16)  # bytes of samples; RIFF counts in 32 bits
-WRITTEN = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
+LOUDEST = 1e6  # full scale 1; recordings in floats may exceed it, noise in a damaged file exceeds this
+CANCELLED = 0.1  # of the power that the mean of unrelated channels has
 
 
 class Recording(Protocol):
-    """Audio to convert, by a name for messages, at `rate` Hz; `seconds` is what its header says, for progress.
-    `warnings` are about what came out of its blocks."""
+    """Audio to convert, by a name for messages, at `rate` Hz; `seconds` is what its header says, for progress."""
 
     @property
     def name(self) -> str: ...
@@ -43,7 +39,9 @@ class Recording(Protocol):
     def seconds(self) -> float: ...
 
     @property
-    def warnings(self) -> list[str]: ...
+    def warnings(self) -> list[str]:
+        """What a listener would want to know, once all blocks have been read."""
+        ...
 
     def blocks(self) -> Iterator[Array]:
         """Mono float32 [n]. Raises AudioError for what cannot be decoded, and for samples that are no sound."""
@@ -57,7 +55,6 @@ class SoundArray:
     samples: Array
     rate: int
     name: str = "audio"
-    warnings: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         check_rate(self.rate, self.name)
@@ -71,64 +68,88 @@ class SoundArray:
     def seconds(self) -> float:
         return len(self.samples) / self.rate
 
+    @property
+    def warnings(self) -> list[str]:
+        return [] if self.channel is None else [cancelling(self.channel)]
+
+    @cached_property
+    def channel(self) -> int | None:
+        """The only channel that is heard; None for the mean of all."""
+        return lone_channel(self.pieces()) if self.samples.ndim == 2 else None
+
+    def pieces(self) -> Iterator[Array]:
+        return (self.samples[start : start + BLOCK] for start in range(0, len(self.samples), BLOCK))
+
     def blocks(self) -> Iterator[Array]:
-        mixer = Mixer(self.name, self.rate, self.warnings)
-        for start in range(0, len(self.samples), BLOCK):
-            yield mixer.mix(self.samples[start : start + BLOCK])
+        for number, piece in enumerate(self.pieces()):
+            yield mono(piece, self.name, number * BLOCK, self.rate, self.channel)
 
 
 class SoundFile:
-    """A file of any format, rate and number of channels that libsndfile reads; of a pipe, a copy.
+    """A file, or what a pipe brings, of any format, rate and number of channels that libsndfile reads.
 
-    `warnings` is complete once all blocks have been read.
+    `warnings` are complete when all blocks have been read.
     """
 
     def __init__(self, path: Path) -> None:
         """Raises AudioError: there is no such file, or no audio in it."""
         self.name = str(path)
         self.warnings: list[str] = []
-        if path.is_dir():
-            raise AudioError(f"{path}: is a directory; give one recording")
+        self.stream = open_source(path)
         try:
-            self.stream = seekable(path)
-            head = self.stream.read(HEAD_BYTES)
-            self.stream.seek(0)
-            declared = declared_seconds(self.stream)
-            self.stream.seek(0)
-        except OSError as error:
-            raise AudioError(f"{path}: cannot be read ({error.strerror or error})") from error
-        if not head:
-            raise AudioError(f"{path}: is an empty file")
-        try:
-            self.file = soundfile.SoundFile(self.stream)
-        except (soundfile.SoundFileError, TypeError) as error:  # TypeError: headerless formats
+            self.file = self.decoder()
+            self.rate = int(self.file.samplerate)
+            check_rate(self.rate, self.name)
+        except AudioError:
             self.stream.close()
-            raise AudioError(f"{path}: {what_else(head, error)}") from error
-        self.rate = int(self.file.samplerate)
+            raise
         self.seconds = self.file.frames / self.rate
-        self.declared = max(self.seconds, declared or 0.0)
-        check_rate(self.rate, self.name)
+
+    def decoder(self) -> soundfile.SoundFile:
+        """A decoder at the beginning of the file."""
+        mended = mended_wav(self.stream)
+        self.stream.seek(0)
+        try:
+            return soundfile.SoundFile(mended or os.dup(self.stream.fileno()), closefd=True)
+        except soundfile.SoundFileError as error:
+            self.stream.seek(0)
+            what = describe(self.name, self.stream.read(HEAD))
+            raise AudioError(
+                f"{self.name}: {what}"
+                if what
+                else f"{self.name}: not a recording that libsndfile reads ({said(error)}); if it is one, make a WAV of "
+                f"it: {remedy(self.name)}"
+            ) from error
 
     def blocks(self) -> Iterator[Array]:
-        mixer = Mixer(self.name, self.rate, self.warnings)
+        channel = None
+        if self.file.channels > 1:
+            channel = lone_channel(self.decoded())
+            self.file.close()
+            self.file = self.decoder()
+        start = 0
+        for block in self.decoded():
+            yield mono(block, self.name, start, self.rate, channel)
+            start += len(block)
+        if channel is not None:
+            self.warnings.append(cancelling(channel))
+        self.warnings += missing(self.file, self.stream, start)
+
+    def decoded(self) -> Iterator[Array]:
+        """float32 [n, channels]"""
+        start = 0
         while True:
             try:
                 block = self.file.read(BLOCK, dtype="float32", always_2d=True)
             except soundfile.SoundFileError as error:
                 raise AudioError(
-                    f"{self.name}: cannot be decoded after {mixer.start / self.rate:.2f} s ({error}); "
-                    "it is damaged or cut off: copy it again"
+                    f"{self.name}: cannot be decoded after {start / self.rate:.2f} s of {self.seconds:.2f} s "
+                    f"({said(error)}); it is damaged or cut off; to save what there is: {remedy(self.name)}"
                 ) from error
             if not len(block):
-                break
-            yield mixer.mix(block)
-        seconds = mixer.start / self.rate
-        if self.declared - seconds > max(LEAST_MISSING, LEAST_MISSING_SHARE * self.declared):
-            missing = (1 - seconds / self.declared) * 100
-            self.warnings.append(
-                f"{self.name}: ends after {seconds:.2f} s, and says that it has {self.declared:.2f} s: {missing:.0f} % "
-                "of it is missing; was it copied to its end?"
-            )
+                return
+            yield block
+            start += len(block)
 
     def __enter__(self) -> Self:
         return self
@@ -138,39 +159,53 @@ class SoundFile:
         self.stream.close()
 
 
-def seekable(path: Path) -> IO[bytes]:
-    """The file, or a temporary copy of what comes out of a pipe.
+def said(error: soundfile.SoundFileError) -> str:
+    """libsndfile's own words, without the name that it was given."""
+    return str(getattr(error, "error_string", error)).strip().rstrip(".")
 
-    Raises:
-        OSError: it cannot be read, or a pipe gives more than PIPE_BYTES.
+
+def cancelling(channel: int) -> str:
+    return f"the channels of the recording cancel each other out: channel {channel + 1} alone is heard"
+
+
+def lone_channel(blocks: Iterable[Array]) -> int | None:
+    """The loudest channel, if the mean of all is next to silent where they are not; None if it is not.
+
+    The mean of n unrelated channels has an n-th of their power.
     """
-    stream = path.open("rb")
-    if stream.seekable():
-        return stream
-    with stream:
-        copy = tempfile.TemporaryFile()  # noqa: SIM115, the caller closes it
-        while block := stream.read(1 << 20):
-            copy.write(block)
-            if copy.tell() > PIPE_BYTES:
-                copy.close()
-                raise OSError(f"a pipe that gives more than {PIPE_BYTES >> 30} GiB")
-        copy.seek(0)
-        return copy
-
-
-def what_else(head: bytes, error: Exception) -> str:
-    """What a file is that libsndfile does not read, and what to do."""
-    if head[4:8] == b"ftyp":
-        return f"an MPEG-4 file (m4a, mp4), which is not read; {TO_WAV}"
-    if head.startswith(b"\x1aE\xdf\xa3"):
-        return f"a Matroska or WebM file, which is not read; {TO_WAV}"
-    foreign = foreign_kind(head)
-    return foreign or f"not a recording that libsndfile reads ({str(error).rpartition(': ')[2]}); {TO_WAV}"
+    count, sums, squares = 0, np.zeros(1), np.zeros(1)
+    with np.errstate(all="ignore"):  # what is no sound is refused later
+        for block in blocks:
+            heard = np.concatenate([block, block.mean(axis=1, keepdims=True)], axis=1).astype(np.float64)
+            count, sums, squares = count + len(block), sums + heard.sum(axis=0), squares + np.square(heard).sum(axis=0)
+        if not count:
+            return None
+        *powers, mean = squares / count - np.square(sums / count)
+        return int(np.argmax(powers)) if mean * len(powers) < CANCELLED * np.mean(powers) else None
 
 
 def check_rate(rate: int, name: str) -> None:
     if not RATES[0] <= rate <= RATES[1]:
         raise AudioError(f"{name}: sampled at {rate} Hz; rates from {RATES[0]} to {RATES[1]} Hz can be converted")
+
+
+def mono(block: Array, name: str, start: int, rate: int, channel: int | None = None) -> Array:
+    """The mean of the channels of a block that begins at sample `start`, or one of them: [n] or [n, channels] ->
+    float32 [n].
+
+    Raises:
+        AudioError: a sample is NaN, infinite or absurd.
+    """
+    block = block.reshape(len(block), -1)
+    sound = (np.abs(block) <= LOUDEST).all(axis=1)  # false for NaN
+    if not sound.all():
+        first = int(np.argmin(sound))
+        worst = block[first][np.argmax(~(np.abs(block[first]) <= LOUDEST))]
+        raise AudioError(
+            f"{name}: sample {start + first} (at {(start + first) / rate:.3f} s) is {worst:g} where full scale is 1; "
+            "the recording is damaged"
+        )
+    return block.mean(axis=1, dtype=np.float32) if channel is None else np.ascontiguousarray(block[:, channel])
 
 
 class Resampler:
@@ -182,43 +217,3 @@ class Resampler:
     def push(self, block: Array, last: bool = False) -> Array:
         """float32 [n] -> float32 [m]; `last` gives out what is still inside."""
         return block if self.stream is None else self.stream.resample_chunk(block, last=last)
-
-
-def check_output(output: Path, source: Path | None = None) -> None:
-    """Finds out before the work what would spoil the result after it.
-
-    Raises:
-        OutputError: the directory is missing, the name is taken by a directory or by the source, or its suffix is not
-            that of a format that can be written.
-    """
-    if output.suffix.lower() not in WRITTEN:
-        raise OutputError(f"{output}: recordings are written as {', '.join(WRITTEN)}; give the output such a suffix")
-    if output.is_dir():
-        raise OutputError(f"{output}: is a directory; name a file in it")
-    if not output.parent.is_dir():
-        raise OutputError(f"{output}: there is no directory {output.parent}; make it first")
-    if not os.access(output.parent, os.W_OK):
-        raise OutputError(f"{output}: {output.parent} cannot be written to")
-    if source is not None and output.exists() and source.exists() and output.samefile(source):
-        raise OutputError(f"{output}: is the recording to convert; choose another name")
-
-
-def write_sound(output: Path, blocks: Iterable[Array], rate: int, samples: int) -> None:
-    """Writes mono `blocks`, `samples` in all, in the format of the suffix: whole, or not at all.
-
-    Raises:
-        OutputError: the place cannot be written.
-    """
-    form, coding = WRITTEN[output.suffix.lower()]
-    if form == "WAV" and 2 * samples > WAV_LIMIT:
-        form = "RF64"
-    try:
-        with (
-            whole_file(output) as partial,
-            partial.open("w+b") as stream,
-            soundfile.SoundFile(stream, "w", rate, 1, coding, format=form) as file,
-        ):
-            for block in blocks:
-                file.write(block)
-    except (OSError, soundfile.SoundFileError) as error:
-        raise OutputError(f"{output}: cannot be written, is the disk full? ({error})") from error

@@ -23,10 +23,9 @@ from voxc.compiler.cache.entry import (
 )
 from voxc.compiler.core import interrupt
 from voxc.compiler.core.locks import held
-from voxc.compiler.core.staging import remove_abandoned, workplace
+from voxc.compiler.core.staging import PARTIAL_PREFIX, remove_abandoned, workplace
 
 DEFAULT_LIMIT_BYTES = 10 << 30
-PARTIAL_PREFIX = ".voxc-partial-"
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # of kinds and keys, which are names of directories
 OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST)
 #: How often the entries of all processes are counted: after this part of the free space has been written by one of

@@ -23,6 +23,7 @@ from voxc.compiler.core.tensor import (
     terms,
     write_npz,
 )
+from voxc.compiler.core.text import visible
 from voxc.compiler.families.model import Model
 
 #: Of noise that is drawn for calibration; fidelity is measured on seed 0.
@@ -99,8 +100,7 @@ def read_samples(path: Path, model: Model, frames: int) -> Samples:
             warnings += file.constants()
     if not calls:
         raise TensorError(f"{path}: is empty; its keys have to be such as {', '.join(keys_of(model))}")
-    source = path.name
-    return Samples(source, calls, (*too_few(model, frames, calls), *warnings))
+    return Samples(visible(path.name), calls, (*too_few(model, frames, calls), *warnings))
 
 
 def refuse_unknown(path: Path, arrays: Mapping[str, Array], model: Model) -> None:

@@ -44,7 +44,7 @@ def measure(
     on: options.On = None,
     python: options.DevicePython = None,
     component: options.Components = None,
-    threads: options.Threads = None,
+    threads: options.DeviceThreads = None,
     compute_units: options.ComputeUnits = None,
     runs: options.Runs = 100,
     seconds: options.Seconds = 10.0,

@@ -28,6 +28,7 @@ def cache(
     """Show what is kept between compiles, or remove it."""
     from voxc.compiler.cache.place import cache_directory
     from voxc.compiler.cache.store import Store
+    from voxc.compiler.terminal import show
 
     directory = cache_directory(cache)
     refuse_unreadable(directory)
@@ -38,7 +39,7 @@ def cache(
         if json:
             print_json({"directory": str(directory), "removed": removed, "bytes": freed})
         else:
-            print(f"{directory}: removed {count(removed)}, {size(freed)}")
+            show(f"{directory}: removed {count(removed)}, {size(freed)}")
     elif json:
         print_json(document(store, entries))
     else:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from voxc.compiler.cli.output import warn
+
 
 def complete_target(incomplete: str) -> list[str]:
     from voxc.backends import known_targets
@@ -16,7 +18,33 @@ def complete_target(incomplete: str) -> list[str]:
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
-Threads = Annotated[int | None, typer.Option(help="Threads of the runtime. (default: the target's, else all cores)")]
+
+
+def up_to_cores(option: typer.CallbackParam, value: int | None) -> int | None:
+    return None if value is None else bounded(str(option.name), value)
+
+
+def bounded(name: str, value: int) -> int:
+    """A number of threads or jobs that makes sense on this machine. Raises typer.BadParameter for none at all."""
+    from voxc.compiler.core.machine import usable_cores
+
+    cores = usable_cores()
+    if value < 1:
+        raise typer.BadParameter(f"{value}: give 1 to {cores}, as many as this machine has cores")
+    if value > cores:
+        warn(f"--{name} {value}: this machine has {cores} cores; {cores} are used")
+    return min(value, cores)
+
+
+Threads = Annotated[
+    int | None,
+    typer.Option(help="Threads of the runtime. (default: the target's, else all cores)", callback=up_to_cores),
+]
+Jobs = Annotated[int, typer.Option(help="How many recordings to convert at a time.", callback=up_to_cores)]
+#: Of a device that may be another machine.
+DeviceThreads = Annotated[
+    int | None, typer.Option(min=1, help="Threads of the runtime. (default: the target's, else all cores)")
+]
 Model = Annotated[
     Path,
     typer.Argument(

@@ -22,6 +22,7 @@ def run(
     """Run one component on raw tensors."""
     from voxc.compiler.bundle import Bundle
     from voxc.compiler.runtime.component import run_file
+    from voxc.compiler.terminal import show
 
     fallbacks = standing_by()
     found = run_file(bundle, component, inputs, outputs, threads, fallbacks)
@@ -31,6 +32,6 @@ def run(
         print_json({"outputs": str(outputs), "tensors": shapes, "runtime": runtime, "fallbacks": fallbacks.reasons})
     else:
         for name, array in found.items():
-            print(f"{name}  {list(array.shape)}  {array.dtype}")
+            show(f"{name}  {list(array.shape)}  {array.dtype}")
         if fallbacks.reasons:
-            print(f"by PyTorch: {component}")
+            show(f"by PyTorch: {component}")

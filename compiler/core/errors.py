@@ -13,6 +13,7 @@ VoxcError
 │   ├── PassError                a pass met a graph that it cannot handle
 │   └── UnsupportedError         a backend has no lowering for a node
 ├── QualityError               exit 1: a gate, a numerical check or a verification failed
+├── IncompleteError            exit 1: some of many files could not be converted
 ├── MissingRuntimeError        exit 3: this machine, or the device, lacks something
 ├── PluginError                exit 3: a plug-in cannot be loaded, or clashes with another
 └── DeviceError                exit 3: a device cannot be reached, or did not finish
@@ -72,6 +73,10 @@ class UnsupportedError(CompileError):
 
 
 class QualityError(VoxcError):
+    exit_code = 1
+
+
+class IncompleteError(VoxcError):
     exit_code = 1
 
 

@@ -12,6 +12,7 @@ from voxc.compiler.core import interrupt
 from voxc.compiler.core.locks import held, lock
 
 LOCK_NAME = ".lock"
+PARTIAL_PREFIX = ".voxc-partial-"  # short: what is made may have the longest name that there can be
 
 
 @contextmanager

@@ -27,6 +27,11 @@ def shortened(name: str, limit: int = NAME_BYTES) -> str:
     return f"{begin}-{digest}"
 
 
+def file_name(stem: str, ending: str) -> str:
+    """A name that a file system takes and no command takes for an option: `stem`, maybe shortened, and `ending`."""
+    return shortened(visible(stem).lstrip("-.") or "voice", NAME_BYTES - len(ending)) + ending
+
+
 def is_encodable(path: Path) -> bool:
     """Whether a path is text in UTF-8, as runtimes and libraries want it."""
     try:

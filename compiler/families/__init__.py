@@ -57,6 +57,8 @@ def find_family(name: str) -> Family:
 
 def recognise(source: Path) -> Family:
     """Raises CheckpointError if no family knows `source`."""
+    if source.exists() and not source.is_file() and not source.is_dir():
+        raise CheckpointError(f"{source}: is a pipe or a device, which can be read only once; save it as a file first")
     for family in FAMILIES.values():
         if family.recognise(source):
             return family

@@ -15,6 +15,8 @@ from voxc.compiler.core.errors import RecipeError
 from voxc.compiler.core.runner import Runner
 from voxc.compiler.core.tensor import Array
 
+MAX_TRANSPOSE = 36.0  # semitones
+
 Runners = Mapping[str, Runner]
 
 Tick = Callable[[str, float, float], None]

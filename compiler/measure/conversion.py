@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from voxc.compiler.audio.sound import Recording, SoundArray, SoundFile, write_sound
+from voxc.compiler.audio.sound import Recording, SoundArray, SoundFile
+from voxc.compiler.audio.write import write_sound
 from voxc.compiler.cache.keeper import Keeper
 from voxc.compiler.core.errors import RecipeError
 from voxc.compiler.core.figure import Evidence, Figure, figure

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from voxc.compiler.audio.scratch import Scratch
-from voxc.compiler.audio.sound import Recording, SoundArray, SoundFile, check_output, write_sound
+from voxc.compiler.audio.sound import Recording, SoundArray, SoundFile
 from voxc.compiler.audio.stopwatch import Stopwatch
 from voxc.compiler.audio.windows import Joiner
+from voxc.compiler.audio.write import check_output, write_sound
 from voxc.compiler.core.tensor import Array
 from voxc.compiler.families.chain import Chain, Conditions, State, Tick
 from voxc.compiler.runtime.pipeline import Pipeline
@@ -55,12 +56,13 @@ def convert_file(
     options: Any = None,
     tick: Tick = unheard,
     references: Sequence[Path] = (),
+    form: str | None = None,
 ) -> ConvertReport:
     """Converts `source`, of any format, rate and channels that libsndfile reads, to a mono file at the voice's rate.
 
-    The suffix of `output` decides the format: `.wav` (16 bits), `.flac` (16 bits) or `.ogg` (Vorbis). It is there whole
-    or not at all. Memory does not grow with the recording; the directory of `output` has to have room for 4 bytes a
-    sample of what the chain makes of the recording and of the result.
+    `form` is a name of FORMATS; without it the suffix of `output` decides: `.wav` (16 bits), `.flac` (16 bits), `.ogg`
+    (Vorbis) or `.mp3`. The output is there whole or not at all. Memory does not grow with the recording; the directory
+    of `output` has to have room for 4 bytes a sample of what the chain makes of the recording and of the result.
 
     Raises:
         AudioError: `source` is no recording, is empty, or has samples that are no sound.
@@ -68,7 +70,7 @@ def convert_file(
         RecipeError: the voice cannot do what the options ask for.
         QualityError: the networks gave something that is not a finite number.
     """
-    check_output(output, source)
+    check_output(output, source, form)
     rate = pipeline.chain.sample_rate
     with ExitStack() as stack:
         recording = stack.enter_context(SoundFile(source))
@@ -77,7 +79,7 @@ def convert_file(
         conditions = conditions_of(pipeline, recording, options, scratch, tick, others)
         state = convert(pipeline, conditions, result)
         with conditions.stopwatch("write"):
-            write_sound(output, blocks_of(result, rate, tick), rate, result.length)
+            write_sound(output, blocks_of(result, rate, tick), rate, result.length, form)
         return report_of(state, conditions)
 
 

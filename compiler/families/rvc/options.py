@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from voxc.compiler.core.errors import RecipeError
+from voxc.compiler.families.chain import MAX_TRANSPOSE
 
-MAX_TRANSPOSE = 36.0  # semitones
 MAX_SEED = (1 << 64) - 1
 
 
