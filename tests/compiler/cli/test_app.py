@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -310,3 +311,74 @@ def test_what_is_not_the_targets_own_runtime_is_told(
     assert "run by an interpreter, not by a runtime of onnxruntime-cpu" in done.stderr
     assert json.loads(done.stdout)["runtime"] == "an interpreter"
     assert "an interpreter (evidence: reference)" in voxc("verify", compiled).stdout
+
+
+@pytest.mark.parametrize("options", [["--sample", "nosuch.wav"], ["--plan", "nosuch"], ["-o", "f/b"]])
+def test_what_the_command_line_says_is_checked_before_the_model_is_read(
+    voxc: Voxc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[object]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "f").touch()
+    result = voxc("compile", "demo", "-t", "onnxruntime-cpu", *options)
+    assert result.exit_code == 2
+    assert "loading" not in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("voxc: error: ")
+
+
+def test_a_speaker_that_the_voice_has_not_is_refused_before_the_export(
+    voxc: Voxc, speaking_voice: Path, tmp_path: Path
+) -> None:
+    result = voxc("compile", speaking_voice, "-t", "onnxruntime-cpu", "--speaker", 7, "-o", tmp_path / "bundle")
+    assert result.exit_code == 2
+    assert "speaker 7: the voice has speakers 0 to" in result.stderr
+    assert "exporting" not in result.stderr
+
+
+@pytest.mark.parametrize("threads", [0, -3])
+def test_no_threads_are_refused(voxc: Voxc, compiled: Path, threads: int) -> None:
+    result = voxc("verify", compiled, "--threads", threads)
+    assert result.exit_code == 2
+    assert f"{threads}: give 1 to" in result.stderr
+
+
+def test_more_threads_than_cores_are_too_many(voxc: Voxc, compiled: Path) -> None:
+    result = voxc("verify", compiled, "--threads", 1000)
+    assert result.exit_code == 0
+    assert re.search(r"voxc: warning: --threads 1000: this machine has (\d+) cores; \1 are used\n", result.stderr)
+
+
+def test_a_model_from_a_pipe_is_one_line(voxc: Voxc, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "voice.pth")
+    result = voxc("inspect", tmp_path / "voice.pth")
+    assert result.exit_code == 2
+    assert result.stderr.endswith("is a pipe or a device, which can be read only once; save it as a file first\n")
+
+
+def test_convert_many(voxc: Voxc, speaking: Path, speaking_voice: Path, tmp_path: Path) -> None:
+    recordings = tmp_path / "recordings"
+    recordings.mkdir()
+    shutil.copy(speaking_voice / "sample.wav", recordings / "a.wav")
+    (recordings / "b.wav").write_bytes(b"RIFF")
+    arguments = ("convert", recordings, speaking_voice / "s*.wav", "-b", speaking, "--jobs", 2, "--format", "flac")
+    result = voxc(*arguments, "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.flac", "sample.flac"]
+    assert "2 of 3 recordings: " in result.stdout
+    assert f"voxc: error: {recordings / 'b.wav'}: not a recording" in result.stderr
+    assert f"1 of 3 recordings were not converted: {recordings / 'b.wav'}\n" in result.stderr
+    result = voxc(*arguments, "-o", tmp_path / "out", "--json")
+    done, failed, _ = json.loads(result.stdout)["files"]
+    assert done["output"] == str(tmp_path / "out" / "a.flac")
+    assert done["warnings"] == []
+    assert "not a recording" in failed["error"]
+
+
+def test_convert_from_and_to_standard_streams(speaking: Path, speaking_voice: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "voxc.compiler", "convert", "-", "-b", speaking, "-o", "-", "--format", "wav24"]
+    sound = (speaking_voice / "sample.wav").read_bytes()
+    done = subprocess.run(command, input=sound, capture_output=True, check=True)
+    (tmp_path / "out.wav").write_bytes(done.stdout)
+    info = soundfile.info(tmp_path / "out.wav")
+    assert info.subtype == "PCM_24"
+    assert info.duration == pytest.approx(soundfile.info(speaking_voice / "sample.wav").duration, abs=0.001)
+    assert done.stderr == b""
