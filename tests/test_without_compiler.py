@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from importlib import metadata
@@ -97,8 +98,9 @@ def test_commands_that_need_the_compiler_say_what_to_install(command: tuple[obje
 
 def test_fallbacks_wait_for_pytorch(backed_bundle: Path) -> None:
     """The artifacts are checked; that their fallbacks cannot be is no fault of the bundle."""
-    done = voxc("verify", backed_bundle)
+    done = voxc("verify", backed_bundle, "--json")
     assert done.returncode == 0, done.stderr
-    lines = [line.split(maxsplit=3) for line in done.stdout.splitlines() if " fallback " in line]
-    assert {line[0] for line in lines} == {"-"}
-    assert all("needs torch, which is not installed" in line[3] for line in lines)
+    checks = [check for check in json.loads(done.stdout)["checks"] if " fallback" in check["what"]]
+    assert checks
+    assert {check["passed"] for check in checks} == {None}
+    assert all("needs torch, which is not installed" in check["seen"] for check in checks)

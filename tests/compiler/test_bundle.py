@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -10,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from voxc.compiler.bundle import Bundle, check_place, staged
+from voxc.compiler.bundle import PARTIAL_MARK, Bundle, staged
 from voxc.compiler.core.errors import BundleError, OutputError
-from voxc.compiler.core.staging import PARTIAL_PREFIX
 from voxc.compiler.manifest import MANIFEST_NAME, FileRecord
 
 
@@ -39,42 +37,6 @@ def test_a_bundle_is_replaced_and_not_mixed(tmp_path: Path) -> None:
     assert [path.name for path in place.iterdir()] == [MANIFEST_NAME]
     assert (place / MANIFEST_NAME).read_text() == "new"
     assert list(tmp_path.iterdir()) == [place]
-
-
-@pytest.mark.parametrize("there", [False, True])
-def test_the_last_of_two_writers_has_the_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
-    """The other one gets in between the two renames."""
-    place = tmp_path / "bundle"
-    if there:
-        with staged(place) as staging:
-            fill(staging, "old")
-    rename = Path.rename
-
-    def meanwhile(path: Path, to: Path) -> Path:
-        if to == place:
-            monkeypatch.setattr(Path, "rename", rename)
-            with staged(place) as staging:
-                fill(staging, "other")
-        return rename(path, to)
-
-    monkeypatch.setattr(Path, "rename", meanwhile)
-    with staged(place) as staging:
-        fill(staging)
-    assert (place / MANIFEST_NAME).read_text() == "new"
-    assert list(tmp_path.iterdir()) == [place]
-
-
-def test_a_place_is_tried_before_the_work(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    odd = tmp_path / os.fsdecode(b"b\xe9te")
-    for place, complaint in {"file/bundle": "cannot be written", odd.name: "is not UTF-8"}.items():
-        with pytest.raises(OutputError, match=complaint):
-            check_place(tmp_path / place)
-    check_place(tmp_path / "deep" / "bundle")
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
-    odd.mkdir()
-    with pytest.raises(BundleError, match="is not UTF-8.*rename it"):
-        Bundle.open(odd)
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
@@ -139,7 +101,7 @@ def test_what_a_killed_run_left_is_removed_and_what_lives_is_not(tmp_path: Path)
     assert run.stdout.readline() == b"ready\n"
     with staged(place) as staging:
         fill(staging)
-    (left,) = (path for path in tmp_path.iterdir() if path.name.startswith(PARTIAL_PREFIX))
+    (left,) = (path for path in tmp_path.iterdir() if PARTIAL_MARK in path.name)
     run.send_signal(signal.SIGKILL)
     run.wait()
     assert left.exists()

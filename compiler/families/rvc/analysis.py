@@ -96,7 +96,6 @@ class Analysis:
             self.samples += len(block)
             self.hear(block)
             self.conditions.tick("analyse", self.seconds, max(self.seconds, self.recording.seconds))
-        self.warnings += self.recording.warnings
         self.hear(np.zeros(0, np.float32), last=True)
         if not self.audio.length:
             raise AudioError(f"{self.recording.name}: {self.samples} samples long: nothing to convert")

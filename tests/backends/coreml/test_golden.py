@@ -12,6 +12,7 @@ import torch
 from safetensors.numpy import load_file
 
 from tests.backends.coreml.harness import FULL, HALF
+from tests.compiler.families.rvc.test_synthesizer import SLOW_VOICES
 from voxc import demo
 from voxc.backends.coreml.backend import CoreMLBackend
 from voxc.compiler.core.component import Component
@@ -25,7 +26,6 @@ from voxc.passes.pipeline import pipeline
 from voxc.passes.precision.annotate_precision import AnnotatePrecision
 
 ANE = load_targets()["apple-ane"]
-NAMES = ("rvc_v1_40k_f0", "rvc_v2_40k_f0", "rvc_v2_40k_nof0", "rvc_v2_48k_f0")
 DEMO_FRAMES = 100
 Tensors = Mapping[str, np.ndarray]
 
@@ -56,7 +56,7 @@ def audio(folder: Path, program: Program, plan: PrecisionPlan, inputs: Tensors) 
     return CoreMLBackend().load(artifact.files[0], 1).run(inputs)["audio"]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SLOW_VOICES)
 def test_golden_pairs(golden: Path, tmp_path: Path, name: str) -> None:
     program, inputs, expected = golden_pair(golden, name)
     exact, half, phase_in_half = (
@@ -69,7 +69,7 @@ def test_golden_pairs(golden: Path, tmp_path: Path, name: str) -> None:
     assert snr_db(expected, half) >= 35
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if not name.endswith("nof0")])
+@pytest.mark.parametrize("name", [name for name in SLOW_VOICES if "nof0" not in str(name)])
 def test_the_source_of_golden_voices(golden: Path, tmp_path: Path, name: str) -> None:
     """The sine itself, which `test_the_phase_is_worth_its_float32` hears in the audio of another voice."""
     program, inputs, _ = golden_pair(golden, name)

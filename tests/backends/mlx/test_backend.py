@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tests.backends.mlx.harness import lowered, mlx_target, run_source
 from tests.backends.mlx.layout import layout_changes
-from tests.compiler.families.rvc.test_synthesizer import NOISE, VOICES
+from tests.compiler.families.rvc.test_synthesizer import NOISE, SLOW_VOICES
 from tests.passes.harness import FRAMES, program_of
 from voxc.backends.mlx import emitter
 from voxc.backends.mlx.backend import MlxBackend
@@ -52,7 +52,7 @@ def test_a_synthesizer(tmp_path: Path, program: Program, synthesizer: Component)
     torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", VOICES)
+@pytest.mark.parametrize("name", SLOW_VOICES)
 def test_golden_voices(golden: Path, tmp_path: Path, name: str) -> None:
     """float32 is within 1e-3 of what the reference made, float16 is at 35 dB or more; the source says the same."""
     vectors = load_file(golden / f"{name}.safetensors")

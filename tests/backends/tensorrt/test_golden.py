@@ -26,8 +26,13 @@ from voxc.passes.precision.annotate_precision import AnnotatePrecision
 TARGETS = {name: target for name, target in load_targets().items() if target.backend == "tensorrt"}
 #: One of each version and opset; the others get the same files.
 DISTINCT = {(target.tensorrt, target.opset): target for target in TARGETS.values()}.values()
-OPEN = ("rvc_v2_40k_nof0", "rvc_v2_48k_f0")  # also tried with open lengths
-NAMES = ("rvc_v1_40k_f0", "rvc_v2_40k_f0", "rvc_v2_40k_nof0", "rvc_v2_48k_f0")
+#: Voices, and whether with open lengths; those that take long are slow.
+PAIRS = (
+    ("rvc_v2_40k_f0", False),
+    ("rvc_v2_40k_nof0", True),
+    *(pytest.param(name, False, marks=pytest.mark.slow) for name in ("rvc_v1_40k_f0", "rvc_v2_40k_nof0")),
+    *(pytest.param("rvc_v2_48k_f0", dynamic, marks=pytest.mark.slow) for dynamic in (False, True)),
+)
 
 
 def golden_pair(
@@ -68,7 +73,7 @@ def test_versions_and_opsets() -> None:
 
 
 @pytest.mark.parametrize("target", DISTINCT, ids=lambda target: target.name)
-@pytest.mark.parametrize(("name", "dynamic"), [*((name, False) for name in NAMES), *((name, True) for name in OPEN)])
+@pytest.mark.parametrize(("name", "dynamic"), PAIRS)
 def test_golden_pairs(golden: Path, tmp_path: Path, name: str, target: Target, dynamic: bool) -> None:
     """Valid at the target's opset, legal by the table of its version, and the numbers are the reference's; also at
     another length than that which a file was made at, with as much held to float32."""

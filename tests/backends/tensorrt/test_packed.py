@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from tests.backends.tensorrt.conftest import Gpu
 from tests.backends.tensorrt.test_backend import NANO, lowered
-from tests.backends.tensorrt.test_golden import NAMES, golden_pair
+from tests.backends.tensorrt.test_golden import golden_pair
+from tests.compiler.families.rvc.test_synthesizer import SLOW_VOICES
 from tests.conftest import Voxc
 from tests.passes.harness import component_of, tensors_for
 from voxc.backends.onnx.runner import OnnxRuntimeRunner
@@ -278,7 +279,7 @@ def test_a_plan_with_emulation_needs_it_allowed_again(
     assert files[0] == files[1]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SLOW_VOICES)
 def test_golden_pairs(golden: Path, tmp_path: Path, name: str) -> None:
     """Smaller, legal, valid, and 25 dB of the reference's audio or more."""
     program, inputs, expected = golden_pair(golden, name, NANO)

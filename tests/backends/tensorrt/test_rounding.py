@@ -7,7 +7,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.backends.tensorrt.test_golden import NAMES, TARGETS, golden_pair
+from tests.backends.tensorrt.test_golden import TARGETS, golden_pair
+from tests.compiler.families.rvc.test_synthesizer import SLOW_VOICES
 from voxc.backends.tensorrt.backend import TensorRTBackend
 from voxc.backends.tensorrt.precisions import Arithmetic, Precisions, precisions_file, read_precisions
 from voxc.backends.tensorrt.rounding import rounding_runner
@@ -69,7 +70,7 @@ def test_what_float16_does_not_hold_is_infinite(tmp_path: Path) -> None:
     assert np.isfinite(run(path, write(path, "fp16", "fp32"))["square"]).all()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SLOW_VOICES)
 def test_golden_pairs_in_float16(golden: Path, tmp_path: Path, name: str) -> None:
     """The islands keep what float16 costs small; without them, nothing that is a number may come out."""
     target = TARGETS["jetson-nano"]

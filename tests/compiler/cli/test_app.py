@@ -13,7 +13,7 @@ import pytest
 import soundfile
 from safetensors.numpy import load_file
 
-from tests.compiler.families.rvc.test_synthesizer import NOISE, VOICES
+from tests.compiler.families.rvc.test_synthesizer import NOISE, SLOW_VOICES
 from tests.conftest import Voxc
 from voxc.backends.onnxruntime.backend import OnnxRuntimeBackend
 from voxc.compiler.core.runner import Requirement, Runtime
@@ -21,7 +21,7 @@ from voxc.compiler.core.tensor import read_npz
 
 
 @pytest.mark.parametrize("dynamic", [[], ["--dynamic"]], ids=["static", "dynamic"])
-@pytest.mark.parametrize("name", VOICES)
+@pytest.mark.parametrize("name", SLOW_VOICES)
 def test_golden_voices_compile_and_run(golden: Path, tmp_path: Path, voxc: Voxc, name: str, dynamic: list[str]) -> None:
     """What the reference made of the vectors' inputs and noise comes out of `voxc compile` and `voxc run`."""
     vectors = load_file(golden / f"{name}.safetensors")

@@ -36,7 +36,15 @@ def run_fallback(bundle: Bundle, component: ComponentBuild, tensors: Mapping[str
     return run_component(load_fallback(bundle, component, threads=1), component, tensors)
 
 
-@pytest.mark.parametrize(("name", "dynamic"), [*((name, False) for name in VOICES), ("rvc_v2_40k_f0", True)], ids=str)
+@pytest.mark.parametrize(
+    ("name", "dynamic"),
+    [
+        ("rvc_v2_40k_f0", True),
+        *(pytest.param(name, False, marks=pytest.mark.slow) for name in VOICES if name != "rvc_v2_40k_nof0"),
+        ("rvc_v2_40k_nof0", False),
+    ],
+    ids=str,
+)
 def test_golden_voices_come_out_as_eager_pytorch_has_them(
     golden: Path, target: Target, tmp_path: Path, name: str, dynamic: bool
 ) -> None:

@@ -12,16 +12,18 @@ import numpy as np
 import pytest
 
 from voxc.compiler.audio.write import write_sound
+from voxc.compiler.bundle import Bundle
 from voxc.compiler.core.errors import BundleError, MissingRuntimeError, OutputError, RecipeError
 from voxc.compiler.core.figure import Figure
 from voxc.compiler.manifest import MANIFEST_NAME, Conversion, FileRecord, read_manifest
 from voxc.compiler.report import needs
 from voxc.compiler.report.page import write_report
+from voxc.compiler.report.table import COLUMNS, row
 
 HOSTILE = "<script>alert('\"x\"')</script>"
 RATE = 16_000
 HERTZ = {"source": 120.0, "target": 220.0, "float32": 240.0, "converted": 240.0}
-VOID = {"meta", "img", "br", "path"}
+VOID = {"meta", "img", "br", "path", "line", "circle"}
 
 
 class Page(HTMLParser):
@@ -132,7 +134,8 @@ def test_the_page_needs_nothing_else(bundle: Path, report: Callable[..., Page]) 
 
 def test_it_lets_every_sound_be_heard_and_seen(bundle: Path, report: Callable[..., Page]) -> None:
     page = report(bundle)
-    assert len(page.all("audio")) == len(page.all("img")) == len(page.all("svg")) == len(HERTZ)
+    assert len(page.all("audio")) == len(page.all("img")) == len(HERTZ)
+    assert len([svg for svg in page.all("svg") if svg["aria-label"].startswith("Pitch of")]) == len(HERTZ)
     assert all(player["src"].startswith("data:audio/flac;base64,ZkxhQ") for player in page.all("audio"))  # fLaC
     assert "median pitch 120 Hz" in page.text
     assert "median pitch 240 Hz" in page.text
@@ -158,8 +161,56 @@ def test_numbers_tell_how_they_were_obtained(bundle: Path, report: Callable[...,
     assert "good" in page.text
 
 
-def test_missing_numbers_tell_their_reason(bundle: Path, report: Callable[..., Page]) -> None:
-    assert "a pitch that does not move" in report(bundle).text
+def test_missing_numbers_tell_their_reason_once(bundle: Path, report: Callable[..., Page]) -> None:
+    def remove(document: dict[str, Any]) -> None:
+        missing = {"value": None, "evidence": None, "how": "no such device here"}
+        figures = document["measurements"]["components"]["synthesizer"]["figures"]
+        for name in ("latency_median", "speedup"):
+            figures[name].update(missing)
+        document["measurements"]["conversion"]["steps"]["real_time_factor"].update(missing)
+
+    change(bundle, remove)
+    text = report(bundle).text
+    results = text[text.index("Results") : text.index("Point at a number")]
+    assert "1 no such device here" in results
+    assert results.count("no such device here") == 1
+    assert "a pitch that does not move" in results
+    assert "latency_median, speedup" in text
+
+
+def drawn(page: Page) -> dict[str, list[dict[str, str]]]:
+    """The bundles of the pictures, by target."""
+    points: dict[str, list[dict[str, str]]] = {}
+    for attributes in page.all("g"):
+        points.setdefault(attributes["data-target"], []).append(attributes)
+    return points
+
+
+def test_the_picture_says_what_the_table_says(
+    bundle: Path, compiled: Path, tmp_path: Path, report: Callable[..., Page]
+) -> None:
+    other = speaking(compiled, tmp_path / "other")
+
+    def estimate(document: dict[str, Any]) -> None:
+        document["build"]["target"]["name"] = "a-board"
+        figures = document["measurements"]["components"]["synthesizer"]["figures"]
+        figures["latency_median"].update(value=None, evidence=None)
+        figures["latency_estimate"] = {"value": 12.5, "unit": "ms", "evidence": "estimate", "how": "roofline"}
+
+    change(other, estimate)
+    page = report(bundle, other)
+    points = drawn(page)
+    for label, place in (("onnxruntime-cpu", bundle), ("a-board", other)):
+        cells = dict(zip(COLUMNS, row(label, Bundle.open(place)), strict=True))
+        assert len(points[label]) == 2  # one for wide screens, one for phones
+        for point in points[label]:
+            assert point["data-latency"] == cells["latency"].text
+            assert point["data-snr"] == cells["SNR"].text
+            assert point["data-size"] == cells["size"].text
+            assert f" {point['data-latency']} " in page.text
+    assert points["a-board"][0]["data-latency"] == "12.5 ms"
+    assert points["a-board"][0]["class"] == "bundle estimate"
+    assert "a-board: 12.5 ms, estimated, 55.5 dB" in page.text
 
 
 def test_the_time_is_split(bundle: Path, report: Callable[..., Page]) -> None:

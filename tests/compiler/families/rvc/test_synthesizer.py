@@ -10,6 +10,8 @@ from voxc.compiler.families.rvc.files import VoiceFiles
 from voxc.compiler.families.rvc.voice import load_voice
 
 VOICES = ("rvc_v1_40k_f0", "rvc_v2_40k_f0", "rvc_v2_40k_nof0", "rvc_v2_48k_f0")
+#: The same for what takes long; `make test` tries one of them.
+SLOW_VOICES = tuple(name if name == "rvc_v2_40k_f0" else pytest.param(name, marks=pytest.mark.slow) for name in VOICES)
 NOISE = {"prior_noise": "noise/0", "source_noise": "noise/2"}
 
 
