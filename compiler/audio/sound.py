@@ -161,7 +161,7 @@ class SoundFile:
 
 def said(error: soundfile.SoundFileError) -> str:
     """libsndfile's own words, without the name that it was given."""
-    return str(getattr(error, "error_string", error)).strip().rstrip(".")
+    return str(getattr(error, "error_string", error)).removeprefix("Error : ").strip().rstrip(".")
 
 
 def cancelling(channel: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from pathlib import Path
 
 #: Of files that libsndfile reads.
@@ -12,18 +13,26 @@ SUFFIXES = frozenset(
         "opus", "paf", "pvf", "rf64", "sd2", "sds", "snd", "svx", "voc", "w64", "wav", "wavex", "wve", "xi",
     )
 )  # fmt: skip
+#: Of files with sound that libsndfile does not read.
+FOREIGN = frozenset(
+    f".{name}"
+    for name in (
+        "3gp", "aac", "ac3", "amr", "ape", "dff", "dsf", "m4a", "m4b", "mka", "mkv", "mov", "mp4", "ra", "tta", "webm",
+        "wma", "wv",
+    )
+)  # fmt: skip
 
 
-def is_recording(path: Path) -> bool:
+def is_recording(path: Path, suffixes: Set[str] = SUFFIXES) -> bool:
     """Whether a file is named like a recording. Hidden files are none: macOS puts a `._NAME` beside every file that it
     copies to other file systems."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    return path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
 
 
-def recordings_in(directory: Path) -> list[Path]:
+def recordings_in(directory: Path, suffixes: Set[str] = SUFFIXES) -> list[Path]:
     """The recordings in a directory, by name; not those of directories in it.
 
     Raises:
         OSError: the directory cannot be read.
     """
-    return sorted(filter(is_recording, directory.iterdir()))
+    return sorted(path for path in directory.iterdir() if is_recording(path, suffixes))

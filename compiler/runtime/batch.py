@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from voxc.compiler.audio.suffixes import is_recording, recordings_in
+from voxc.compiler.audio.suffixes import FOREIGN, SUFFIXES, is_recording, recordings_in
 from voxc.compiler.audio.write import find_format
 from voxc.compiler.core import interrupt
 from voxc.compiler.core.errors import AudioError, OutputError, VoxcError
@@ -56,7 +56,7 @@ def find_sources(names: Sequence[str]) -> list[Path]:
 def sources_of(name: str) -> list[Path]:
     path = Path(name)
     if path.is_dir():
-        found = recordings_in(path)
+        found = recordings_in(path, SUFFIXES | FOREIGN)  # those that nobody reads are named
         if not found:
             raise AudioError(f"{path}: a directory without recordings")
         return found

@@ -98,7 +98,9 @@ class Analysis:
             self.conditions.tick("analyse", self.seconds, max(self.seconds, self.recording.seconds))
         self.hear(np.zeros(0, np.float32), last=True)
         if not self.audio.length:
-            raise AudioError(f"{self.recording.name}: {self.samples} samples long: nothing to convert")
+            raise AudioError(
+                f"{self.recording.name}: {self.samples} samples long: nothing to convert; give a recording of a voice"
+            )
         self.audio.gain = min(1.0, LOUDEST_SOURCE / self.peak) if self.peak else 1.0
 
     def hear(self, block: Array, last: bool = False) -> None:

@@ -107,11 +107,17 @@ def hostile(name: str, path: Path) -> None:
         path.write_bytes(b"PK\x03\x04 no")
     elif name == "pickled objects":
         np.savez(path, x=np.array([{"a": 1}], dtype=object))
+    elif name == "broken stream":
+        np.savez_compressed(path, x=np.arange(1000))
+        content = bytearray(path.read_bytes())
+        content[60:90] = bytes(30)
+        path.write_bytes(content)
     elif name != "missing":
         header = {
             "lying header": "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,), }",
             "negative sizes": "{'descr': '<f4', 'fortran_order': False, 'shape': (-1, -8), }",
             "broken header": "{'descr': __import__('os'), }",
+            "header that does not tokenize": "{'descr': '<f4', 'shape': (1L, ",
         }[name]
         member = io.BytesIO()
         member.write(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + bytes(16))
@@ -120,8 +126,10 @@ def hostile(name: str, path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["missing", "not a zip", "pickled objects", "lying header", "negative sizes", "broken header"]
-)
+    "name",
+    ["missing", "not a zip", "pickled objects", "lying header", "negative sizes", "broken header",
+     "header that does not tokenize", "broken stream"],
+)  # fmt: skip
 def test_a_hostile_npz_is_an_error(tmp_path: Path, name: str) -> None:
     path = tmp_path / "bad.npz"
     hostile(name, path)
