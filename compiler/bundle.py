@@ -12,14 +12,12 @@ from pathlib import Path
 from voxc.compiler.core import interrupt
 from voxc.compiler.core.digest import sha256_of_file
 from voxc.compiler.core.errors import BundleError, OutputError, TensorError
-from voxc.compiler.core.staging import remove_abandoned, workplace
+from voxc.compiler.core.staging import PARTIAL_PREFIX, remove_abandoned, workplace
 from voxc.compiler.core.tensor import Array, read_npz
-from voxc.compiler.core.text import is_encodable, shortened
+from voxc.compiler.core.text import is_encodable
 from voxc.compiler.manifest import MANIFEST_NAME, FileRecord, Manifest, read_manifest
 
 REFERENCE_NAME = "reference.npz"
-PARTIAL_MARK = ".voxc-partial-"
-STEM_BYTES = 200  # of the name of a workplace
 
 
 @dataclass(frozen=True)
@@ -85,12 +83,11 @@ def staged(destination: Path) -> Iterator[Path]:
     """
     destination = Path(os.path.abspath(destination))
     refuse_to_overwrite(destination)
-    prefix = f".{shortened(destination.name, STEM_BYTES)}{PARTIAL_MARK}"
     made = [parent for parent in destination.parents if not parent.exists()]
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
-        remove_abandoned(destination.parent, prefix)
-        with workplace(destination.parent, prefix) as place:
+        remove_abandoned(destination.parent, PARTIAL_PREFIX)
+        with workplace(destination.parent, PARTIAL_PREFIX) as place:
             staging = place / "new"
             staging.mkdir()
             yield staging
@@ -119,7 +116,7 @@ def refuse_unwritable(destination: Path) -> None:
     """Tries to make a directory beside `destination`, or where its parents would be made."""
     nearest = next((each for each in destination.absolute().parents if each.exists()), destination)
     try:
-        Path(tempfile.mkdtemp(prefix=".voxc-", dir=nearest)).rmdir()
+        Path(tempfile.mkdtemp(prefix=PARTIAL_PREFIX, dir=nearest)).rmdir()
     except OSError as error:
         raise OutputError(
             f"{destination}: cannot be written ({error.strerror or error}); choose another place with -o"

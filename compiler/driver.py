@@ -9,9 +9,10 @@ from pathlib import Path
 
 from voxc.backends import backend_of
 from voxc.compiler.assemble import assemble, gates_memory, judged, with_memory
+from voxc.compiler.attempt import Skip, attempt
 from voxc.compiler.bundle import refuse_to_overwrite, staged
 from voxc.compiler.compiled import Compiled, compile_part
-from voxc.compiler.core.errors import CompileError, MissingRuntimeError, RecipeError, VoxcError
+from voxc.compiler.core.errors import RecipeError
 from voxc.compiler.core.target import Target
 from voxc.compiler.job import Job
 from voxc.compiler.manifest import Conversion, Manifest, write_manifest
@@ -23,9 +24,6 @@ from voxc.compiler.stages.work import Work
 from voxc.compiler.steps import Steps
 
 Report = Callable[[str], None]
-Skip = Callable[[Target, VoxcError], None]
-#: What says that a target cannot be compiled for here, or not as requested.
-UNABLE = (RecipeError, CompileError, MissingRuntimeError)
 
 
 def compile_model(
@@ -60,28 +58,6 @@ def compile_model(
         done[target.name] = compile_for(target, request, session, places[target.name], started)
 
     return [(places[target.name], done[target.name]) for target in attempt(able, compile_one, skip)]
-
-
-def attempt(targets: Sequence[Target], step: Callable[[Target], None], skip: Skip | None) -> tuple[Target, ...]:
-    """The targets for which a step went well.
-
-    Raises:
-        VoxcError: of the first that cannot be compiled for if nothing may be left out, or if nothing is left.
-    """
-    able, refusals = [], []
-    for target in targets:
-        try:
-            step(target)
-        except UNABLE as error:
-            if skip is None:
-                raise
-            skip(target, error)
-            refusals.append(error)
-        else:
-            able.append(target)
-    if refusals and not able:
-        raise refusals[0]
-    return tuple(able)
 
 
 def check_target(target: Target, request: Request) -> None:

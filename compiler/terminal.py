@@ -191,7 +191,7 @@ def plain(text: str) -> Text:
 
 def printable(text: str) -> str:
     """What of a text may be printed: a file from anyone must neither style nor control the terminal."""
-    return "".join(character for character in text if character.isprintable() or character == "\n")
+    return visible(text, also="\n")
 
 
 def figures_table(manifest: Manifest) -> Table:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 
-HEAD = 512  # bytes that tell
+from voxc.compiler.core.file_kind import ARCHIVE, foreign_kind
+
 MPEG4 = "MPEG-4 audio or video (AAC as a rule)"
 #: Offset and first bytes of formats that ffmpeg reads and libsndfile does not.
 MAGIC: tuple[tuple[int, bytes, str], ...] = (
@@ -25,15 +26,6 @@ MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"ADIF", "AAC"),
     (8, b"AVI ", "a video (AVI)"),
 )
-#: First bytes of files that are no recordings at all.
-OTHERS: tuple[tuple[bytes, str], ...] = (
-    (b"version https://git-lfs", "a Git LFS pointer, which stands for the file: fetch it with `git lfs pull`"),
-    (b"\x00\x05\x16\x07", "what macOS keeps about a file (AppleDouble); give the file without `._`"),
-    (b"PK\x03\x04", "a ZIP archive; unpack it"),
-    (b"\x1f\x8b", "compressed by gzip; unpack it"),
-    (b"%PDF", "a PDF document"),
-    (b"<", "text (HTML or XML)"),
-)
 
 
 def describe(name: str, head: bytes) -> str:
@@ -41,10 +33,10 @@ def describe(name: str, head: bytes) -> str:
     for offset, magic, kind in MAGIC:
         if head[offset:].startswith(magic):
             return f"is {kind}, which libsndfile does not read; make a WAV of it: {remedy(name)}"
-    for magic, kind in OTHERS:
-        if head.lstrip().startswith(magic):
-            return f"is no recording, but {kind}"
-    return ""
+    if head.startswith(ARCHIVE):
+        return "is no recording, but a ZIP archive; unpack it first"
+    other = foreign_kind(head)
+    return f"is no recording, but {other}" if other else ""
 
 
 def remedy(name: str) -> str:

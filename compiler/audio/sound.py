@@ -14,9 +14,10 @@ import soundfile
 import soxr
 
 from voxc.compiler.audio.cut_off import missing
-from voxc.compiler.audio.foreign import HEAD, describe, remedy
+from voxc.compiler.audio.foreign import describe, remedy
 from voxc.compiler.audio.source import mended_wav, open_source
 from voxc.compiler.core.errors import AudioError
+from voxc.compiler.core.file_kind import HEAD_BYTES
 from voxc.compiler.core.tensor import Array
 
 CONTENT_RATE = 16_000  # Hz, what content encoders and F0 estimators hear
@@ -24,6 +25,7 @@ BLOCK = 1 << 16  # samples
 RATES = (4_000, 768_000)  # Hz
 LOUDEST = 1e6  # full scale 1; recordings in floats may exceed it, noise in a damaged file exceeds this
 CANCELLED = 0.1  # of the power that the mean of unrelated channels has
+AUDIBLE = 1e-6  # mean square, -60 dB: quieter sound says nothing about the rest of a recording
 
 
 class Recording(Protocol):
@@ -113,7 +115,7 @@ class SoundFile:
             return soundfile.SoundFile(mended or os.dup(self.stream.fileno()), closefd=True)
         except soundfile.SoundFileError as error:
             self.stream.seek(0)
-            what = describe(self.name, self.stream.read(HEAD))
+            what = describe(self.name, self.stream.read(HEAD_BYTES))
             raise AudioError(
                 f"{self.name}: {what}"
                 if what
@@ -171,17 +173,19 @@ def cancelling(channel: int) -> str:
 def lone_channel(blocks: Iterable[Array]) -> int | None:
     """The loudest channel, if the mean of all is next to silent where they are not; None if it is not.
 
-    The mean of n unrelated channels has an n-th of their power.
+    The mean of n unrelated channels has an n-th of their power. No more is read than it takes to hear that the channels
+    do not cancel each other out.
     """
     count, sums, squares = 0, np.zeros(1), np.zeros(1)
     with np.errstate(all="ignore"):  # what is no sound is refused later
         for block in blocks:
             heard = np.concatenate([block, block.mean(axis=1, keepdims=True)], axis=1).astype(np.float64)
             count, sums, squares = count + len(block), sums + heard.sum(axis=0), squares + np.square(heard).sum(axis=0)
-        if not count:
-            return None
-        *powers, mean = squares / count - np.square(sums / count)
-        return int(np.argmax(powers)) if mean * len(powers) < CANCELLED * np.mean(powers) else None
+            *powers, mean = squares / count - np.square(sums / count)
+            share = CANCELLED * np.mean(powers)
+            if mean * len(powers) >= share and np.mean(powers) > AUDIBLE:
+                return None
+        return int(np.argmax(powers)) if count and mean * len(powers) < share else None
 
 
 def check_rate(rate: int, name: str) -> None:

@@ -67,6 +67,7 @@ class Store:
         place = self.place(kind, key)
         if not place.exists():
             return None
+        mine = False
         try:
             with held(place / INDEX_NAME, shared=True) as mine:
                 if not mine:
@@ -76,7 +77,8 @@ class Store:
                 touch(place)
                 return result
         except (DamagedEntry, OSError, ValueError) as error:
-            if self.remove(place) or place.exists():  # else another process has just removed it
+            bare = not mine and isinstance(error, FileNotFoundError)  # or another process has just removed it
+            if self.remove(place, bare=bare) or (not bare and place.exists()):
                 self.warn(f"{place}: the cache entry is damaged and not used ({error})")
             return None
 
@@ -172,10 +174,16 @@ class Store:
                 free += entry.bytes
         self.uncounted = max(free, 0) // RECOUNT_PART
 
-    def remove(self, place: Path) -> bool:
-        """Removes an entry, whole at once; False if a process is reading it, or if that is not possible."""
+    def remove(self, place: Path, *, bare: bool = False) -> bool:
+        """Removes an entry, whole at once, or only a `bare` one, which has no index; False if a process is reading it,
+        or if that is not possible."""
         with suppress(OSError), ExitStack() as stack:
-            if (place / INDEX_NAME).exists() and not stack.enter_context(held(place / INDEX_NAME)):
+            try:
+                (place / INDEX_NAME).open("xb").close()  # only an index can be locked
+            except FileExistsError:
+                if bare:
+                    return False
+            if not stack.enter_context(held(place / INDEX_NAME)):
                 return False
             work = stack.enter_context(workplace(self.directory, PARTIAL_PREFIX))
             place.rename(work / "old")

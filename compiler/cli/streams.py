@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
+from voxc.compiler.cli.output import complain
+
 UNWRITABLE = 2  # exit status
 
 
@@ -40,7 +42,7 @@ def written() -> Iterator[None]:
         forget_stdout()
     except OSError as error:
         forget_stdout()
-        print(f"voxc: error: {error.filename or 'standard output'}: {error.strerror or error}", file=sys.stderr)
+        complain(f"{error.filename or 'standard output'}: {error.strerror or error}")
         sys.exit(UNWRITABLE)
 
 

@@ -1,7 +1,8 @@
-"""What a file is that was taken for a model: the first bytes of files which people hold by mistake."""
+"""What a file is that was taken for a model or a recording: the first bytes of files which people hold by mistake."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from voxc.compiler.core.archive import names_in
@@ -15,6 +16,7 @@ FOREIGN: tuple[tuple[bytes, str], ...] = (
      "a Git LFS pointer, not the file itself; run `git lfs pull` in its repository, or download the file"),
     (b"<!doctype html", "a web page, not the file itself; download it again (a sign-in page was saved in its place?)"),
     (b"<html", "a web page, not the file itself; download it again (a sign-in page was saved in its place?)"),
+    (b"\x00\x05\x16\x07", "what macOS keeps about a file (AppleDouble); give the file whose name has no `._`"),
     (b"\x93NUMPY", "a NumPy array (.npy), such as RVC's total_fea.npy"),
     (b"Rar!", "a RAR archive; unpack it first"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive; unpack it first"),
@@ -41,6 +43,9 @@ def foreign_file(path: Path) -> str | None:
     if not head.startswith(ARCHIVE):
         return foreign_kind(head)
     names = names_in(path)
-    if not names:
-        return "an archive that is damaged, or whose end is missing; copy or download it again"
+    return archive_of(names) if names else "an archive that is damaged, or whose end is missing; copy it again"
+
+
+def archive_of(names: Sequence[str]) -> str:
+    """What an archive is that holds these, and what to do."""
     return f"an archive of other files ({', '.join(names[:3])}); unpack it first"

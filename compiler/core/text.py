@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import os
+import unicodedata
 from pathlib import Path
 
 NAME_BYTES = 255  # what most file systems take for one name
+SPACE = "Zs"  # of which Python calls only one printable; Japanese names have another
 DIGEST = 8  # hexadecimal digits that stand for the rest of a shortened name
 
 
-def visible(text: str) -> str:
-    """`text` with escapes in place of what controls a terminal or has no encoding: `\\x1b`, `\\n`, `\\udce9`."""
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
+def visible(text: str, also: str = "") -> str:
+    """`text` with escapes in place of what controls a terminal or has no encoding, such as `\\x1b`; characters in
+    `also` stay."""
+    return "".join(
+        each
+        if each.isprintable() or each in also or unicodedata.category(each) == SPACE
+        else each.encode("unicode_escape").decode("ascii")
+        for each in text
+    )
 
 
 def shortened(name: str, limit: int = NAME_BYTES) -> str:

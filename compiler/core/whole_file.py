@@ -7,11 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from voxc.compiler.core import interrupt
-from voxc.compiler.core.staging import remove_abandoned, workplace
-from voxc.compiler.core.text import shortened
-
-MARK = ".voxc-partial-"
-STEM_BYTES = 200  # of the name of a workplace
+from voxc.compiler.core.staging import PARTIAL_PREFIX, remove_abandoned, workplace
 
 
 @contextmanager
@@ -22,10 +18,9 @@ def whole_file(path: Path) -> Iterator[Path]:
     It lies in a directory of its own beside `path`, so that two writers of one file do not meet: the last one to end
     has written it. What killed ones left behind is removed.
     """
-    prefix = f".{shortened(path.name, STEM_BYTES)}{MARK}"
     with suppress(OSError):
-        remove_abandoned(path.parent, prefix)
-    with workplace(path.parent, prefix) as place:
+        remove_abandoned(path.parent, PARTIAL_PREFIX)
+    with workplace(path.parent, PARTIAL_PREFIX) as place:
         partial = place / f"new{path.suffix}"
         yield partial
         interrupt.check()

@@ -16,7 +16,7 @@ from voxc.compiler.audio.suffixes import FOREIGN, SUFFIXES, is_recording, record
 from voxc.compiler.audio.write import find_format
 from voxc.compiler.core import interrupt
 from voxc.compiler.core.errors import AudioError, OutputError, VoxcError
-from voxc.compiler.core.text import file_name, visible
+from voxc.compiler.core.text import file_name
 from voxc.compiler.runtime.conversion import ConvertReport, convert_file
 from voxc.compiler.runtime.pipeline import Pipeline
 
@@ -82,8 +82,7 @@ def plan_outputs(sources: Sequence[Path], folder: Path, form: str) -> list[Item]
     items: list[Item] = []
     taken: dict[Path, Path] = {}
     for source in sources:
-        stem = visible(source.stem if stems[source.stem] == 1 else source.name)
-        output = folder / file_name(stem, suffix)
+        output = folder / file_name(source.stem if stems[source.stem] == 1 else source.name, suffix)
         if output in taken:
             raise OutputError(
                 f"{output}: would be made of {taken[output]} and of {source}; convert them into different directories"

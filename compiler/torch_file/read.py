@@ -10,21 +10,18 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
+from voxc.compiler.core.archive import BROKEN
 from voxc.compiler.core.errors import CheckpointError
-from voxc.compiler.core.file_kind import HEAD_BYTES, foreign_kind
+from voxc.compiler.core.file_kind import ARCHIVE, HEAD_BYTES, archive_of, foreign_kind
 from voxc.compiler.torch_file.machine import Machine
 from voxc.compiler.torch_file.objects import DTYPES, Named, RefusedError
 
 MAX_FILE_BYTES = 8 << 30
-ARCHIVE = b"PK\x03\x04"
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 PICKLE = b"\x80"
 RECORD, DATA, BYTE_ORDER = "data.pkl", "data", "byteorder"
 # What a damaged file makes the machine, the archive and the views of storages raise.
-DAMAGED = (
-    ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, EOFError, RecursionError,
-    NotImplementedError, RuntimeError, MemoryError, struct.error, zipfile.BadZipFile,
-)  # fmt: skip
+DAMAGED = (*BROKEN, IndexError, TypeError, AttributeError, RecursionError, MemoryError)
 
 
 def read_torch_file(path: Path) -> Any:
@@ -125,8 +122,7 @@ def top_folder(archive: zipfile.ZipFile) -> str:
         raise RefusedError("a TorchScript module; save the state_dict of the module that it was made of")
     tops = [name.removesuffix(f"/{RECORD}") for name in names if name.endswith(f"/{RECORD}") and name.count("/") == 1]
     if len(tops) != 1:
-        some = ", ".join(names[:3])
-        raise RefusedError(f"an archive of other files ({some}); unpack it first")
+        raise RefusedError(archive_of(names))
     return tops[0]
 
 

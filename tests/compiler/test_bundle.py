@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from voxc.compiler.bundle import PARTIAL_MARK, Bundle, staged
+from voxc.compiler.bundle import Bundle, staged
 from voxc.compiler.core.errors import BundleError, OutputError
+from voxc.compiler.core.staging import PARTIAL_PREFIX
 from voxc.compiler.manifest import MANIFEST_NAME, FileRecord
 
 
@@ -101,7 +102,7 @@ def test_what_a_killed_run_left_is_removed_and_what_lives_is_not(tmp_path: Path)
     assert run.stdout.readline() == b"ready\n"
     with staged(place) as staging:
         fill(staging)
-    (left,) = (path for path in tmp_path.iterdir() if PARTIAL_MARK in path.name)
+    (left,) = (path for path in tmp_path.iterdir() if path.name.startswith(PARTIAL_PREFIX))
     run.send_signal(signal.SIGKILL)
     run.wait()
     assert left.exists()

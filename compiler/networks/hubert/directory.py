@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -74,34 +73,33 @@ def normalizes(path: Path) -> bool:
 
 def read_weights(directory: Path, wanted: set[str]) -> dict[str, Tensor]:
     """The tensors that `wanted` names, under our spelling of the weight norm; the files may hold more."""
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for path in weight_files(directory):
-        read = read_safetensors if path.suffix == SAFETENSORS else read_pickle
-        for key, get in read(path):
-            name = key.removeprefix(PREFIX)
-            for theirs, ours in WEIGHT_NORM_NAMES.items():
-                name = name.replace(theirs, ours)
-            if name in wanted:
-                tensors[name] = get()
+        tensors |= (read_safetensors if path.suffix == SAFETENSORS else read_pickle)(path, wanted)
     return tensors
 
 
-def read_safetensors(path: Path) -> Iterator[tuple[str, Callable[[], Tensor]]]:
-    """The names in a file, and how to get the tensor of each."""
+def read_safetensors(path: Path, wanted: set[str]) -> dict[str, Tensor]:
     try:
         with safe_open(path, framework="pt") as file:
-            for key in file.keys():  # noqa: SIM118, not a mapping
-                yield key, partial(file.get_tensor, key)
+            names = {key: our_name(key) for key in file.keys()}  # noqa: SIM118, not a mapping
+            return {name: file.get_tensor(key) for key, name in names.items() if name in wanted}
     except (SafetensorError, OSError, ValueError) as error:
         foreign = foreign_file(path)
         raise CheckpointError(f"{path}: {foreign or f'not a readable safetensors file ({error})'}") from error
 
 
-def read_pickle(path: Path) -> Iterator[tuple[str, Callable[[], Tensor]]]:
+def read_pickle(path: Path, wanted: set[str]) -> dict[str, Tensor]:
     """The same of a file that torch.save wrote."""
     content = read_torch_file(path)
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, not tensors by name")
-    for key, value in content.items():
-        if isinstance(key, str) and isinstance(value, Tensor):
-            yield key, partial(lambda tensor: tensor, value)
+    named = {our_name(key): value for key, value in content.items() if isinstance(key, str)}
+    return {name: value for name, value in named.items() if name in wanted and isinstance(value, Tensor)}
+
+
+def our_name(key: str) -> str:
+    name = key.removeprefix(PREFIX)
+    for theirs, ours in WEIGHT_NORM_NAMES.items():
+        name = name.replace(theirs, ours)
+    return name

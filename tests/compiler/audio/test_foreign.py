@@ -16,7 +16,7 @@ from voxc.compiler.core.errors import AudioError
         (b"RIFF\x10\x10\0\0AVI LIST", r"is a video \(AVI\).*ffmpeg"),
         (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer.*git lfs pull"),
         (b"\x00\x05\x16\x07\x00\x02", "AppleDouble"),
-        (b"\n<!DOCTYPE html>", "is no recording, but text"),
+        (b"\n<!DOCTYPE html>", "is no recording, but a web page"),
         (b"nothing known", "not a recording that libsndfile reads .*ffmpeg"),
     ],
 )

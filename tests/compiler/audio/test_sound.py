@@ -9,7 +9,7 @@ import soundfile
 import soxr
 
 from tests.compiler.runtime.standins import tone
-from voxc.compiler.audio.sound import Resampler, SoundArray, SoundFile
+from voxc.compiler.audio.sound import Resampler, SoundArray, SoundFile, lone_channel
 from voxc.compiler.core.errors import AudioError
 
 
@@ -117,3 +117,18 @@ def test_resampling_in_blocks_is_resampling_at_once(rate: int) -> None:
     expected = soxr.resample(sound, rate, 16000, "VHQ")
     np.testing.assert_array_equal(np.concatenate(found), expected)
     assert len(expected) == pytest.approx(len(sound) * 16000 / rate, abs=0.5)
+
+
+@pytest.mark.parametrize(("polarity", "read"), [(1, 1), (-1, 8)])
+def test_channels_are_listened_to_no_longer_than_it_takes(polarity: int, read: int) -> None:
+    """A long recording is not decoded twice only because it is stereo."""
+    tone = (0.1 * np.sin(np.arange(1000) / 7)).astype(np.float32)
+    blocks = iter([np.stack([tone, polarity * tone], 1)] * 8)
+    assert lone_channel(blocks) == (None if polarity > 0 else 0)
+    assert len(list(blocks)) == 8 - read
+
+
+def test_quiet_sound_does_not_decide_about_channels() -> None:
+    tone = (0.1 * np.sin(np.arange(1000) / 7)).astype(np.float32)
+    hum = np.stack([tone, tone], 1) / 1000
+    assert lone_channel([hum, np.stack([2 * tone, -2 * tone * 0.9], 1)]) == 0

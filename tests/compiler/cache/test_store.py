@@ -9,11 +9,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from voxc.compiler.cache import store as store_module
 from voxc.compiler.cache.entry import FILES_NAME, INDEX_NAME, DamagedEntry
 from voxc.compiler.cache.store import PARTIAL_PREFIX, Store
 
@@ -176,6 +178,38 @@ def test_least_recently_used_goes_first(store: Store) -> None:
     assert keys(store) == ["a", "c", "d"]
     store.write("other", "e", saving("12345678"))
     assert keys(store) == ["d", "e"]
+
+
+def test_what_appears_while_one_looks_is_not_removed(store: Store, warnings: list[str]) -> None:
+    other = Store(store.directory)
+    place = store.place("kind", "key")
+    assert not store.remove(place)
+    other.write("kind", "key", saving("text"))
+    assert not store.remove(place, bare=True)
+    assert store.read("kind", "key", load) == "text"
+    assert not warnings
+
+
+def test_an_entry_that_is_replaced_before_it_is_opened_stays(
+    store: Store, warnings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write("kind", "key", saving("text"))
+    there = store_module.held
+
+    @contextmanager
+    def replaced_meanwhile(path: Path, *, shared: bool = False) -> Iterator[bool]:
+        monkeypatch.setattr(store_module, "held", there)
+        assert store.remove(path.parent)
+        try:
+            with there(path, shared=shared) as mine:
+                yield mine
+        finally:
+            store.write("kind", "key", saving("new"))
+
+    monkeypatch.setattr(store_module, "held", replaced_meanwhile)
+    assert store.read("kind", "key", load) is None
+    assert not warnings
+    assert store.read("kind", "key", load) == "new"
 
 
 def test_what_is_read_is_not_removed(store: Store) -> None:

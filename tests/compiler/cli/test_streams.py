@@ -56,7 +56,7 @@ def test_letters_without_an_encoding_are_escaped(voice_file: Path, tmp_path: Pat
     voice.write_bytes(voice_file.read_bytes())
     done = run(f"voxc inspect {voice}", PYTHONIOENCODING="ascii")
     assert done.returncode == 0
-    assert r"\u6b4c.pth" in done.stdout
+    assert r"\u6b4c.pth" in done.stdout.replace("\n", "")  # the title may wrap
 
 
 def test_errors_neither_style_nor_control_the_terminal(tmp_path: Path) -> None:

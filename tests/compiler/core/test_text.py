@@ -14,6 +14,7 @@ from voxc.compiler.core.text import NAME_BYTES, is_encodable, shortened, visible
         ("voice.pth", "voice.pth"),
         ("\u6b4c\u58f0 voz", "\u6b4c\u58f0 voz"),
         ("\x1b]0;TITLE\x07\x1b[2J", r"\x1b]0;TITLE\x07\x1b[2J"),
+        ("\u6b4c\u3000\u58f0", "\u6b4c\u3000\u58f0"),
         ("two\nlines", r"two\nlines"),
         ("\udc89\u202e", r"\udc89\u202e"),
     ],

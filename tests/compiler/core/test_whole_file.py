@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from voxc.compiler.core.whole_file import MARK, whole_file
+from voxc.compiler.core.staging import PARTIAL_PREFIX
+from voxc.compiler.core.whole_file import whole_file
 
 
 def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -33,7 +34,7 @@ def test_two_writers_do_not_meet(tmp_path: Path) -> None:
 
 
 def test_what_killed_ones_left_is_removed(tmp_path: Path) -> None:
-    left = tmp_path / f".a.txt{MARK}xyz"
+    left = tmp_path / f"{PARTIAL_PREFIX}xyz"
     left.mkdir()
     (left / ".lock").touch()
     (left / "new.txt").touch()

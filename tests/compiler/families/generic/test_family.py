@@ -143,7 +143,8 @@ def test_commands_on_a_bundle(voxc: Voxc, once: Once, tmp_path: Path) -> None:
     run = voxc("run", place, "--component", "network", *files)
     assert run.exit_code == 0, run.output
     assert {array.shape for array in read_npz(tmp_path / "o.npz").values()} == {(1, 6, 40), (1, 20, 12)}
-    convert = voxc("convert", "x.wav", "--bundle", place, "-o", tmp_path / "o.wav")
+    (tmp_path / "x.wav").touch()
+    convert = voxc("convert", tmp_path / "x.wav", "--bundle", place, "-o", tmp_path / "o.wav")
     assert convert.exit_code == 2
     assert "a generic model has nothing to convert; see `voxc run`" in convert.output
 

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from tests.voices import write_encoder
 from voxc.compiler.core.errors import CheckpointError
+from voxc.compiler.networks.hubert import directory as module
 from voxc.compiler.networks.hubert.directory import load_encoder
 
 
@@ -169,3 +171,22 @@ def test_missing_and_misshapen_and_damaged_tensors(directory: Path) -> None:
     refused(directory, r"final_proj.bias has shape \[3\], the config asks for \[256\]")
     change_weights(directory, **{"final_proj.bias": torch.full((256,), torch.nan)})
     refused(directory, "NaN or infinite values in final_proj.bias")
+
+
+def test_a_tensor_that_cannot_be_read(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Opened:
+        def __init__(self, *_: object, **__: object) -> None: ...
+
+        def __enter__(self) -> Opened:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def keys(self) -> list[str]:
+            return ["final_proj.bias"]
+
+        def get_tensor(self, key: str) -> None:
+            raise SafetensorError(f"{key}: unknown type")
+
+    monkeypatch.setattr(module, "safe_open", Opened)
+    refused(directory, "not a readable safetensors file .final_proj.bias: unknown type")
