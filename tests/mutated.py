@@ -22,17 +22,19 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
+from safetensors.torch import load_file
 
 import voxc
-from tests.voices import write_encoder, write_speaking_voice, write_voice
+from tests.voices import fairseq_names, write_encoder, write_speaking_voice, write_voice
 from voxc.compiler.audio.sound import SoundFile
 from voxc.compiler.bundle import Bundle
 from voxc.compiler.core.errors import VoxcError
 from voxc.compiler.core.tensor import read_npz, write_npz
 from voxc.compiler.families import load_model
+from voxc.compiler.families.rvc.listening import LISTENS_TO
 from voxc.compiler.families.rvc.retrieval.index import load_index
 from voxc.compiler.manifest import MANIFEST_NAME, read_manifest
-from voxc.compiler.networks.hubert.directory import load_encoder
+from voxc.compiler.networks.hubert.load import load_encoder
 from voxc.compiler.precision.plans import read_plans
 from voxc.compiler.runtime.component import load_component
 
@@ -75,6 +77,14 @@ def artifact(target: str, suffix: str) -> Kind:
     return make, read
 
 
+def write_fairseq(folder: Path, _: Path) -> Path:
+    encoder = write_encoder(folder / "content")
+    path = folder / "hubert_base.pt"
+    settings = {"model": {"encoder_attention_heads": 4}, "task": {"normalize": False}}
+    torch.save({"cfg": settings, "model": fairseq_names(load_file(encoder / "model.safetensors"))}, path)
+    return path
+
+
 def write_npz_file(folder: Path, _: Path) -> Path:
     path = folder / "samples.npz"
     write_npz(path, {"synthesizer/phone": np.ones((1, 4, 6), np.float32), "pitch": np.ones((1, 4), np.int64)})
@@ -107,12 +117,13 @@ KINDS: Mapping[str, Kind] = {
     "index": (lambda folder, _: write_speaking_voice(folder / "v") / "tiny.index", lambda path: load_index(path, 256)),
     "safetensors": (
         lambda folder, _: write_encoder(folder / "content") / "model.safetensors",
-        lambda path: load_encoder(path.parent, "v1"),
+        lambda path: load_encoder(path.parent, LISTENS_TO["v1"]),
     ),
     "encoder config": (
         lambda folder, _: write_encoder(folder / "content") / "config.json",
-        lambda path: load_encoder(path.parent, "v1"),
+        lambda path: load_encoder(path.parent, LISTENS_TO["v1"]),
     ),
+    "fairseq encoder": (write_fairseq, lambda path: load_encoder(path, LISTENS_TO["v1"])),
     "npz": (write_npz_file, read_npz),
     "manifest": (
         lambda _, bundles: bundles / "onnxruntime-cpu" / MANIFEST_NAME, lambda path: read_manifest(path.parent)

@@ -73,6 +73,28 @@ def write_encoder(directory: Path, *, layers: int = 2, width: int = 24) -> Path:
     return directory
 
 
+FAIRSEQ_NAMES = (
+    ("attention.", "self_attn."), ("feed_forward.intermediate_dense.", "fc1."), ("feed_forward.output_dense.", "fc2."),
+    ("encoder.pos_conv_embed.conv.", "encoder.pos_conv.0."), (".conv.", ".0."),
+    ("conv_layers.0.layer_norm.", "conv_layers.0.2."), ("feature_projection.layer_norm.", "layer_norm."),
+    ("feature_projection.projection.", "post_extract_proj."),
+)  # fmt: skip
+
+
+def fairseq_name(name: str) -> str:
+    layer, separator, rest = name.partition(".layer_norm.")
+    if name.startswith("encoder.layers.") and separator:
+        return f"{layer}.self_attn_layer_norm.{rest}"
+    for ours, other in FAIRSEQ_NAMES:
+        name = name.replace(ours, other)
+    return name
+
+
+def fairseq_names(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors of an encoder as fairseq names them."""
+    return {fairseq_name(name): tensor for name, tensor in tensors.items()}
+
+
 def write_speaking_voice(directory: Path) -> Path:
     """A directory with all that a conversion needs: checkpoint, encoder, index, a sample, a recording of a speaker."""
     write_encoder(directory / "content")

@@ -25,7 +25,9 @@ from speech import RATE, SOURCE, TARGETS
 from torch import nn
 
 from voxc.compiler.families.rvc.checkpoint import load_checkpoint
-from voxc.compiler.networks.hubert.directory import load_encoder, read_config
+from voxc.compiler.families.rvc.listening import LISTENS_TO
+from voxc.compiler.networks.hubert.directory import read_config
+from voxc.compiler.networks.hubert.load import load_encoder
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -144,7 +146,7 @@ def size(path: Path) -> int:
 
 def networks(voice: Path) -> str:
     checkpoint, config = load_checkpoint(voice / "voice.pth"), read_config(voice / "content" / "config.json")
-    encoder = load_encoder(voice / "content", "v1")
+    encoder = load_encoder(voice / "content", LISTENS_TO["v1"])
     synthesizer, sizes = checkpoint.network, checkpoint.config
     return (
         f"| content encoder | {parameters(encoder)} | {config.num_hidden_layers} layers of {config.hidden_size}, "

@@ -19,7 +19,8 @@ from disguise import DISGUISES
 from pitch import bridge, read_f0
 from speech import TARGETS
 
-from voxc.compiler.networks.hubert.directory import load_encoder
+from voxc.compiler.families.rvc.listening import LISTENS_TO
+from voxc.compiler.networks.hubert.load import load_encoder
 
 INDEX_VECTORS = 1400
 QUIET = 0.01  # root mean square below which a frame is not speech
@@ -28,7 +29,7 @@ QUIET = 0.01  # root mean square below which a frame is not speech
 def learn_speaker(work: Path, speaker: int) -> list[dict]:
     """Each utterance's audio, F0 [2 T] without gaps, and features [1 + DISGUISES, T, 256] in float16."""
     torch.set_num_threads(1)
-    encoder = load_encoder(work / "content", "v1")
+    encoder = load_encoder(work / "content", LISTENS_TO["v1"])
     name = TARGETS[speaker]
     disguised = [read_voice(work / "disguised" / f"{name}_{number}.npz") for number in range(DISGUISES)]
     learned = []

@@ -27,8 +27,9 @@ from torch.nn import functional as F
 
 from voxc.compiler.families.rvc.config import RvcConfig, parse_config
 from voxc.compiler.families.rvc.contour import coarse_pitch
+from voxc.compiler.families.rvc.listening import LISTENS_TO
 from voxc.compiler.families.rvc.synthesizer import PRIOR_TEMPERATURE, Synthesizer, full_mask
-from voxc.compiler.networks.hubert.directory import load_encoder
+from voxc.compiler.networks.hubert.load import load_encoder
 
 # The 18 values of RvcConfig's FIELDS, in their order.
 CONFIG = [
@@ -142,7 +143,7 @@ class Training:
         for module in (self.network, self.judges, self.average):
             share_weights(module)
         self.lessons = Lessons(work, seed=1000 * self.step + rank)
-        self.listener = load_encoder(work / "content", "v1").requires_grad_(False)
+        self.listener = load_encoder(work / "content", LISTENS_TO["v1"]).requires_grad_(False)
 
     def save(self) -> None:
         names = ("network", "average", "judges", "learner", "judge_learner")

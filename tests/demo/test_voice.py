@@ -12,8 +12,9 @@ import torch
 from safetensors import safe_open
 
 from voxc.compiler.families.rvc.files import demo_directory, find_voice
+from voxc.compiler.families.rvc.listening import LISTENS_TO
 from voxc.compiler.families.rvc.voice import load_voice
-from voxc.compiler.networks.hubert.directory import load_encoder
+from voxc.compiler.networks.hubert.load import load_encoder
 
 DEMO = Path(__file__).parents[2] / "demo"
 MAX_BYTES = 8_000_000
@@ -42,7 +43,7 @@ def test_synthesizer_loads():
 
 
 def test_content_encoder_loads_and_hears_50_frames_a_second():
-    encoder = load_encoder(demo_directory() / "content", "v1")
+    encoder = load_encoder(demo_directory() / "content", LISTENS_TO["v1"])
     features = encoder(torch.zeros(1, 320 * 25 + 80))
     assert features.shape == (1, 25, 256)
 

@@ -23,7 +23,13 @@ PICKLE = b"\x80"  # how torch.save began a file before it wrote archives
 
 class RvcOptions(FamilyOptions):
     content: Path | None = Field(
-        None, description="HuBERT or ContentVec, as a Hugging Face directory. (default: MODEL/content)"
+        None,
+        description="HuBERT or ContentVec: hubert_base.pt, or a Hugging Face directory. (default: MODEL/content or "
+        "MODEL/hubert_base.pt)",
+    )
+    content_layer: int | None = Field(
+        None,
+        description="The encoder's layer that the voice listens to. (default: 12; 9 for version 1; Applio's: the last)",
     )
     index: Path | None = Field(None, description="The voice's index, as RVC writes it. (default: MODEL/*.index)")
     index_budget: float = Field(
@@ -45,7 +51,9 @@ class RvcFamily(Family):
     def load(self, source: Path, options: Any, sizes: Sizes) -> Model:
         from voxc.compiler.families.rvc.voice import load_voice
 
-        return load_voice(find_voice(source, options.content, options.index), options.index_budget)
+        return load_voice(
+            find_voice(source, options.content, options.index), options.index_budget, options.content_layer
+        )
 
     def chain(
         self, settings: Mapping[str, JsonValue], inputs: Mapping[str, Sequence[TensorSpec]], frames: int

@@ -9,10 +9,17 @@ from pathlib import Path
 
 from voxc.compiler.audio.suffixes import is_recording, recordings_in
 from voxc.compiler.core.errors import CheckpointError
-from voxc.compiler.networks.hubert.layout import CONFIG_NAME, PREPROCESSOR_NAME, model_directory, weight_files
+from voxc.compiler.networks.hubert.layout import (
+    CONFIG_NAME,
+    PREPROCESSOR_NAME,
+    model_place,
+    weight_files,
+)
 
 DEMO = Path("demo")
 CHECKPOINT_SUFFIXES = (".pth", ".pt")
+#: How the content encoder is called that RVC's tools bring.
+ENCODER_NAMES = ("hubert_base.pt", "checkpoint_best_legacy_500.pt")
 INDEX_SUFFIX = ".index"
 CONTENT_NAME = "content"
 SAMPLE_STEM = "sample"
@@ -24,8 +31,8 @@ DEFAULT_INDEX_BUDGET = 32.0  # MiB
 class VoiceFiles:
     """A checkpoint, and what there is beside it.
 
-    `content` is a Hugging Face directory, `index` a FAISS file. `sample` is a recording to try the voice on, and
-    `speakers` are recordings of the voice's own speakers by their number.
+    `content` is a Hugging Face directory or a checkpoint of fairseq, `index` a FAISS file. `sample` is a recording to
+    try the voice on, and `speakers` are recordings of the voice's own speakers by their number.
     """
 
     checkpoint: Path
@@ -36,7 +43,7 @@ class VoiceFiles:
 
     def depends(self) -> tuple[Path, ...]:
         """Files beside them that say how they are read."""
-        if self.content is None:
+        if self.content is None or self.content.is_file():
             return ()
         settings = (self.content / name for name in (CONFIG_NAME, PREPROCESSOR_NAME))
         return tuple(path for path in settings if path.is_file())
@@ -44,7 +51,9 @@ class VoiceFiles:
     def digested(self) -> dict[str, Path]:
         """The files that make the voice what it is, by their role."""
         found = {"checkpoint": self.checkpoint}
-        if self.content is not None:
+        if self.content is not None and self.content.is_file():
+            found["content"] = self.content
+        elif self.content is not None:
             first, *others = weight_files(self.content)
             found["content"] = first
             found |= {f"content-{n}": file for n, file in enumerate(others, 2)}
@@ -64,10 +73,12 @@ def find_voice(model: Path, content: Path | None = None, index: Path | None = No
     if not place.exists():
         raise CheckpointError(f"{place}: no such file")
     if content is not None and not content.exists():
-        raise CheckpointError(f"--content {content}: no such directory; it is that of HuBERT or ContentVec")
+        raise CheckpointError(
+            f"--content {content}: no such file or directory; give hubert_base.pt, or the directory of a HuBERT"
+        )
     found = in_directory(place) if place.is_dir() else VoiceFiles(place)
     encoder = content or found.content
-    return replace(found, content=encoder and model_directory(encoder), index=index or found.index)
+    return replace(found, content=encoder and model_place(encoder), index=index or found.index)
 
 
 def demo_directory() -> Path:
@@ -84,12 +95,13 @@ def in_directory(directory: Path) -> VoiceFiles:
     checkpoint = only(checkpoints(directory), "checkpoint (.pth)")
     if checkpoint is None:
         raise CheckpointError(f"{directory}: a directory without a checkpoint (.pth)")
-    content = directory / CONTENT_NAME
+    folder = directory / CONTENT_NAME
+    encoders = [directory / name for name in ENCODER_NAMES]
     speakers = directory / SPEAKERS_NAME
     recordings = recordings_in(speakers) if speakers.is_dir() else []
     return VoiceFiles(
         checkpoint,
-        content=content if content.is_dir() else None,
+        content=folder if folder.is_dir() else only(encoders, "content encoder"),
         index=only(shown(directory, f"*{INDEX_SUFFIX}"), f"index ({INDEX_SUFFIX})"),
         sample=only(filter(is_recording, directory.glob(f"{SAMPLE_STEM}.*")), "sample"),
         speakers=tuple((int(path.stem), path) for path in recordings if path.stem.isdecimal()),
@@ -97,7 +109,10 @@ def in_directory(directory: Path) -> VoiceFiles:
 
 
 def checkpoints(directory: Path) -> list[Path]:
-    return [path for suffix in CHECKPOINT_SUFFIXES for path in shown(directory, f"*{suffix}")]
+    """The files that may be voices. RVC's tools name these `.pth`, and the other networks beside them `.pt`."""
+    by_suffix = [[*shown(directory, f"*{suffix}")] for suffix in CHECKPOINT_SUFFIXES]
+    voices = next((paths for paths in by_suffix if paths), [])
+    return [path for path in voices if path.name not in ENCODER_NAMES]
 
 
 def shown(directory: Path, pattern: str) -> list[Path]:

@@ -19,28 +19,37 @@ from voxc.compiler.families.rvc.config import RvcConfig
 from voxc.compiler.families.rvc.contour import coarse_pitch
 from voxc.compiler.families.rvc.embedder import NAMED, embedder_warning
 from voxc.compiler.families.rvc.files import DEFAULT_INDEX_BUDGET, VoiceFiles, demo_sample
+from voxc.compiler.families.rvc.listening import in_words, listening_of
 from voxc.compiler.families.rvc.retrieval.component import retrieval_component
 from voxc.compiler.families.rvc.retrieval.compress import compress, compression_figures
 from voxc.compiler.families.rvc.retrieval.index import load_index
 from voxc.compiler.families.rvc.settings import RvcSettings
 from voxc.compiler.networks.hubert.component import FRAME_RATE, content_component
-from voxc.compiler.networks.hubert.directory import load_encoder
+from voxc.compiler.networks.hubert.load import Listening, build_encoder, open_encoder
+from voxc.compiler.networks.hubert.stored import Stored
 
 SEED_SECONDS = 7.3  # how much later another seed begins
 
 
-def load_voice(files: VoiceFiles, index_budget: float = DEFAULT_INDEX_BUDGET) -> Model:
-    """The voice in an RVC checkpoint, with its content encoder and its index where there are such.
+def load_voice(
+    files: VoiceFiles, index_budget: float = DEFAULT_INDEX_BUDGET, content_layer: int | None = None
+) -> Model:
+    """The voice in an RVC checkpoint, with its content encoder and its index where there are such. `content_layer` is
+    the layer of the encoder that the voice listens to, where that is not the usual one.
 
     Raises:
-        CheckpointError: see `load_checkpoint`, `load_encoder` and `load_index`; or the files do not fit together.
-        RecipeError: `index_budget`, in MiB, has no room for an index.
+        CheckpointError: see `load_checkpoint`, `open_encoder` and `load_index`; or the files do not fit together.
+        RecipeError: `index_budget`, in MiB, has no room for an index; or the encoder has no such layer.
     """
     checkpoint = load_checkpoint(files.checkpoint)
     config = checkpoint.config
-    components = []
+    components, facts, warnings = [], {}, list(checkpoint.warnings)
     if files.content is not None:
-        components.append(content_for(files.content, config))
+        stored = open_encoder(files.content)
+        listening = listening_of(config.version, str(checkpoint.facts.get("origin")), content_layer)
+        components.append(content_for(stored, listening, config))
+        facts["content_layer"] = in_words(listening, stored.config.num_hidden_layers)
+        warnings += [*stored.warnings, *embedder_warnings(files, checkpoint)]
     if files.index is not None:
         components.append(retrieval_for(files.index, config, index_budget))
     settings = RvcSettings(
@@ -63,10 +72,11 @@ def load_voice(files: VoiceFiles, index_budget: float = DEFAULT_INDEX_BUDGET) ->
         frame_rate=config.sample_rate / config.hop,
         sample_rate=config.sample_rate,
         settings=settings.model_dump(),
-        warnings=(*checkpoint.warnings, *embedder_warnings(files, checkpoint)),
+        warnings=tuple(warnings),
         facts={
             "version": config.version,
             **checkpoint.facts,
+            **facts,
             "parameters": sum(tensor.numel() for tensor in checkpoint.network.parameters()),
         },
     )
@@ -93,17 +103,18 @@ def synthesizer_of(checkpoint: RvcCheckpoint) -> Component:
     )
 
 
-def content_for(directory: Path, config: RvcConfig) -> Component:
+def content_for(stored: Stored, listening: Listening, config: RvcConfig) -> Component:
     """The content encoder, which must give what the voice was trained on, at half the voice's frame rate."""
-    encoder = load_encoder(directory, config.version)
+    encoder = build_encoder(stored, listening)
     width = encoder.width
     if width != config.content_features:
         raise CheckpointError(
-            f"{directory}: gives {width} features a frame, this {config.version} voice takes {config.content_features}"
+            f"{stored.path}: gives {width} features a frame, this {config.version} voice takes "
+            f"{config.content_features}"
         )
     if config.sample_rate != 2 * FRAME_RATE * config.hop:
         raise CheckpointError(
-            f"{directory}: gives {FRAME_RATE:g} frames a second; the voice needs half of its own "
+            f"{stored.path}: gives {FRAME_RATE:g} frames a second; the voice needs half of its own "
             f"{config.sample_rate / config.hop:g}"
         )
     return content_component(encoder, width)

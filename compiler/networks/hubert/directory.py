@@ -3,54 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
-import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from voxc.compiler.core.errors import CheckpointError
 from voxc.compiler.core.file_kind import foreign_file
-from voxc.compiler.core.weights import fill
 from voxc.compiler.networks.hubert.layout import (
     CONFIG_NAME,
     PREPROCESSOR_NAME,
-    model_directory,
     read_json,
     weight_files,
 )
-from voxc.compiler.networks.hubert.network import HubertConfig, HubertEncoder
+from voxc.compiler.networks.hubert.network import HubertConfig
+from voxc.compiler.networks.hubert.stored import Stored, our_name
 from voxc.compiler.torch_file.read import read_torch_file
 
 SAFETENSORS = ".safetensors"
 
-# What a voice of each version listens to: the hidden states after so many layers, and whether through final_proj.
-LISTENS_TO = {"v1": (9, True), "v2": (12, False)}
-# A model inside a task head keeps its tensors under this prefix.
-PREFIX = "hubert."
-WEIGHT_NORM_NAMES = {
-    "parametrizations.weight.original0": "weight_g",
-    "parametrizations.weight.original1": "weight_v",
-}
 
-
-def load_encoder(directory: Path, version: str) -> HubertEncoder:
-    """The encoder in `directory` for voices of `version`: layer 9 and `final_proj` for v1, layer 12 for v2.
-
-    An encoder with fewer layers is listened to after its last.
+def open_directory(directory: Path) -> Stored:
+    """The encoder of a Hugging Face directory.
 
     Raises:
-        CheckpointError: not a `HubertModel` that voxc can use, or one whose features have another width than the voice.
+        CheckpointError: not a `HubertModel` that voxc can use.
     """
-    directory = model_directory(directory)
     config = read_config(directory / CONFIG_NAME)
-    layer, project = LISTENS_TO[version]
-    layers = min(layer, config.num_hidden_layers)
-    with torch.device("meta"):
-        encoder = HubertEncoder(config, layers, project, normalizes(directory / PREPROCESSOR_NAME))
-    fill(encoder, read_weights(directory, set(encoder.state_dict())), directory)
-    return encoder
+    normalizes = asks_for_normalization(directory / PREPROCESSOR_NAME)
+    return Stored(directory, config, normalizes, partial(read_weights, directory))
 
 
 def read_config(path: Path) -> HubertConfig:
@@ -66,8 +49,7 @@ def read_config(path: Path) -> HubertConfig:
         raise CheckpointError(f"{path}: {where + ': ' if where else ''}{detail['msg']}") from error
 
 
-def normalizes(path: Path) -> bool:
-    """Whether the encoder was trained on audio of zero mean and unit variance."""
+def asks_for_normalization(path: Path) -> bool:
     return path.is_file() and read_json(path).get("do_normalize") is True
 
 
@@ -96,10 +78,3 @@ def read_pickle(path: Path, wanted: set[str]) -> dict[str, Tensor]:
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, not tensors by name")
     named = {our_name(key): value for key, value in content.items() if isinstance(key, str)}
     return {name: value for name, value in named.items() if name in wanted and isinstance(value, Tensor)}
-
-
-def our_name(key: str) -> str:
-    name = key.removeprefix(PREFIX)
-    for theirs, ours in WEIGHT_NORM_NAMES.items():
-        name = name.replace(theirs, ours)
-    return name

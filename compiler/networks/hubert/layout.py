@@ -20,16 +20,20 @@ MAX_JSON_BYTES = 4 << 20
 MAX_SHARDS = 1000
 
 
-def model_directory(path: Path) -> Path:
-    """The directory with a model's files: `path`, or, where that is a model's folder in the Hub's cache
-    (`models--owner--name`), its snapshot.
+def model_place(path: Path) -> Path:
+    """Where a model is read from: a file that holds all of it, or the directory with its files. A model's folder in the
+    Hub's cache (`models--owner--name`) stands for its snapshot, and a file of a directory for that.
 
     Raises:
-        CheckpointError: there is no such directory, or several snapshots and none of them is the main one.
+        CheckpointError: there is no such place, or several snapshots and none of them is the main one.
     """
+    if path.is_file():
+        return path.parent if path.name in (CONFIG_NAME, *WEIGHTS_NAMES) else path
     if not path.is_dir():
-        kind = "is a file; give the directory that it is in" if path.exists() else "no such directory"
-        raise CheckpointError(f"{path}: {kind}; a content encoder is a Hugging Face directory with {CONFIG_NAME}")
+        raise CheckpointError(
+            f"{path}: no such file or directory; a content encoder is hubert_base.pt, or a Hugging Face directory with "
+            f"{CONFIG_NAME}"
+        )
     snapshots = path / SNAPSHOTS
     if (path / CONFIG_NAME).exists() or not snapshots.is_dir():
         return path

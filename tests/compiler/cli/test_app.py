@@ -162,7 +162,7 @@ def test_an_encoder_that_is_not_there(voxc: Voxc, voice_file: Path, tmp_path: Pa
     for command in (["compile", "-t", "onnxruntime-cpu"], ["calibrate", "--audio", tmp_path]):
         result = voxc(command[0], voice_file, "--content", "nosuch", "-o", tmp_path / "out.npz", *command[1:])
         assert result.exit_code == 2
-        assert "--content nosuch: no such directory" in result.stderr
+        assert "--content nosuch: no such file or directory" in result.stderr
 
 
 @pytest.mark.parametrize("arguments", [[], ["VOICE"], ["VOICE", "-t"], ["VOICE", "-t", "x", "--frames", "many"]])

@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from tests.voices import write_encoder
 from voxc.compiler.core.errors import CheckpointError
+from voxc.compiler.families.rvc.listening import LISTENS_TO
 from voxc.compiler.networks.hubert import directory as module
-from voxc.compiler.networks.hubert.directory import load_encoder
+from voxc.compiler.networks.hubert.load import load_encoder, open_encoder
 
 
 @pytest.fixture
@@ -33,25 +34,26 @@ def change_weights(directory: Path, **changes: torch.Tensor | None) -> None:
 
 def refused(directory: Path, complaint: str) -> None:
     with pytest.raises(CheckpointError, match=complaint) as caught:
-        load_encoder(directory, "v1")
+        load_encoder(directory, LISTENS_TO["v1"])
     assert str(directory) in str(caught.value)
 
 
 def test_a_model_inside_a_task_head_loads(directory: Path) -> None:
     audio = torch.randn(1, 720)
-    expected = load_encoder(directory, "v1")(audio)
+    expected = load_encoder(directory, LISTENS_TO["v1"])(audio)
     path = directory / "model.safetensors"
     tensors = {f"hubert.{name}": tensor for name, tensor in load_file(path).items()}
     save_file(tensors | {"lm_head.weight": torch.ones(2)}, path)
-    assert torch.equal(load_encoder(directory, "v1")(audio), expected)
+    assert torch.equal(load_encoder(directory, LISTENS_TO["v1"])(audio), expected)
 
 
-def test_a_file_in_place_of_the_directory(directory: Path) -> None:
-    refused(directory / "config.json", "Hugging Face directory")
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_file_stands_for_its_directory(directory: Path, name: str) -> None:
+    assert open_encoder(directory / name).path == directory
 
 
 def test_a_missing_directory(tmp_path: Path) -> None:
-    refused(tmp_path / "nowhere", "no such directory")
+    refused(tmp_path / "nowhere", "no such file or directory")
 
 
 def test_no_config(directory: Path) -> None:
@@ -115,9 +117,9 @@ def with_byte_order_mark(directory: Path) -> None:
 @pytest.mark.parametrize("layout", [as_pickle, as_shards, as_snapshot, with_byte_order_mark])
 def test_layouts_of_publishers(directory: Path, layout: Callable[[Path], None]) -> None:
     audio = torch.randn(1, 720)
-    expected = load_encoder(directory, "v1")(audio)
+    expected = load_encoder(directory, LISTENS_TO["v1"])(audio)
     layout(directory)
-    assert torch.equal(load_encoder(directory, "v1")(audio), expected)
+    assert torch.equal(load_encoder(directory, LISTENS_TO["v1"])(audio), expected)
 
 
 def test_no_weights(directory: Path) -> None:
@@ -147,7 +149,7 @@ def test_snapshots_to_choose_from(directory: Path) -> None:
     refused(directory, "2 snapshots; give one of")
     (directory / "refs").mkdir()
     (directory / "refs" / "main").write_text("0123abcd\n")
-    load_encoder(directory, "v1")
+    load_encoder(directory, LISTENS_TO["v1"])
     (directory / "refs" / "main").write_text("..")
     refused(directory, "2 snapshots")
 

@@ -9,7 +9,8 @@ from transformers import HubertConfig as TheirConfig
 from transformers import HubertModel
 
 from tests.voices import SMALL_ENCODER, write_encoder
-from voxc.compiler.networks.hubert.directory import load_encoder
+from voxc.compiler.families.rvc.listening import LISTENS_TO
+from voxc.compiler.networks.hubert.load import load_encoder
 from voxc.compiler.networks.hubert.network import HubertConfig, HubertEncoder
 
 
@@ -33,13 +34,13 @@ def test_equals_the_reference(tmp_path: Path, version: str, layer: int, normaliz
     with torch.no_grad():
         expected = theirs(given, output_hidden_states=True).hidden_states[layer]
         expected = theirs.final_proj(expected) if version == "v1" else expected
-        found = load_encoder(tmp_path, version)(audio)
+        found = load_encoder(tmp_path, LISTENS_TO[version])(audio)
     assert found.shape == (2, 12, 256 if version == "v1" else 24)
     torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-5)
 
 
 def test_layers_that_nobody_listens_to_are_not_built(tmp_path: Path) -> None:
-    encoder = load_encoder(write_encoder(tmp_path / "content", layers=12), "v1")
+    encoder = load_encoder(write_encoder(tmp_path / "content", layers=12), LISTENS_TO["v1"])
     assert len(encoder.encoder.layers) == 9
 
 
