@@ -21,3 +21,18 @@ def names_in(path: Path) -> list[str]:
             return archive.namelist()
     except (OSError, *BROKEN):
         return []
+
+
+def start_of(path: Path, record: str, limit: int = 16 << 20) -> bytes:
+    """The first bytes of the only record of an archive whose name ends so, or, of another file, its own first bytes;
+    none of what is damaged or cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            if not zipfile.is_zipfile(stream):
+                stream.seek(0)
+                return stream.read(limit)
+            with zipfile.ZipFile(stream) as archive:
+                names = [name for name in archive.namelist() if name.endswith(record)]
+                return archive.open(names[0]).read(limit) if len(names) == 1 else b""
+    except (OSError, *BROKEN):
+        return b""

@@ -16,6 +16,10 @@ if TYPE_CHECKING:  # the command line asks families for their options alone
     from voxc.compiler.families.model import Model
 
 
+#: Of an option that families share.
+CONTENT_LAYER = "The content encoder's layer that is listened to. (default: 12; of v1 voices 9; else the last)"
+
+
 class FamilyOptions(BaseModel):
     """What a family has to be told about its files. Its fields become options of the command line, with their
     descriptions as help."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field, JsonValue
 
 from voxc.compiler.core.archive import names_in
-from voxc.compiler.families.base import Family, FamilyOptions
+from voxc.compiler.families.base import CONTENT_LAYER, Family, FamilyOptions
 from voxc.compiler.families.rvc.files import CHECKPOINT_SUFFIXES, DEFAULT_INDEX_BUDGET, DEMO, checkpoints, find_voice
 
 if TYPE_CHECKING:
@@ -27,10 +27,7 @@ class RvcOptions(FamilyOptions):
         description="HuBERT or ContentVec: hubert_base.pt, or a Hugging Face directory. (default: MODEL/content or "
         "MODEL/hubert_base.pt)",
     )
-    content_layer: int | None = Field(
-        None,
-        description="The encoder's layer that the voice listens to. (default: 12; 9 for version 1; Applio's: the last)",
-    )
+    content_layer: int | None = Field(None, description=CONTENT_LAYER)
     index: Path | None = Field(None, description="The voice's index, as RVC writes it. (default: MODEL/*.index)")
     index_budget: float = Field(
         DEFAULT_INDEX_BUDGET, description="MiB that the index may take; a larger one is compressed."

@@ -9,12 +9,7 @@ from pathlib import Path
 
 from voxc.compiler.audio.suffixes import is_recording, recordings_in
 from voxc.compiler.core.errors import CheckpointError
-from voxc.compiler.networks.hubert.layout import (
-    CONFIG_NAME,
-    PREPROCESSOR_NAME,
-    model_place,
-    weight_files,
-)
+from voxc.compiler.networks.hubert.layout import model_place, roles, settings_files, weight_files
 
 DEMO = Path("demo")
 CHECKPOINT_SUFFIXES = (".pth", ".pt")
@@ -43,20 +38,13 @@ class VoiceFiles:
 
     def depends(self) -> tuple[Path, ...]:
         """Files beside them that say how they are read."""
-        if self.content is None or self.content.is_file():
-            return ()
-        settings = (self.content / name for name in (CONFIG_NAME, PREPROCESSOR_NAME))
-        return tuple(path for path in settings if path.is_file())
+        return () if self.content is None else settings_files(self.content)
 
     def digested(self) -> dict[str, Path]:
         """The files that make the voice what it is, by their role."""
         found = {"checkpoint": self.checkpoint}
-        if self.content is not None and self.content.is_file():
-            found["content"] = self.content
-        elif self.content is not None:
-            first, *others = weight_files(self.content)
-            found["content"] = first
-            found |= {f"content-{n}": file for n, file in enumerate(others, 2)}
+        if self.content is not None:
+            found |= roles("content", weight_files(self.content))
         if self.index is not None:
             found["index"] = self.index
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,18 +50,30 @@ def model_place(path: Path) -> Path:
     return there[0]
 
 
-def weight_files(directory: Path) -> tuple[Path, ...]:
-    """The files with the weights of a model.
+def weight_files(place: Path) -> tuple[Path, ...]:
+    """The files with the weights of a model, which is a file itself or a directory.
 
     Raises:
         CheckpointError: there are none, or their index is damaged or names files elsewhere.
     """
+    if place.is_file():
+        return (place,)
     for name in WEIGHTS_NAMES:
-        if (directory / name).is_file():
-            return (directory / name,)
-        if (directory / f"{name}{INDEX_SUFFIX}").is_file():
-            return shards(directory / f"{name}{INDEX_SUFFIX}")
-    raise CheckpointError(f"{directory}: no weights; there must be {' or '.join(WEIGHTS_NAMES)}")
+        if (place / name).is_file():
+            return (place / name,)
+        if (place / f"{name}{INDEX_SUFFIX}").is_file():
+            return shards(place / f"{name}{INDEX_SUFFIX}")
+    raise CheckpointError(f"{place}: no weights; there must be {' or '.join(WEIGHTS_NAMES)}")
+
+
+def settings_files(place: Path) -> tuple[Path, ...]:
+    """The files beside them that say how they are read."""
+    return tuple(path for name in (CONFIG_NAME, PREPROCESSOR_NAME) if (path := place / name).is_file())
+
+
+def roles(role: str, files: Sequence[Path]) -> dict[str, Path]:
+    """Files by the role of the first, and numbered."""
+    return {role if number == 1 else f"{role}-{number}": file for number, file in enumerate(files, 1)}
 
 
 def shards(index: Path) -> tuple[Path, ...]:

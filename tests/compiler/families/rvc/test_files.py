@@ -73,3 +73,12 @@ def test_hidden_files_and_notes_are_passed_over(speaking_voice: Path, tmp_path: 
     assert found.index == voice / "tiny.index"
     assert found.sample == voice / "sample.wav"
     assert found.speakers == ((0, voice / "speakers" / "0.wav"),)
+
+
+def test_the_files_of_other_tools_beside_a_voice(tmp_path: Path) -> None:
+    for name in ("voice.pth", "hubert_base.pt", "rmvpe.pt", "added_IVF1_Flat_nprobe_1_voice_v2.index"):
+        (tmp_path / name).touch()
+    found = find_voice(tmp_path)
+    assert (found.checkpoint.name, found.content) == ("voice.pth", tmp_path / "hubert_base.pt")
+    assert list(found.digested()) == ["checkpoint", "content", "index"]
+    assert find_voice(tmp_path / "voice.pth", tmp_path / "hubert_base.pt").depends() == ()
