@@ -19,8 +19,10 @@ from voxc.passes.layout.planar_convolutions import PlanarConvolutions
 from voxc.passes.layout.sub_pixel_upsampling import SubPixelUpsampling
 from voxc.passes.simplify.clean_up import CleanUp
 from voxc.passes.simplify.drop_full_masks import DropFullMasks
+from voxc.passes.simplify.fold_batch_norms import FoldBatchNorms
 from voxc.passes.simplify.fold_weight_norm import FoldWeightNorm
 from voxc.passes.simplify.share_equal_nodes import ShareEqualNodes
+from voxc.passes.simplify.unroll_recurrent import UnrollRecurrent
 from voxc.passes.source.frame_rate_source_phase import FrameRateSourcePhase
 from voxc.passes.source.hoist_noise import HoistNoise
 from voxc.passes.source.sums_as_products import SumsAsProducts
@@ -28,9 +30,11 @@ from voxc.passes.source.sums_as_products import SumsAsProducts
 ORDER: tuple[Pass, ...] = (
     HoistNoise(),
     FoldWeightNorm(),
+    FoldBatchNorms(),
     DropFullMasks(),
     FoldFlips(),
     FrameRateSourcePhase(),
+    UnrollRecurrent(),
     FoldTimeIntoRows(),
     CleanUp(),
     SumsAsProducts(),

@@ -167,6 +167,12 @@ def of_sum_with_product(node: fx.Node, arguments: list[Any]) -> int:
     return count(node.meta["val"]) * sizes(arguments[1])[-1]
 
 
+def of_recurrent(node: fx.Node, arguments: list[Any]) -> int:
+    """Each frame takes all weights, inner and recurrent ones."""
+    x, inner, recurrent, _ = arguments
+    return math.prod(sizes(x)[:2]) * (count(inner) + count(recurrent))
+
+
 COUNTED: Mapping[Any, Callable[[fx.Node, list[Any]], int]] = {
     aten.convolution.default: of_convolution,
     voxc.conv_channels_last.default: of_channels_last,
@@ -175,6 +181,7 @@ COUNTED: Mapping[Any, Callable[[fx.Node, list[Any]], int]] = {
     aten.matmul.default: of_product,
     aten.linear.default: of_product,
     voxc.matmul_channels.default: of_product,
+    voxc.gru.default: of_recurrent,
     aten.addmm.default: of_sum_with_product,
     aten.baddbmm.default: of_sum_with_product,
 }

@@ -121,3 +121,30 @@ def matmul_channels(x: Tensor, y: Tensor) -> Tensor:
 @matmul_channels.register_fake
 def _(x: Tensor, y: Tensor) -> Tensor:
     return x.new_empty([*x.shape[:3], y.shape[3]])
+
+
+@torch.library.custom_op("voxc::gru", mutates_args=())
+def gru(x: Tensor, inner: Tensor, recurrent: Tensor, bias: Tensor) -> Tensor:
+    """A gated recurrent layer over x [B, T, I]: [B, T, D * H], from a state of zeros. All float32.
+
+    Weights are laid out as ONNX has them, gates in the order update, reset, candidate: `inner` [D, 3 * H, I],
+    `recurrent` [D, 3 * H, H], `bias` [D, 6 * H] of the one and of the other, whose candidate's stays inside the reset.
+    Of D directions, 1 or 2, the second one sees time backwards.
+    """
+    directions, hidden = recurrent.shape[0], recurrent.shape[2]
+    weights = []
+    for way in range(directions):
+        weights += [pytorch_gates(each) for each in (inner[way], recurrent[way], *bias[way].split(3 * hidden))]
+    state = x.new_zeros(directions, x.shape[0], hidden)
+    return torch.ops.aten.gru.input(x, state, weights, True, 1, 0.0, False, directions == 2, True)[0]
+
+
+def pytorch_gates(rows: Tensor) -> Tensor:
+    """Rows of gates in ONNX's order as PyTorch has them: reset, update, candidate."""
+    update, reset, candidate = rows.chunk(3)
+    return torch.cat([reset, update, candidate])
+
+
+@gru.register_fake
+def _(x: Tensor, inner: Tensor, recurrent: Tensor, bias: Tensor) -> Tensor:
+    return x.new_empty([x.shape[0], x.shape[1], recurrent.shape[0] * recurrent.shape[2]])

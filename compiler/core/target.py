@@ -74,6 +74,7 @@ class Target(BaseModel):
     weights: Literal["channels", "grouped"] = "channels"
     batched_weights: bool = False
     scans: bool = True
+    recurrent: bool = False
     implicit: Literal["convolutions"] | None = None
     segments: Literal["one", "several", "any"]
     threads: int | None = Field(ge=1)

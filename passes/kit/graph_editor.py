@@ -146,7 +146,7 @@ class GraphEditor:
         exported = self.program.exported
         input_specs = [self.input_specs[node.name] for node in self.placeholders()]
         user_inputs = [spec for spec in input_specs if spec.kind == InputKind.USER_INPUT]
-        constants = {spec.target for spec in input_specs if spec.kind == InputKind.CONSTANT_TENSOR}
+        constants = {spec.target for spec in input_specs if is_constant(spec)}
         used = {spec.target: self.weights[spec.target] for spec in input_specs if spec.target is not None}
         outputs = [
             replace(spec, arg=TensorArgument(name=value.name))
@@ -174,6 +174,11 @@ class GraphEditor:
 
     def output_values(self) -> list[fx.Node]:
         return list(next(node for node in self.graph.nodes if node.op == "output").args[0])
+
+
+def is_constant(spec: InputSpec) -> bool:
+    """Whether the tensor behind an input is in no state dict: a constant, or a buffer that is not saved."""
+    return spec.kind == InputKind.CONSTANT_TENSOR or (spec.kind == InputKind.BUFFER and not spec.persistent)
 
 
 def numbered(name: str) -> Iterator[str]:

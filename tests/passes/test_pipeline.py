@@ -43,6 +43,7 @@ def test_a_pipeline_has_what_applies_in_the_one_order(target: Target) -> None:
         for name, applies in {
             "fold_time_into_rows": target.work_items,
             "sums_as_products": not target.scans,
+            "unroll_recurrent": not target.recurrent,
             "planar_convolutions": target.layout == "planar",
             "channels_last": target.layout == "channels_last",
             "ane_layout": target.layout == "ane",

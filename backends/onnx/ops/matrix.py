@@ -1,4 +1,4 @@
-"""Matrix products, sums along an axis, and normalisations."""
+"""Matrix products, sums along an axis, normalisations, and recurrent layers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from torch import fx
 from voxc.backends.lowering.table import Lowerings
 from voxc.backends.onnx.builder import OnnxBuilder, Size
 from voxc.backends.onnx.ops.reduction import reduce
+from voxc.compiler.core import ops as _operators  # noqa: F401, registers voxc::gru
 
 aten = torch.ops.aten
 FIRST_LAYER_NORM_OPSET = 17
@@ -68,6 +69,17 @@ def group_norm(
     return [normed]
 
 
+def gru(build: OnnxBuilder, node: fx.Node, x: fx.Node, inner: fx.Node, recurrent: fx.Node, bias: fx.Node) -> str:
+    """Time comes first in ONNX, and directions before the batch in what it gives."""
+    directions, _, hidden = recurrent.meta["val"].shape
+    by_time = build.op("Transpose", x, perm=[1, 0, 2])
+    states = build.op(
+        "GRU", by_time, inner, recurrent, bias, hidden_size=hidden, linear_before_reset=1,
+        direction="bidirectional" if directions == 2 else "forward",
+    )  # fmt: skip
+    return build.op("Reshape", build.op("Transpose", states, perm=[2, 0, 1, 3]), build.sizes([0, 0, -1]))
+
+
 LOWERINGS: Lowerings = {
     aten.bmm.default: matmul,
     aten.mm.default: matmul,
@@ -76,4 +88,5 @@ LOWERINGS: Lowerings = {
     aten.cumsum.default: cumsum,
     aten.native_layer_norm.default: layer_norm,
     aten.native_group_norm.default: group_norm,
+    torch.ops.voxc.gru.default: gru,
 }

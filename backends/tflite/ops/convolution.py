@@ -52,7 +52,9 @@ def convolve(
     if depthwise:
         options["depthMultiplier"] = shape[-1] // channels
     code = "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D"
-    return build.op(code, x, kernel, bias_of(build, bias, x, kernel), shape=shape, padding=padding, **options)
+    return build.op(
+        code, x, kernel, bias_of(build, bias, x, kernel, shape[-1]), shape=shape, padding=padding, **options
+    )
 
 
 def deconvolve(
@@ -73,7 +75,7 @@ def deconvolve(
         whole = (shape[0], *((size - 1) * stride + taps for size, stride, taps in reach), shape[-1])
         padding = VALID
     given = build.op(
-        "TRANSPOSE_CONV", build.integers(whole), stored, x, bias_of(build, bias, x, stored), shape=whole,
+        "TRANSPOSE_CONV", build.integers(whole), stored, x, bias_of(build, bias, x, stored, shape[-1]), shape=whole,
         padding=padding, **options,
     )  # fmt: skip
     return build.slice(given, (0, *geometry.padding, 0), shape) if padding == VALID else given
@@ -113,13 +115,11 @@ def store_weight(build: TfliteBuilder, weight: Weight, hybrid: bool = True) -> V
     return value if value.quantization is not None and (build.result or hybrid) else build.as_float(value)
 
 
-def bias_of(build: TfliteBuilder, node: fx.Node | None, x: Value, weight: Value) -> Value:
+def bias_of(build: TfliteBuilder, node: fx.Node | None, x: Value, weight: Value, outputs: int) -> Value:
     """A bias, zeros where there is none; in integers where the computation is, on the scale of the products."""
-    axis = weight.quantization.axis if weight.quantization else 0
     given = None if node is None else build.constant_of(node)
     if node is not None and given is None:
         raise build.refuse(f"the bias {node.name} is computed; TFLite wants a constant")
-    outputs = weight.shape[axis]
     array = np.zeros(outputs, np.float32) if given is None else given.array
     if given is not None and given.scale is not None and build.result is None:
         array = array.astype(np.float32) * given.scale

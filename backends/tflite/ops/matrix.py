@@ -31,7 +31,7 @@ def linear(build: TfliteBuilder, left: fx.Node, right: fx.Node, bias: fx.Node | 
     if weight.scale is not None and build.result is None:
         return as_convolution(build, x, weight, bias)
     kernel = store_weight(build, weight)
-    return build.op("FULLY_CONNECTED", x, kernel, bias_of(build, bias, x, kernel), keepNumDims=False)
+    return build.op("FULLY_CONNECTED", x, kernel, bias_of(build, bias, x, kernel, kernel.shape[0]), keepNumDims=False)
 
 
 def as_convolution(build: TfliteBuilder, x: Value, weight: Weight, bias: fx.Node | None) -> Value:

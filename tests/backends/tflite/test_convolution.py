@@ -47,6 +47,7 @@ GEOMETRIES = {
     "one-sided": {"outputs": 4, "taps": 4, "padding": 1},
     "strided": {"outputs": 4, "taps": 5, "padding": 2, "stride": 2},
     "depthwise": {"outputs": 8, "taps": 3, "padding": 1, "groups": 8},
+    "depthwise, no bias": {"outputs": 8, "taps": 3, "padding": 1, "groups": 8, "bias": False},
     "depthwise, two each": {"outputs": 16, "taps": 3, "padding": 1, "groups": 8},
     "grouped": {"outputs": 4, "taps": 3, "padding": 1, "groups": 2},
     "up": {"outputs": 4, "taps": 4, "padding": 1, "stride": 2, "up": True},

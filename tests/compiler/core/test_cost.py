@@ -13,6 +13,8 @@ from voxc.compiler.core.cost import Cost, costs, integer_figures
 from voxc.compiler.core.plan import PrecisionPlan
 from voxc.compiler.core.program import Program, export
 from voxc.compiler.core.target import Target, load_targets
+from voxc.compiler.networks.recurrent import BidirectionalGru
+from voxc.passes.simplify.unroll_recurrent import UnrollRecurrent
 
 TARGETS = load_targets()
 CPU = TARGETS["onnxruntime-cpu"]
@@ -47,6 +49,13 @@ def test_macs_are_those_that_pytorch_counts(module: nn.Module, shapes: list[tupl
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         component.module(*(tensors[spec.name] for spec in component.inputs))
     assert macs(program_of(module, *shapes)) == counter.get_total_flops() // 2 > 0
+
+
+def test_a_recurrent_layer_counts_as_its_steps() -> None:
+    component = component_of(BidirectionalGru(6, 4, 1), (2, 7, 6))
+    whole = export(component, {"T": 1}, dynamic=False)
+    steps = UnrollRecurrent()(whole, CPU.model_copy(update={"recurrent": False})).program
+    assert macs(whole) == macs(steps) == 2 * 2 * 7 * 12 * (6 + 4)
 
 
 @pytest.mark.parametrize("transposed", [False, True])

@@ -47,3 +47,23 @@ def test_what_is_edited_is_a_copy(target: Target) -> None:
     assert str(program.graph) == before
     assert calls(edited, aten.tanh.default) == 0
     assert len(edited.graph.nodes) == len(program.graph.nodes) - 1
+
+
+class Unsaved(nn.Module):
+    """A buffer that is in no state dict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("table", torch.ones(3), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(x).clone() + self.table
+
+
+def test_buffers_that_are_not_saved_stay_so(target: Target) -> None:
+    program = export(component_of(Unsaved(), (2, 3)), {"T": 12}, dynamic=False)
+    editor = GraphEditor(program)
+    (clone,) = editor.calls(aten.clone.default)
+    editor.replace(clone, clone.all_input_nodes[0])
+    edited = editor.finish().exported
+    assert (list(edited.state_dict), list(edited.constants)) == ([], ["table"])

@@ -18,6 +18,7 @@ from voxc.passes.layout.ane_layout import AneLayout
 from voxc.passes.layout.channels_last import ChannelsLast
 from voxc.passes.layout.planar_convolutions import PlanarConvolutions
 from voxc.passes.layout.sub_pixel_upsampling import SubPixelUpsampling
+from voxc.passes.simplify.fold_batch_norms import FoldBatchNorms
 from voxc.passes.simplify.fold_weight_norm import FoldWeightNorm
 from voxc.passes.simplify.share_equal_nodes import ShareEqualNodes
 from voxc.passes.source.hoist_noise import HoistNoise
@@ -84,6 +85,7 @@ def conv() -> nn.Module:
     ("compiler_pass", "module", "options"),
     [
         (FoldWeightNorm(), Net(weight_norm(conv())), {}),
+        (FoldBatchNorms(), Net(nn.BatchNorm1d(4)), {}),
         (ShareEqualNodes(), Twice(), {}),
         (HoistNoise(), Noisy(), {}),
         (SumsAsProducts(), Sum(), {"scans": False}),

@@ -1,0 +1,1 @@
+"""RMVPE (Wei et al., 2023): F0 of voices, also over music."""
