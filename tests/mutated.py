@@ -25,7 +25,7 @@ import torch
 from safetensors.torch import load_file
 
 import voxc
-from tests.voices import fairseq_names, write_encoder, write_speaking_voice, write_voice
+from tests.voices import fairseq_names, write_encoder, write_rmvpe, write_speaking_voice, write_voice
 from voxc.compiler.audio.sound import SoundFile
 from voxc.compiler.bundle import Bundle
 from voxc.compiler.core.errors import VoxcError
@@ -35,6 +35,7 @@ from voxc.compiler.families.rvc.listening import LISTENS_TO
 from voxc.compiler.families.rvc.retrieval.index import load_index
 from voxc.compiler.manifest import MANIFEST_NAME, read_manifest
 from voxc.compiler.networks.hubert.load import load_encoder
+from voxc.compiler.networks.rmvpe.file import load_rmvpe
 from voxc.compiler.precision.plans import read_plans
 from voxc.compiler.runtime.component import load_component
 
@@ -124,6 +125,7 @@ KINDS: Mapping[str, Kind] = {
         lambda path: load_encoder(path.parent, LISTENS_TO["v1"]),
     ),
     "fairseq encoder": (write_fairseq, lambda path: load_encoder(path, LISTENS_TO["v1"])),
+    "rmvpe": (lambda folder, _: write_rmvpe(folder / "rmvpe.pt"), load_rmvpe),
     "npz": (write_npz_file, read_npz),
     "manifest": (
         lambda _, bundles: bundles / "onnxruntime-cpu" / MANIFEST_NAME, lambda path: read_manifest(path.parent)

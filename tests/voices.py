@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from voxc.compiler.families.rvc.config import RvcConfig, parse_config
 from voxc.compiler.families.rvc.synthesizer import Synthesizer, SynthesizerNoF0
 from voxc.compiler.networks.hubert.network import HubertConfig, HubertEncoder
+from voxc.compiler.networks.rmvpe.network import RmvpeConfig, RmvpeNetwork
 
 # spec_channels, segment_size, inter, hidden, filter, heads, layers, kernel, dropout, resblock, kernels, dilations,
 # rates, initial channels, upsampling kernels, speakers, gin, sample rate
@@ -93,6 +94,16 @@ def fairseq_name(name: str) -> str:
 def fairseq_names(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The tensors of an encoder as fairseq names them."""
     return {fairseq_name(name): tensor for name, tensor in tensors.items()}
+
+
+TINY_RMVPE = RmvpeConfig(channels=1, levels=2, bottleneck=1, blocks=1)
+
+
+def write_rmvpe(path: Path) -> Path:
+    """RMVPE as small as it can be; what it hears is nonsense."""
+    torch.manual_seed(0)
+    torch.save(RmvpeNetwork(TINY_RMVPE).state_dict(), path)
+    return path
 
 
 def write_speaking_voice(directory: Path) -> Path:

@@ -68,4 +68,5 @@ class Praat:
         return np.pad(autocorrelation.contour(samples, silence_threshold, self.voicing_threshold), EDGES)[:count]
 
 
-ESTIMATORS: dict[str, F0Estimator] = {"pm": Praat()}
+DEFAULT = "pm"
+ESTIMATORS: dict[str, F0Estimator] = {DEFAULT: Praat()}

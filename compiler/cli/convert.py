@@ -49,7 +49,13 @@ def convert(
     rms_mix: Annotated[
         float, typer.Option(help="Whose loudness, from 0 (the recording's) to 1 (the voice's own).")
     ] = 0.25,
-    f0: Annotated[str, typer.Option(help="The F0 estimator: pm, an autocorrelation as Praat has it.")] = "pm",
+    f0: Annotated[
+        str,
+        typer.Option(
+            help="The F0 estimator: a network of the bundle, as rmvpe, or pm. (default: a network if there is one)",
+            show_default=False,
+        ),
+    ] = "auto",
     seed: Annotated[int, typer.Option(help="Of the synthesizer's noise.")] = 0,
     form: Annotated[
         str | None,

@@ -134,7 +134,7 @@ def gru(x: Tensor, inner: Tensor, recurrent: Tensor, bias: Tensor) -> Tensor:
     directions, hidden = recurrent.shape[0], recurrent.shape[2]
     weights = []
     for way in range(directions):
-        weights += [pytorch_gates(each) for each in (inner[way], recurrent[way], *bias[way].split(3 * hidden))]
+        weights += [pytorch_gates(each) for each in (inner[way], recurrent[way], *torch.split(bias[way], 3 * hidden))]
     state = x.new_zeros(directions, x.shape[0], hidden)
     return torch.ops.aten.gru.input(x, state, weights, True, 1, 0.0, False, directions == 2, True)[0]
 

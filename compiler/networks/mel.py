@@ -28,6 +28,9 @@ class LogMel(nn.Module):
     each bin. Bands are triangles of Slaney's area. Nothing of it is in a state dict.
     """
 
+    waves: Tensor
+    triangles: Tensor
+
     def __init__(self, bands: int, low: float, high: float, scale: Scale, power_floor: float = 0.0) -> None:
         super().__init__()
         self.power_floor = power_floor

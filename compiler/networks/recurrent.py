@@ -21,7 +21,7 @@ class BidirectionalGru(nn.Module):
         self.layers = layers
         for layer in range(layers):
             inputs = width if layer == 0 else 2 * hidden
-            shapes = {"weight_ih": (3 * hidden, inputs), "weight_hh": (3 * hidden, hidden)}
+            shapes: dict[str, tuple[int, ...]] = {"weight_ih": (3 * hidden, inputs), "weight_hh": (3 * hidden, hidden)}
             shapes |= dict.fromkeys(("bias_ih", "bias_hh"), (3 * hidden,))
             for way in WAYS:
                 for name, shape in shapes.items():

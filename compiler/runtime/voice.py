@@ -56,6 +56,7 @@ class Voice:
         index_rate: float | None = None,
         protect: float | None = None,
         rms_mix: float | None = None,
+        f0: str | None = None,
         seed: int | None = None,
     ) -> Converted:
         """The voice says what a recording says.
@@ -72,6 +73,7 @@ class Voice:
             index_rate: how far to follow the index, 0 to 1. (default: 0.75)
             protect: how far to follow it in unvoiced sounds, 0 to 0.5; 0.5 as far as elsewhere. (default: 0.33)
             rms_mix: whose loudness, from 0 (the recording's) to 1 (the voice's own). (default: 0.25)
+            f0: the F0 estimator, a network of the voice such as "rmvpe", or "pm". (default: a network if there is one)
             seed: of the synthesizer's noise. (default: 0)
 
         Raises:

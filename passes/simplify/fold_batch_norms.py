@@ -88,7 +88,9 @@ def folded_convolution(editor: GraphEditor, convolution: fx.Node, factor: Tensor
     assert weights is not None
     taps = [1] * (weights.dim() - 2)
     if transposed:  # [I, O / groups, *K]
-        scaled_weights = (weights.unflatten(0, (groups, -1)) * factor.reshape(groups, 1, -1, *taps)).flatten(0, 1)
+        scaled_weights = (
+            weights.reshape(groups, -1, *weights.shape[1:]) * factor.reshape(groups, 1, -1, *taps)
+        ).flatten(0, 1)
     else:
         scaled_weights = weights * factor.reshape(-1, 1, *taps)
     if known is not None:

@@ -94,6 +94,7 @@ def test_the_whole_pipeline_on_rvc(synthesizer: Component, target: Target, dynam
     idle = {"fold_time_into_rows"} if dynamic or not first else set()
     idle |= set() if layout == "channels_last" else {"channels_last", "sub_pixel_upsampling"}
     idle |= set() if layout == "channels_last" and not dynamic else {"fold_heads"}
+    idle |= {"fold_batch_norms", "unroll_recurrent"}  # RVC has neither
     idle |= set() if layout == "ane" else {"ane_layout", "chunk_attention", "fold_width"}
     idle |= set() if layout == "planar" else {"planar_convolutions", "sums_as_products"}
     program = export(synthesizer, {"T": 30}, dynamic)

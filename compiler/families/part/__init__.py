@@ -1,1 +1,1 @@
-"""Networks of a voice that lie alone in a file or a directory: content encoders."""
+"""Networks of a voice that lie alone in a file or a directory: content encoders and F0 networks."""

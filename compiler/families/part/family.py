@@ -25,7 +25,7 @@ class PartOptions(FamilyOptions):
 
 class PartFamily(Family):
     name: ClassVar[str] = "part"
-    reads: ClassVar[str] = "one network of a voice, such as hubert_base.pt or the directory of a HuBERT"
+    reads: ClassVar[str] = "one network of a voice, such as hubert_base.pt, the directory of a HuBERT, or rmvpe.pt"
     Options: ClassVar[type[FamilyOptions]] = PartOptions
 
     def recognise(self, source: Path) -> bool:
@@ -44,6 +44,7 @@ class PartFamily(Family):
 TENSORS = {
     b"post_extract_proj.weight": "hubert",
     b"feature_projection.projection.weight": "hubert",
+    b"unet.encoder.bn.weight": "rmvpe",
 }
 
 

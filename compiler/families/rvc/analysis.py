@@ -15,11 +15,11 @@ import numpy as np
 
 from voxc.compiler.audio.filter import ZeroPhaseHighPass
 from voxc.compiler.audio.loudness import Loudness, mixing_gain
-from voxc.compiler.audio.pitch import ESTIMATORS, FRAME
+from voxc.compiler.audio.pitch import FRAME, F0Estimator
 from voxc.compiler.audio.scratch import Scratch
 from voxc.compiler.audio.sound import CONTENT_RATE, Resampler
 from voxc.compiler.audio.windows import Window
-from voxc.compiler.core.errors import AudioError, RecipeError
+from voxc.compiler.core.errors import AudioError
 from voxc.compiler.core.tensor import Array
 from voxc.compiler.families.chain import Conditions, State
 from voxc.compiler.families.rvc.contour import Contour
@@ -43,11 +43,8 @@ class RvcState(State):
 class Analysis:
     """One recording on its way to windows of `frames`; fills the scratch of `conditions` with 16 kHz audio."""
 
-    def __init__(self, settings: RvcSettings, frames: int, conditions: Conditions) -> None:
-        """Raises RecipeError if there is no such F0 estimator."""
-        if conditions.options.f0 not in ESTIMATORS:
-            raise RecipeError(f"f0 {conditions.options.f0}: the estimators are {', '.join(ESTIMATORS)}")
-        self.settings, self.window_frames, self.conditions = settings, frames, conditions
+    def __init__(self, settings: RvcSettings, frames: int, conditions: Conditions, estimator: F0Estimator) -> None:
+        self.settings, self.window_frames, self.conditions, self.estimator = settings, frames, conditions, estimator
         self.recording, self.audio, self.stopwatch = conditions.source, conditions.scratch, conditions.stopwatch
         self.loudness = Loudness(CONTENT_RATE)
         self.resampler, self.high_pass = Resampler(self.recording.rate, CONTENT_RATE), ZeroPhaseHighPass()
@@ -122,8 +119,7 @@ class Analysis:
         hertz = np.zeros(PADDING + end)
         with self.stopwatch("f0"):
             if not self.silent:
-                estimator = ESTIMATORS[self.conditions.options.f0]
-                hertz = estimator.contour(self.audio, -PADDING, len(hertz), partial(self.conditions.tick, "pitch"))
+                hertz = self.estimator.contour(self.audio, -PADDING, len(hertz), partial(self.conditions.tick, "pitch"))
             contour = Contour.of(hertz, -PADDING, self.conditions.options.transpose)
         if not contour.voiced.any() and not self.silent:
             self.warnings.append("nothing in the recording is voiced: the result is spoken without a pitch")

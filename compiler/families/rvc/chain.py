@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from voxc.compiler.audio.pitch import FRAME
+from voxc.compiler.audio.pitch import DEFAULT, ESTIMATORS, FRAME, F0Estimator
+from voxc.compiler.audio.salience import DECODERS, NetworkEstimator
 from voxc.compiler.audio.scratch import Scratch
 from voxc.compiler.audio.seeded_noise import NoiseInput
 from voxc.compiler.audio.sound import CONTENT_RATE
@@ -18,7 +19,7 @@ from voxc.compiler.core.runner import Held
 from voxc.compiler.core.tensor import Array, TensorSpec
 from voxc.compiler.families.chain import Chain, Conditions, Runners
 from voxc.compiler.families.rvc.analysis import Analysis, RvcState, balance
-from voxc.compiler.families.rvc.options import ConvertOptions
+from voxc.compiler.families.rvc.options import AUTO, ConvertOptions
 from voxc.compiler.families.rvc.settings import RvcSettings
 
 FIELD = 80  # samples that the last content frame hears beyond its own 320
@@ -28,7 +29,7 @@ NOISE_UNIT = "sigma"
 
 @dataclass(frozen=True)
 class RvcChain(Chain[RvcState]):
-    """Components `content`, `synthesizer` and perhaps `retrieval`, and how to feed them.
+    """Components `content`, `synthesizer`, perhaps `retrieval` and an F0 network, and how to feed them.
 
     `frames` is the length of every window in synthesizer frames, even; `noise` are the synthesizer's noise inputs in
     the order of its draws.
@@ -68,7 +69,24 @@ class RvcChain(Chain[RvcState]):
             raise RecipeError(f"speaker {options.speaker}: the voice has speakers 0 to {self.settings.speakers - 1}")
 
     def prepare(self, conditions: Conditions, runners: Runners) -> RvcState:
-        return Analysis(self.settings, self.frames, conditions).run()
+        return Analysis(self.settings, self.frames, conditions, self.estimator(conditions.options.f0, runners)).run()
+
+    def estimator(self, name: str, runners: Runners) -> F0Estimator:
+        """The F0 estimator of that name, a network or one that needs none.
+
+        Raises:
+            RecipeError: the voice has none of that name.
+        """
+        networks = [component for component in DECODERS if component in runners]
+        if name == AUTO:
+            name = networks[0] if networks else DEFAULT
+        component = name.replace("-", "_")
+        if component in networks:
+            return NetworkEstimator(runners[component], self.frames, DECODERS[component])
+        if name not in ESTIMATORS:
+            there = ", ".join([*networks, *ESTIMATORS]).replace("_", "-")
+            raise RecipeError(f"f0 {name}: this voice has {there}; compile it with --f0 to have another")
+        return ESTIMATORS[name]
 
     def window(self, state: RvcState, window: Window, conditions: Conditions, runners: Runners) -> Array:
         options, stopwatch = conditions.options, conditions.stopwatch

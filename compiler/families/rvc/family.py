@@ -29,6 +29,9 @@ class RvcOptions(FamilyOptions):
     )
     content_layer: int | None = Field(None, description=CONTENT_LAYER)
     index: Path | None = Field(None, description="The voice's index, as RVC writes it. (default: MODEL/*.index)")
+    f0: str | None = Field(
+        None, description="The F0 network: rmvpe, its file, or pm for none. (default: MODEL/rmvpe.pt if it is there)"
+    )
     index_budget: float = Field(
         DEFAULT_INDEX_BUDGET, description="MiB that the index may take; a larger one is compressed."
     )
@@ -48,9 +51,8 @@ class RvcFamily(Family):
     def load(self, source: Path, options: Any, sizes: Sizes) -> Model:
         from voxc.compiler.families.rvc.voice import load_voice
 
-        return load_voice(
-            find_voice(source, options.content, options.index), options.index_budget, options.content_layer
-        )
+        files = find_voice(source, options.content, options.index, options.f0)
+        return load_voice(files, options.index_budget, options.content_layer)
 
     def chain(
         self, settings: Mapping[str, JsonValue], inputs: Mapping[str, Sequence[TensorSpec]], frames: int

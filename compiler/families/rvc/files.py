@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
+from voxc.compiler.audio.pitch import DEFAULT
 from voxc.compiler.audio.suffixes import is_recording, recordings_in
 from voxc.compiler.core.errors import CheckpointError
 from voxc.compiler.networks.hubert.layout import model_place, roles, settings_files, weight_files
@@ -15,6 +16,7 @@ DEMO = Path("demo")
 CHECKPOINT_SUFFIXES = (".pth", ".pt")
 #: How the content encoder is called that RVC's tools bring.
 ENCODER_NAMES = ("hubert_base.pt", "checkpoint_best_legacy_500.pt")
+RMVPE, RMVPE_NAME = "rmvpe", "rmvpe.pt"
 INDEX_SUFFIX = ".index"
 CONTENT_NAME = "content"
 SAMPLE_STEM = "sample"
@@ -27,7 +29,8 @@ class VoiceFiles:
     """A checkpoint, and what there is beside it.
 
     `content` is a Hugging Face directory or a checkpoint of fairseq, `index` a FAISS file. `sample` is a recording to
-    try the voice on, and `speakers` are recordings of the voice's own speakers by their number.
+    try the voice on, and `speakers` are recordings of the voice's own speakers by their number. `rmvpe` is an F0
+    network.
     """
 
     checkpoint: Path
@@ -35,6 +38,7 @@ class VoiceFiles:
     index: Path | None = None
     sample: Path | None = None
     speakers: tuple[tuple[int, Path], ...] = ()
+    rmvpe: Path | None = None
 
     def depends(self) -> tuple[Path, ...]:
         """Files beside them that say how they are read."""
@@ -47,12 +51,16 @@ class VoiceFiles:
             found |= roles("content", weight_files(self.content))
         if self.index is not None:
             found["index"] = self.index
+        if self.rmvpe is not None:
+            found["rmvpe"] = self.rmvpe
         return found
 
 
-def find_voice(model: Path, content: Path | None = None, index: Path | None = None) -> VoiceFiles:
+def find_voice(
+    model: Path, content: Path | None = None, index: Path | None = None, f0: str | None = None
+) -> VoiceFiles:
     """The files of `model`: a checkpoint, a directory with one in it, or `demo`; `content` and `index` go before what
-    is found there.
+    is found there. `f0` is the name of an F0 network, or its file.
 
     Raises:
         CheckpointError: there is no such file, or a directory without a checkpoint or with several.
@@ -66,7 +74,28 @@ def find_voice(model: Path, content: Path | None = None, index: Path | None = No
         )
     found = in_directory(place) if place.is_dir() else VoiceFiles(place)
     encoder = content or found.content
-    return replace(found, content=encoder and model_place(encoder), index=index or found.index)
+    network = f0_network(place, f0)
+    return replace(found, content=encoder and model_place(encoder), index=index or found.index, rmvpe=network)
+
+
+def f0_network(model: Path, f0: str | None) -> Path | None:
+    """The file of the F0 network: what `f0` names, or one beside the voice.
+
+    Raises:
+        CheckpointError: it is not there.
+    """
+    beside = (model if model.is_dir() else model.parent) / RMVPE_NAME
+    if f0 is None:
+        return beside if model.is_dir() and beside.is_file() else None
+    if f0 == DEFAULT:
+        return None
+    if f0 != RMVPE:
+        if not Path(f0).is_file():
+            raise CheckpointError(f"--f0 {f0}: no such file; give {RMVPE_NAME}, or {DEFAULT} for none")
+        return Path(f0)
+    if not beside.is_file():
+        raise CheckpointError(f"--f0 {RMVPE}: there is no {beside}; give its file: --f0 PATH/{RMVPE_NAME}")
+    return beside
 
 
 def demo_directory() -> Path:
@@ -100,7 +129,7 @@ def checkpoints(directory: Path) -> list[Path]:
     """The files that may be voices. RVC's tools name these `.pth`, and the other networks beside them `.pt`."""
     by_suffix = [[*shown(directory, f"*{suffix}")] for suffix in CHECKPOINT_SUFFIXES]
     voices = next((paths for paths in by_suffix if paths), [])
-    return [path for path in voices if path.name not in ENCODER_NAMES]
+    return [path for path in voices if path.name not in (*ENCODER_NAMES, RMVPE_NAME)]
 
 
 def shown(directory: Path, pattern: str) -> list[Path]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from voxc.compiler.core.errors import RecipeError
 from voxc.compiler.families.chain import MAX_TRANSPOSE
 
+AUTO = "auto"
 MAX_SEED = (1 << 64) - 1
 
 
@@ -20,7 +21,7 @@ class ConvertOptions:
         index_rate: share of the features that come from the index, 0 to 1.
         protect: share of that in unvoiced sounds, 0 to 0.5; 0.5 is none less than elsewhere.
         rms_mix: share of the loudness that stays the result's own, 0 (the source's contour) to 1.
-        f0: the F0 estimator.
+        f0: the F0 estimator: a network of the voice, or `pm`, an autocorrelation; `auto` is a network if there is one.
         seed: of the synthesizer's noise.
     """
 
@@ -29,7 +30,7 @@ class ConvertOptions:
     index_rate: float = 0.75
     protect: float = 0.33
     rms_mix: float = 0.25
-    f0: str = "pm"
+    f0: str = AUTO
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from voxc.compiler.families.rvc.config import RvcConfig
 from voxc.compiler.families.rvc.contour import coarse_pitch
 from voxc.compiler.families.rvc.embedder import NAMED, embedder_warning
 from voxc.compiler.families.rvc.files import DEFAULT_INDEX_BUDGET, VoiceFiles, demo_sample
-from voxc.compiler.families.rvc.listening import in_words, listening_of
+from voxc.compiler.families.rvc.listening import APPLIO, in_words, listening_of
 from voxc.compiler.families.rvc.retrieval.component import retrieval_component
 from voxc.compiler.families.rvc.retrieval.compress import compress, compression_figures
 from voxc.compiler.families.rvc.retrieval.index import load_index
@@ -27,7 +28,12 @@ from voxc.compiler.families.rvc.settings import RvcSettings
 from voxc.compiler.networks.hubert.component import FRAME_RATE, content_component
 from voxc.compiler.networks.hubert.load import Listening, build_encoder, open_encoder
 from voxc.compiler.networks.hubert.stored import Stored
+from voxc.compiler.networks.rmvpe.component import rmvpe_component
+from voxc.compiler.networks.rmvpe.file import load_rmvpe
+from voxc.compiler.networks.rmvpe.network import Padding
 
+#: How RMVPE gets whole steps of frames where a voice is from.
+PADDING: Mapping[str, Padding] = {APPLIO: "reflect"}
 SEED_SECONDS = 7.3  # how much later another seed begins
 
 
@@ -44,14 +50,17 @@ def load_voice(
     checkpoint = load_checkpoint(files.checkpoint)
     config = checkpoint.config
     components, facts, warnings = [], {}, list(checkpoint.warnings)
+    origin = str(checkpoint.facts.get("origin"))
     if files.content is not None:
         stored = open_encoder(files.content)
-        listening = listening_of(config.version, str(checkpoint.facts.get("origin")), content_layer)
+        listening = listening_of(config.version, origin, content_layer)
         components.append(content_for(stored, listening, config))
         facts["content_layer"] = in_words(listening, stored.config.num_hidden_layers)
         warnings += [*stored.warnings, *embedder_warnings(files, checkpoint)]
     if files.index is not None:
         components.append(retrieval_for(files.index, config, index_budget))
+    if files.rmvpe is not None and config.f0:
+        components.insert(0, rmvpe_component(load_rmvpe(files.rmvpe, PADDING.get(origin, "zeros"))))
     settings = RvcSettings(
         sample_rate=config.sample_rate,
         hop=config.hop,

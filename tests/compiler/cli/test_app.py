@@ -263,7 +263,7 @@ def test_convert(voxc: Voxc, speaking: Path, speaking_voice: Path, tmp_path: Pat
     [
         (["--speaker", 2], "speaker 2: the voice has speakers 0 to 1"),
         (["--index-rate", 1.5], "index_rate 1.5"),
-        (["--f0", "ear"], "f0 ear: the estimators are pm"),
+        (["--f0", "ear"], "f0 ear: this voice has pm"),
     ],
 )
 def test_convert_refuses_what_the_voice_cannot_do(

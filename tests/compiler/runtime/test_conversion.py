@@ -161,7 +161,7 @@ def test_what_the_voice_cannot_do() -> None:
     sound = tone(220, 0.1, 16000)
     with pytest.raises(RecipeError, match="speakers 0 to 1"):
         convert_audio(sound, 16000, whistling(), ConvertOptions(speaker=2))
-    with pytest.raises(RecipeError, match="the estimators are pm"):
+    with pytest.raises(RecipeError, match="this voice has pm"):
         convert_audio(sound, 16000, whistling(), ConvertOptions(f0="psychic"))
     _, report = convert_audio(sound, 16000, whistling(uses_f0=False), ConvertOptions(transpose=3))
     assert "transposing changes nothing" in report.warnings[0]

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.conftest import Voxc
-from tests.voices import fairseq_names, write_encoder, write_voice
+from tests.voices import fairseq_names, write_encoder, write_rmvpe, write_voice
 from voxc.compiler.core.errors import CheckpointError, RecipeError
 from voxc.compiler.families import load_model, recognise
 from voxc.compiler.verify import verify_bundle
@@ -62,3 +62,12 @@ def test_commands(voxc: Voxc, directory: Path, tmp_path: Path) -> None:
     assert verify_bundle(tmp_path / "b")
     refused = voxc("convert", directory / "config.json", "--bundle", tmp_path / "b", "-o", tmp_path / "o.wav")
     assert "a part model has nothing to convert; see `voxc run`" in refused.output
+
+
+def test_an_f0_network(tmp_path: Path) -> None:
+    path = write_rmvpe(tmp_path / "network.pt")
+    model = load_model(path)
+    assert (model.family, model.facts["network"]) == ("part", "rmvpe")
+    assert [component.name for component in model.components] == ["rmvpe"]
+    with pytest.raises(RecipeError, match="network.pt: is an F0 network; --content-layer and --final-proj are for"):
+        load_model(path, {"content_layer": 3})

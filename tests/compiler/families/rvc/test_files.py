@@ -80,5 +80,5 @@ def test_the_files_of_other_tools_beside_a_voice(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     found = find_voice(tmp_path)
     assert (found.checkpoint.name, found.content) == ("voice.pth", tmp_path / "hubert_base.pt")
-    assert list(found.digested()) == ["checkpoint", "content", "index"]
+    assert list(found.digested()) == ["checkpoint", "content", "index", "rmvpe"]
     assert find_voice(tmp_path / "voice.pth", tmp_path / "hubert_base.pt").depends() == ()
