@@ -18,17 +18,17 @@ BLOCK = 64  # frames drawn at a time
 
 @dataclass(frozen=True)
 class NoiseInput:
-    """A noise input: its shape for a window, in which `axis` is time."""
+    """A noise input: its shape for a window, in which `axis` is time; None if it is the same for all windows."""
 
     name: str
     shape: tuple[int, ...]
-    axis: int
+    axis: int | None
 
     @classmethod
     def of(cls, spec: TensorSpec, frames: int) -> NoiseInput:
-        """From the spec of a draw, [1, C, T] or [1, n*T, 1]: time is the last axis that is longer than one."""
+        """From the spec of a draw, [1, C, n*T] or [1, n*T, C]: time is the last axis of whole frames, if any is."""
         shape = spec.bound_shape({TIME: frames})
-        return cls(spec.name, shape, max(axis for axis, size in enumerate(shape) if size > 1))
+        return cls(spec.name, shape, max((axis for axis, size in enumerate(shape) if size % frames == 0), default=None))
 
     def draw(self, seed: int, stream: int, start: int, frames: int) -> Array:
         """Standard normal float32 of `shape` for a window of `frames` frames from `start` on, which may be negative.
@@ -36,6 +36,8 @@ class NoiseInput:
         Each block of frames has a Philox generator (Salmon et al., 2011) of its own: its key is the seed and the
         number of this draw, `stream`, its counter begins with the block.
         """
+        if self.axis is None:
+            return draw_block(seed, stream, 0, math.prod(self.shape))[0].reshape(self.shape)
         first, last = start // BLOCK, (start + frames - 1) // BLOCK
         values = np.concatenate(
             [draw_block(seed, stream, block, math.prod(self.shape) // frames) for block in range(first, last + 1)]

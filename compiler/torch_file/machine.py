@@ -9,7 +9,9 @@ import pickletools
 from collections.abc import Callable
 from typing import IO, Any
 
-from voxc.compiler.torch_file.objects import Foreign, Named, checked_key, construct, set_state
+from torch import Tensor
+
+from voxc.compiler.torch_file.objects import Foreign, Named, RefusedError, checked_key, construct, set_state
 
 #: Longer pickles are not of checkpoints. They bound what their objects can take.
 MAX_BYTES = 256 << 20
@@ -45,10 +47,11 @@ class Bounded:
 
 
 class Machine:
-    """Runs one pickle. `storage` gives what a persistent identifier stands for."""
+    """Runs one pickle. `storage` gives what a persistent identifier stands for. Tensors may overlap, and have more
+    elements than the file holds, but no more than `elements` in all: whoever copies them needs memory for each."""
 
-    def __init__(self, storage: Callable[[Any], Any]) -> None:
-        self.storage = storage
+    def __init__(self, storage: Callable[[Any], Any], elements: int) -> None:
+        self.storage, self.elements = storage, elements
         self.stack: list[Any] = []
         self.outer: list[list[Any]] = []  # the stacks below each mark
         self.memo: dict[int, Any] = {}
@@ -115,7 +118,12 @@ class Machine:
     def call(self, function: Any, arguments: Any) -> None:
         if not isinstance(function, Named) or not isinstance(arguments, tuple):
             raise TypeError("not a call")
-        self.stack.append(construct(function, arguments))
+        value = construct(function, arguments)
+        if isinstance(value, Tensor):
+            self.elements -= value.numel()
+            if self.elements < 0:
+                raise RefusedError("damaged: its tensors claim more elements than the file holds")
+        self.stack.append(value)
 
     def reduce(self, _: Any) -> None:
         self.call(*self.take(2))

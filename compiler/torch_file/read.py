@@ -17,6 +17,7 @@ from voxc.compiler.torch_file.machine import Machine
 from voxc.compiler.torch_file.objects import DTYPES, Named, RefusedError
 
 MAX_FILE_BYTES = 8 << 30
+LEAST_ELEMENTS = 1 << 26  # 256 MiB in float32; files with overlapping views may be small
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 PICKLE = b"\x80"
 RECORD, DATA, BYTE_ORDER = "data.pkl", "data", "byteorder"
@@ -55,6 +56,11 @@ def opening(path: Path) -> bytes:
         raise RefusedError(f"{size} bytes; a checkpoint has at most {MAX_FILE_BYTES}")
     with path.open("rb") as stream:
         return stream.read(HEAD_BYTES)
+
+
+def most_elements(path: Path) -> int:
+    """How many elements the tensors of a file may have in all."""
+    return max(path.stat().st_size, LEAST_ELEMENTS)
 
 
 class Storages:
@@ -108,7 +114,7 @@ def read_archive(path: Path, stream: IO[bytes]) -> Any:
             return storages.tensors[key]
 
         with archive.open(records[f"{top}/{RECORD}"]) as record:
-            return Machine(storage).run(record)
+            return Machine(storage, most_elements(path)).run(record)
 
 
 def top_folder(archive: zipfile.ZipFile) -> str:
@@ -143,7 +149,7 @@ def read_legacy(path: Path, stream: IO[bytes]) -> Any:
         return storages.tensors[storages.allocate(identifier)[0]]
 
     def pickled() -> Any:
-        return Machine(storage).run(stream)
+        return Machine(storage, most_elements(path)).run(stream)
 
     if pickled() != LEGACY_MAGIC:
         raise ValueError("another magic number")

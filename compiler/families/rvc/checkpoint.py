@@ -13,8 +13,9 @@ from torch import Tensor
 from voxc.compiler.core.errors import CheckpointError
 from voxc.compiler.core.weights import fill, some
 from voxc.compiler.families.rvc.config import RvcConfig, parse_config
-from voxc.compiler.families.rvc.labels import HIFI_GAN, read_labels
+from voxc.compiler.families.rvc.labels import read_labels
 from voxc.compiler.families.rvc.synthesizer import Synthesizer, SynthesizerNoF0
+from voxc.compiler.families.rvc.vocoders import VOCODERS
 from voxc.compiler.torch_file.objects import Foreign, StoredArray
 from voxc.compiler.torch_file.read import read_torch_file
 
@@ -50,7 +51,12 @@ def load_checkpoint(path: Path) -> RvcCheckpoint:
         raise CheckpointError(f"{path}: tensor emb_g.weight (the speakers) is missing or not a matrix")
     labels = read_labels(content, weights)
     config = parse_config(
-        content.get("config"), speakers=speakers.shape[0], version=labels.version, f0=labels.f0, path=path
+        content.get("config"),
+        speakers=speakers.shape[0],
+        version=labels.version,
+        f0=labels.f0,
+        vocoder=labels.vocoder,
+        path=path,
     )
     network = build_network(config, weights, path, content.get("vocoder"))
     return RvcCheckpoint(config, network, labels.facts, tuple(f"{path}: {warning}" for warning in labels.warnings))
@@ -110,7 +116,8 @@ def build_network(config: RvcConfig, weights: Mapping[str, Tensor], path: Path, 
     weights = split_norms(weights, names)
     unknown = sorted(weights.keys() - names)
     if unknown:
-        named = f"; its vocoder is {vocoder}, voxc reads {HIFI_GAN}" if vocoder not in (None, HIFI_GAN) else ""
+        other = vocoder not in (None, *VOCODERS)
+        named = f"; its vocoder is {vocoder}, voxc reads {', '.join(VOCODERS)}" if other else ""
         raise CheckpointError(f"{path}: tensors that the config has no place for: {some(unknown)}{named}")
     fill(network, weights, path)
     return network

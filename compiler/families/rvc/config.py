@@ -17,7 +17,9 @@ FIELDS = (
     "upsample_initial_channel", "upsample_kernel_sizes", "spk_embed_dim", "gin_channels", "sample_rate",
 )  # fmt: skip
 CONTENT_FEATURES = {"v1": 256, "v2": 768}
-RATE_NAMES = {"32k": 32000, "40k": 40000, "48k": 48000}
+HIFI_GAN, MRF, REFINE_GAN = "HiFi-GAN", "MRF HiFi-GAN", "RefineGAN"
+REFINE_SPEAKER = 256  # the only width that a speaker of RefineGAN has
+RATE_NAMES = {"24k": 24000, "32k": 32000, "40k": 40000, "48k": 48000}
 
 # Bounds are far beyond any voice; they keep a hostile file from asking for a billion layers.
 Width = Annotated[int, Field(ge=1, le=1 << 14)]
@@ -46,6 +48,7 @@ class RvcConfig(BaseModel):
     speakers: Annotated[int, Field(ge=1, le=1 << 20)]
     version: Literal["v1", "v2"]
     f0: bool
+    vocoder: Literal["HiFi-GAN", "MRF HiFi-GAN", "RefineGAN"] = "HiFi-GAN"
 
     @model_validator(mode="after")
     def dimensions_agree(self) -> Self:
@@ -67,6 +70,10 @@ class RvcConfig(BaseModel):
             )
         if self.f0 and any(math.prod(self.upsample_rates[stage:]) % 2 for stage in range(1, len(self.upsample_rates))):
             raise ValueError("the harmonic source cannot be brought down to a stage whose remaining upsampling is odd")
+        if self.vocoder != HIFI_GAN and not self.f0:
+            raise ValueError(f"{self.vocoder} has a source at F0, and this voice was trained without")
+        if self.vocoder == REFINE_GAN and (self.gin_channels != REFINE_SPEAKER or len(self.upsample_rates) > 6):
+            raise ValueError(f"{REFINE_GAN} has speakers of {REFINE_SPEAKER} channels and at most 6 steps")
         return self
 
     @property
@@ -79,7 +86,9 @@ class RvcConfig(BaseModel):
         return math.prod(self.upsample_rates)
 
 
-def parse_config(values: Any, *, speakers: int, version: Any, f0: Any, path: object) -> RvcConfig:
+def parse_config(
+    values: Any, *, speakers: int, version: Any, f0: Any, path: object, vocoder: str = HIFI_GAN
+) -> RvcConfig:
     """The checkpoint's list of 18 values, or a mapping with their names, as an RvcConfig.
 
     The reference takes the number of speakers from the embedding and not from the list; so do we.
@@ -94,7 +103,8 @@ def parse_config(values: Any, *, speakers: int, version: Any, f0: Any, path: obj
         raise CheckpointError(f"{path}: 'config' must hold the {len(FIELDS)} values that RVC writes, not {told}")
     try:
         fields = dict(zip(FIELDS, values, strict=True))
-        return RvcConfig.model_validate({**fields, "speakers": speakers, "version": version, "f0": f0})
+        beside = {"speakers": speakers, "version": version, "f0": f0, "vocoder": vocoder}
+        return RvcConfig.model_validate({**fields, **beside})
     except ValidationError as error:
         detail = error.errors()[0]
         where = ".".join(str(part) for part in detail["loc"])

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from voxc.compiler.families.rvc.config import RvcConfig
 from voxc.compiler.families.rvc.convolution import WeightNormConv1d, WeightNormConvTranspose1d
 
 SLOPE = 0.1
@@ -70,6 +71,21 @@ class Generator(nn.Module):
         return torch.tanh(self.conv_post(F.leaky_relu(x)))
 
 
+def hifi_gan(config: RvcConfig) -> Generator:
+    """The generator of a voice, with a harmonic source if the voice uses F0."""
+    return Generator(
+        config.inter_channels,
+        config.resblock,
+        config.resblock_kernel_sizes,
+        config.resblock_dilation_sizes,
+        config.upsample_rates,
+        config.upsample_initial_channel,
+        config.upsample_kernel_sizes,
+        config.gin_channels,
+        config.sample_rate if config.f0 else None,
+    )
+
+
 def source_conv(channels: int, stride: int) -> nn.Conv1d:
     """Brings the sample-rate source down to a stage's rate; the last stage is already there."""
     if stride == 1:
@@ -121,14 +137,15 @@ def same_conv(channels: int, kernel: int, dilation: int) -> nn.Module:
 class ResBlock1(nn.Module):
     """Pairs of a dilated and a plain convolution, each pair with a residual: [B, C, T] -> [B, C, T]."""
 
-    def __init__(self, channels: int, kernel: int, dilations: Sequence[int]) -> None:
+    def __init__(self, channels: int, kernel: int, dilations: Sequence[int], slope: float = SLOPE) -> None:
         super().__init__()
+        self.slope = slope
         self.convs1 = nn.ModuleList(same_conv(channels, kernel, dilation) for dilation in dilations)
         self.convs2 = nn.ModuleList(same_conv(channels, kernel, 1) for _ in dilations)
 
     def forward(self, x: Tensor) -> Tensor:
         for dilated, plain in zip(self.convs1, self.convs2, strict=True):
-            x = x + plain(F.leaky_relu(dilated(F.leaky_relu(x, SLOPE)), SLOPE))
+            x = x + plain(F.leaky_relu(dilated(F.leaky_relu(x, self.slope)), self.slope))
         return x
 
 

@@ -8,14 +8,16 @@ from typing import Any
 
 from torch import Tensor
 
-from voxc.compiler.families.rvc.config import CONTENT_FEATURES
+from voxc.compiler.families.rvc.config import CONTENT_FEATURES, HIFI_GAN
+from voxc.compiler.families.rvc.vocoders import vocoder_of
 
 MAX_TEXT = 200  # characters
 MAX_FACTS = 32
 #: What the network is made of, and no fact about it.
 STRUCTURE = frozenset({"weight", "config", "version", "f0", "sr"})
-PHONE_EMBEDDING, SOURCE = "enc_p.emb_phone.weight", "dec.m_source.l_linear.weight"
-HIFI_GAN = "HiFi-GAN"
+PHONE_EMBEDDING, SOURCE = "enc_p.emb_phone.weight", "dec.m_source."
+#: What only Applio, and forks of it, write.
+APPLIO_KEYS = frozenset({"vocoder", "embedder_model", "model_hash", "speakers_id"})
 F0_LABELS = {
     **dict.fromkeys(("1", "1.0", "true", "yes"), True),
     **dict.fromkeys(("0", "0.0", "false", "no"), False),
@@ -24,10 +26,11 @@ F0_LABELS = {
 
 @dataclass(frozen=True)
 class Labels:
-    """`version` and `f0` as the network has them, `facts` for people, and `warnings` about wrong labels."""
+    """`version`, `f0` and `vocoder` as the network has them, `facts` for people, and `warnings` about wrong labels."""
 
     version: Any
     f0: Any
+    vocoder: str
     facts: Mapping[str, str | int | float]
     warnings: tuple[str, ...]
 
@@ -36,7 +39,7 @@ def read_labels(content: Mapping[str, Any], weights: Mapping[str, Tensor]) -> La
     """Labels of a checkpoint; what neither a label nor a tensor says is as RVC has it: v1, with F0."""
     warnings = []
     version, f0 = version_label(content.get("version", "v1")), f0_label(content.get("f0", 1))
-    true_version, true_f0 = version_of(weights), SOURCE in weights
+    true_version, true_f0 = version_of(weights), any(name.startswith(SOURCE) for name in weights)
     if true_version and "version" in content and version in CONTENT_FEATURES and version != true_version:
         warnings.append(
             f"says that it is {version}, and has the tensors of {true_version} "
@@ -47,10 +50,11 @@ def read_labels(content: Mapping[str, Any], weights: Mapping[str, Tensor]) -> La
             f"says that it was trained {'with' if f0 else 'without'} F0, and has the tensors of one trained "
             f"{'with' if true_f0 else 'without'}: compiled as such"
         )
-    vocoder = content.get("vocoder")
-    if isinstance(vocoder, str) and vocoder != HIFI_GAN:
-        warnings.append(f"says that its vocoder is {vocoder[:MAX_TEXT]}, and has the tensors of {HIFI_GAN}")
-    return Labels(true_version or version, true_f0, facts_of(content), tuple(warnings))
+    vocoder, true_vocoder = content.get("vocoder", HIFI_GAN), vocoder_of(weights)
+    if isinstance(vocoder, str) and vocoder != true_vocoder:
+        warnings.append(f"says that its vocoder is {vocoder[:MAX_TEXT]}, and has the tensors of {true_vocoder}")
+    facts = facts_of(content) | {"origin": "applio" if content.keys() & APPLIO_KEYS else "rvc"}
+    return Labels(true_version or version, true_f0, true_vocoder, facts, tuple(warnings))
 
 
 def version_label(value: Any) -> Any:

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from voxc.compiler.families.rvc.attention import Encoder
 from voxc.compiler.families.rvc.config import RvcConfig
 from voxc.compiler.families.rvc.flow import CouplingFlow
-from voxc.compiler.families.rvc.generator import SLOPE, Generator
+from voxc.compiler.families.rvc.generator import SLOPE
+from voxc.compiler.families.rvc.vocoders import VOCODERS
 
 PITCH_BINS = 256
 PRIOR_TEMPERATURE = 0.66666
@@ -28,17 +29,7 @@ class Synthesizer(nn.Module):
         super().__init__()
         self.enc_p = PriorEncoder(config)
         self.flow = CouplingFlow(config.inter_channels, config.hidden_channels, config.gin_channels)
-        self.dec = Generator(
-            config.inter_channels,
-            config.resblock,
-            config.resblock_kernel_sizes,
-            config.resblock_dilation_sizes,
-            config.upsample_rates,
-            config.upsample_initial_channel,
-            config.upsample_kernel_sizes,
-            config.gin_channels,
-            config.sample_rate if config.f0 else None,
-        )
+        self.dec = VOCODERS[config.vocoder](config)
         self.emb_g = nn.Embedding(config.speakers, config.gin_channels)
 
     def forward(self, phone: Tensor, pitch: Tensor, nsff0: Tensor, sid: Tensor) -> Tensor:
@@ -61,7 +52,8 @@ class Synthesizer(nn.Module):
         mean, log_scale = self.enc_p(phone, pitch, mask)
         prior = (mean + torch.exp(log_scale) * torch.randn_like(mean) * PRIOR_TEMPERATURE) * mask
         latent = self.flow(prior, mask, speaker)
-        return self.dec(latent * mask, speaker, nsff0)
+        audio: Tensor = self.dec(latent * mask, speaker, nsff0)
+        return audio
 
 
 class SynthesizerNoF0(Synthesizer):

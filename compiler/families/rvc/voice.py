@@ -16,11 +16,13 @@ from voxc.compiler.core.tensor import Array, TensorSpec
 from voxc.compiler.families.model import Model, Task
 from voxc.compiler.families.rvc.chain import RvcChain
 from voxc.compiler.families.rvc.checkpoint import RvcCheckpoint, load_checkpoint
-from voxc.compiler.families.rvc.config import RvcConfig
+from voxc.compiler.families.rvc.config import MRF, REFINE_GAN, RvcConfig
 from voxc.compiler.families.rvc.contour import coarse_pitch
 from voxc.compiler.families.rvc.embedder import NAMED, embedder_warning
 from voxc.compiler.families.rvc.files import DEFAULT_INDEX_BUDGET, VoiceFiles, demo_sample
 from voxc.compiler.families.rvc.listening import APPLIO, in_words, listening_of
+from voxc.compiler.families.rvc.mrf import HARMONICS
+from voxc.compiler.families.rvc.refinegan import noise_shapes
 from voxc.compiler.families.rvc.retrieval.component import retrieval_component
 from voxc.compiler.families.rvc.retrieval.compress import compress, compression_figures
 from voxc.compiler.families.rvc.retrieval.index import load_index
@@ -160,10 +162,19 @@ def tensor_specs(config: RvcConfig) -> tuple[tuple[TensorSpec, ...], tuple[Tenso
     prior = spec(
         "prior_noise", (1, config.inter_channels, TIME), "float32", "sigma", "standard normal draw of the prior"
     )
-    source = spec("source_noise", (1, samples, 1), "float32", "sigma", "standard normal draw of the source")
+    sines = HARMONICS if config.vocoder == MRF else 1
+    source = spec("source_noise", (1, samples, sines), "float32", "sigma", "standard normal draw of the source")
+    phase = spec("phase_noise", (1, 2, HARMONICS - 1), "float32", "sigma", "normal draw of the harmonics' first phases")
+    phases = (phase,) if config.vocoder == MRF else ()
+    added = tuple(
+        spec(
+            f"added_noise_{number}", (1, width, f"{rate}*{TIME}"), "float32", "sigma", "standard normal draw of a block"
+        )
+        for number, (width, rate) in enumerate(noise_shapes(config) if config.vocoder == REFINE_GAN else [])
+    )
     audio = spec("audio", (1, 1, samples), "float32", "full scale", f"waveform at {config.sample_rate} Hz")
     if config.f0:
-        return (phone, pitch, nsff0, sid), (prior, source), audio
+        return (phone, pitch, nsff0, sid), (prior, *phases, source, *added), audio
     return (phone, sid), (prior,), audio
 
 

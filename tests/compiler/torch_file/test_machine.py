@@ -35,7 +35,7 @@ def run(content: bytes) -> Any:
     def storage(identifier: Any) -> Any:
         raise KeyError(identifier)
 
-    return Machine(storage).run(io.BytesIO(content))
+    return Machine(storage, 1 << 20).run(io.BytesIO(content))
 
 
 @settings(max_examples=200, deadline=None)
