@@ -25,7 +25,7 @@ import torch
 from safetensors.torch import load_file
 
 import voxc
-from tests.voices import fairseq_names, write_encoder, write_rmvpe, write_speaking_voice, write_voice
+from tests.voices import fairseq_names, write_encoder, write_rmvpe, write_speaking_voice, write_training, write_voice
 from voxc.compiler.audio.sound import SoundFile
 from voxc.compiler.bundle import Bundle
 from voxc.compiler.core.errors import VoxcError
@@ -115,6 +115,7 @@ SUFFIX_OF = {kind: f".{kind.split()[0]}" for kind in TARGET_OF} | {"mlpackage ar
 
 KINDS: Mapping[str, Kind] = {
     "checkpoint": (lambda folder, _: write_voice(folder / "voice.pth"), load_model),
+    "file of a training": (lambda folder, _: write_training(folder) / "G_100.pth", load_model),
     "index": (lambda folder, _: write_speaking_voice(folder / "v") / "tiny.index", lambda path: load_index(path, 256)),
     "safetensors": (
         lambda folder, _: write_encoder(folder / "content") / "model.safetensors",

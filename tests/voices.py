@@ -12,8 +12,9 @@ import soundfile
 import torch
 from safetensors.torch import save_file
 
-from voxc.compiler.families.rvc.config import RvcConfig, parse_config
+from voxc.compiler.families.rvc.config import FIELDS, RvcConfig, parse_config
 from voxc.compiler.families.rvc.synthesizer import Synthesizer, SynthesizerNoF0
+from voxc.compiler.families.rvc.training import UNUSED
 from voxc.compiler.networks.hubert.network import HubertConfig, HubertEncoder
 from voxc.compiler.networks.rmvpe.network import RmvpeConfig, RmvpeNetwork
 
@@ -53,6 +54,19 @@ def random_weights(config: RvcConfig, seed: int) -> dict[str, torch.Tensor]:
 def write_voice(path: Path, content: dict[str, Any] | None = None, **options: Any) -> Path:
     torch.save(tiny_content(**options) if content is None else content, path)
     return path
+
+
+def write_training(folder: Path, **options: Any) -> Path:
+    """A folder of a training: G_100.pth and its config.json."""
+    folder.mkdir(exist_ok=True)
+    content = tiny_content(training_part=True, **options)
+    state = {"model": content["weight"], "iteration": 100, "optimizer": {"state": {}}, "learning_rate": 1e-4}
+    torch.save(state, folder / "G_100.pth")
+    named = dict(zip(FIELDS, TINY, strict=True))
+    model = {name: value for name, value in named.items() if name not in UNUSED and name != "sample_rate"}
+    settings = {"train": {"epochs": 2}, "data": {"sampling_rate": named["sample_rate"]}, "model": model}
+    (folder / "config.json").write_text(json.dumps(settings))
+    return folder
 
 
 # A HubertModel's config.json.

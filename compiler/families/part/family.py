@@ -9,6 +9,7 @@ from pydantic import Field
 
 from voxc.compiler.core.archive import start_of
 from voxc.compiler.core.errors import CheckpointError
+from voxc.compiler.core.json_file import read_json
 from voxc.compiler.families.base import CONTENT_LAYER, Family, FamilyOptions
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ TENSORS = {
 
 def kind_of(source: Path) -> str | None:
     """What kind of network a place holds, by the names of its tensors; no file is read whole, and nothing is loaded."""
-    from voxc.compiler.networks.hubert.layout import CONFIG_NAME, read_json
+    from voxc.compiler.networks.hubert.layout import CONFIG_NAME
 
     if source.is_dir():
         try:

@@ -15,6 +15,7 @@ from voxc.compiler.core.weights import fill, some
 from voxc.compiler.families.rvc.config import RvcConfig, parse_config
 from voxc.compiler.families.rvc.labels import read_labels
 from voxc.compiler.families.rvc.synthesizer import Synthesizer, SynthesizerNoF0
+from voxc.compiler.families.rvc.training import PARALLEL, read_settings, weights_of
 from voxc.compiler.families.rvc.vocoders import VOCODERS
 from voxc.compiler.torch_file.objects import Foreign, StoredArray
 from voxc.compiler.torch_file.read import read_torch_file
@@ -23,9 +24,7 @@ WEIGHT_NORM_NAMES = {
     "parametrizations.weight.original0": "weight_g",
     "parametrizations.weight.original1": "weight_v",
 }
-PARALLEL = "module."  # before the names of a network that was trained on several GPUs
 TRAINING_ONLY = "enc_q."
-EXTRACT = "extract the voice from it in RVC's `ckpt` tab first"
 
 
 @dataclass(frozen=True)
@@ -38,13 +37,13 @@ class RvcCheckpoint:
     warnings: tuple[str, ...]
 
 
-def load_checkpoint(path: Path) -> RvcCheckpoint:
-    """The voice in `path`.
+def load_checkpoint(path: Path, settings: Path | None = None) -> RvcCheckpoint:
+    """The voice in `path`. `settings` is the config.json of its training, which only files of trainings need.
 
     Raises:
         CheckpointError: the file is damaged, hostile, not RVC's, or has missing, misshapen or non-finite tensors.
     """
-    content = read_voice(path)
+    content = read_voice(path, settings)
     weights = named_tensors(content, path)
     speakers = weights.get("emb_g.weight")
     if speakers is None or speakers.dim() != 2:
@@ -62,15 +61,18 @@ def load_checkpoint(path: Path) -> RvcCheckpoint:
     return RvcCheckpoint(config, network, labels.facts, tuple(f"{path}: {warning}" for warning in labels.warnings))
 
 
-def read_voice(path: Path) -> Mapping[str, Any]:
+def read_voice(path: Path, settings: Path | None = None) -> Mapping[str, Any]:
     """A checkpoint with `weight` and `config`."""
     content = read_torch_file(path)
     if not isinstance(content, Mapping):
         kind = content.kind if isinstance(content, Foreign) else type(content).__name__
         raise CheckpointError(f"{path}: holds a {kind}, not an RVC voice")
-    if "weight" not in content or "config" not in content:
+    if "weight" in content and "config" in content:
+        return content
+    weights = weights_of(content)
+    if weights is None or settings is None:
         raise CheckpointError(f"{path}: not an RVC voice: {what_else(content)}")
-    return content
+    return {"weight": weights, "config": read_settings(settings)}
 
 
 def what_else(content: Mapping[str, Any]) -> str:
@@ -79,10 +81,9 @@ def what_else(content: Mapping[str, Any]) -> str:
     names = [str(name) for name in (inner if isinstance(inner, Mapping) else content)]
     if any(name.startswith("discriminators.") for name in names):
         return "a discriminator (D_*.pth), which only training needs; take the voice itself, from RVC's weights folder"
-    if inner is not None:
-        return f"it has no 'weight' and 'config'; it looks like a training checkpoint (G_*.pth): {EXTRACT}"
-    if any(name.removeprefix(PARALLEL).startswith("enc_p.") for name in names):
-        return "a bare state_dict: it has no 'weight' and 'config'; take the file that RVC saved in its weights folder"
+    if weights_of(content) is not None:
+        kind = "a bare state_dict" if inner is None else "a file of its training (G_*.pth)"
+        return f"{kind}: give the config.json of its training with --config, or extract the voice in RVC's `ckpt` tab"
     return "it has no 'weight' and 'config'"
 
 

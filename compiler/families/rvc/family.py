@@ -32,6 +32,9 @@ class RvcOptions(FamilyOptions):
     f0: str | None = Field(
         None, description="The F0 network: rmvpe, its file, or pm for none. (default: MODEL/rmvpe.pt if it is there)"
     )
+    config: Path | None = Field(
+        None, description="For G_*.pth: the settings of its training. (default: config.json beside it)"
+    )
     index_budget: float = Field(
         DEFAULT_INDEX_BUDGET, description="MiB that the index may take; a larger one is compressed."
     )
@@ -51,7 +54,7 @@ class RvcFamily(Family):
     def load(self, source: Path, options: Any, sizes: Sizes) -> Model:
         from voxc.compiler.families.rvc.voice import load_voice
 
-        files = find_voice(source, options.content, options.index, options.f0)
+        files = find_voice(source, options.content, options.index, options.f0, options.config)
         return load_voice(files, options.index_budget, options.content_layer)
 
     def chain(

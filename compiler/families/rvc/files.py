@@ -10,6 +10,7 @@ from pathlib import Path
 from voxc.compiler.audio.pitch import DEFAULT
 from voxc.compiler.audio.suffixes import is_recording, recordings_in
 from voxc.compiler.core.errors import CheckpointError
+from voxc.compiler.families.rvc.training import CONFIG_NAME
 from voxc.compiler.networks.hubert.layout import model_place, roles, settings_files, weight_files
 
 DEMO = Path("demo")
@@ -30,7 +31,7 @@ class VoiceFiles:
 
     `content` is a Hugging Face directory or a checkpoint of fairseq, `index` a FAISS file. `sample` is a recording to
     try the voice on, and `speakers` are recordings of the voice's own speakers by their number. `rmvpe` is an F0
-    network.
+    network, `config` the settings of the training of a voice that is in training.
     """
 
     checkpoint: Path
@@ -39,10 +40,12 @@ class VoiceFiles:
     sample: Path | None = None
     speakers: tuple[tuple[int, Path], ...] = ()
     rmvpe: Path | None = None
+    config: Path | None = None
 
     def depends(self) -> tuple[Path, ...]:
         """Files beside them that say how they are read."""
-        return () if self.content is None else settings_files(self.content)
+        content = () if self.content is None else settings_files(self.content)
+        return content if self.config is None else (*content, self.config)
 
     def digested(self) -> dict[str, Path]:
         """The files that make the voice what it is, by their role."""
@@ -57,10 +60,14 @@ class VoiceFiles:
 
 
 def find_voice(
-    model: Path, content: Path | None = None, index: Path | None = None, f0: str | None = None
+    model: Path,
+    content: Path | None = None,
+    index: Path | None = None,
+    f0: str | None = None,
+    config: Path | None = None,
 ) -> VoiceFiles:
-    """The files of `model`: a checkpoint, a directory with one in it, or `demo`; `content` and `index` go before what
-    is found there. `f0` is the name of an F0 network, or its file.
+    """The files of `model`: a checkpoint, a directory with one in it, or `demo`; `content`, `index` and `config` go
+    before what is found there. `f0` is the name of an F0 network, or its file.
 
     Raises:
         CheckpointError: there is no such file, or a directory without a checkpoint or with several.
@@ -74,8 +81,14 @@ def find_voice(
         )
     found = in_directory(place) if place.is_dir() else VoiceFiles(place)
     encoder = content or found.content
-    network = f0_network(place, f0)
-    return replace(found, content=encoder and model_place(encoder), index=index or found.index, rmvpe=network)
+    beside = found.checkpoint.parent / CONFIG_NAME
+    return replace(
+        found,
+        content=encoder and model_place(encoder),
+        index=index or found.index,
+        rmvpe=f0_network(place, f0),
+        config=config or (beside if beside.is_file() else None),
+    )
 
 
 def f0_network(model: Path, f0: str | None) -> Path | None:

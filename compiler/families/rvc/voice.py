@@ -49,7 +49,7 @@ def load_voice(
         CheckpointError: see `load_checkpoint`, `open_encoder` and `load_index`; or the files do not fit together.
         RecipeError: `index_budget`, in MiB, has no room for an index; or the encoder has no such layer.
     """
-    checkpoint = load_checkpoint(files.checkpoint)
+    checkpoint = load_checkpoint(files.checkpoint, files.config)
     config = checkpoint.config
     components, facts, warnings = [], {}, list(checkpoint.warnings)
     origin = str(checkpoint.facts.get("origin"))

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from voxc.compiler.core.errors import CheckpointError
 from voxc.compiler.core.file_kind import foreign_file
+from voxc.compiler.core.json_file import read_json
 from voxc.compiler.networks.hubert.layout import (
     CONFIG_NAME,
     PREPROCESSOR_NAME,
-    read_json,
     weight_files,
 )
 from voxc.compiler.networks.hubert.network import HubertConfig

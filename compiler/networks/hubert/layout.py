@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from voxc.compiler.core.errors import CheckpointError
+from voxc.compiler.core.json_file import read_json
 
 CONFIG_NAME = "config.json"
 PREPROCESSOR_NAME = "preprocessor_config.json"
@@ -17,7 +16,6 @@ WEIGHTS_NAMES = ("model.safetensors", "pytorch_model.bin")
 INDEX_SUFFIX = ".index.json"
 SNAPSHOTS, MAIN = "snapshots", Path("refs/main")  # of the Hugging Face Hub's cache
 REVISION = re.compile("[0-9A-Za-z_.-]{1,64}")
-MAX_JSON_BYTES = 4 << 20
 MAX_SHARDS = 1000
 
 
@@ -90,22 +88,3 @@ def shards(index: Path) -> tuple[Path, ...]:
         if not (index.parent / name).is_file():
             raise CheckpointError(f"{index.parent / name}: no such file, and {index.name} lists it; download it too")
     return tuple(index.parent / name for name in files)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file, which may begin with a byte order mark.
-
-    Raises:
-        CheckpointError: it cannot be read, is too large, or holds something else.
-    """
-    try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise CheckpointError(f"{path}: larger than {MAX_JSON_BYTES >> 20} MiB")
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: not readable as JSON ({error})") from error
-    if not isinstance(document, dict):
-        raise CheckpointError(f"{path}: must hold a JSON object")
-    return document

@@ -84,7 +84,7 @@ def damage(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
 
 DAMAGED = {
     "no weight": (lambda c: c.pop("weight"), "no 'weight' and 'config'"),
-    "training checkpoint": (lambda c: (c.pop("config"), c.update(model={})), "training checkpoint"),
+    "training checkpoint": (lambda c: (c.pop("config"), c.update(model=c.pop("weight"))), "its training"),
     "no speakers": (lambda c: c["weight"].pop("emb_g.weight"), "emb_g.weight"),
     "weight is a list": (lambda c: c.update(weight=[1]), "must map names to tensors"),
     "number in weight": (lambda c: c["weight"].update(extra=1), "'extra' that is not a tensor"),
