@@ -49,7 +49,7 @@ def write_rmvpe(path: Path) -> Path:
 
 
 def row(source: Path, target: str, output: Path, frames: int, precision: str | None) -> str:
-    recipe = PrecisionRecipe(policy=precision, min_snr=1.0) if precision else PrecisionRecipe()
+    recipe = PrecisionRecipe.model_validate({"policy": precision, "min_snr": 1.0})
     request = Request(source, (known_targets()[target],), output, frames=frames, precision=recipe)
     ((_, manifest),) = compile_model(request)
     (component,) = manifest.build.components

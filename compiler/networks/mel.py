@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SAMPLE_RATE = 16000
+from voxc.compiler.networks.audio_input import SAMPLE_RATE
+
 HOP = 160  # samples from one frame to the next
 WINDOW = 1024  # samples of a frame
 LOG_FLOOR = 1e-5

@@ -7,21 +7,15 @@ from torch import nn
 from voxc.compiler.core.axis import TIME, time_axis
 from voxc.compiler.core.component import Component
 from voxc.compiler.core.tensor import TensorSpec
-from voxc.compiler.networks.hubert.component import speech_like
-from voxc.compiler.networks.mel import HOP, SAMPLE_RATE, WINDOW
+from voxc.compiler.networks.audio_input import SAMPLE_RATE, audio_input, speech_like
+from voxc.compiler.networks.mel import HOP, WINDOW
 
 FRAME_RATE = SAMPLE_RATE / HOP
 
 
 def pitch_component(name: str, network: nn.Module, bins: int) -> Component:
     """`network`, which gives `bins` values a frame."""
-    audio = TensorSpec(
-        name="audio",
-        shape=(1, f"{HOP}*{TIME}+{WINDOW - HOP}"),
-        dtype="float32",
-        unit="full scale",
-        meaning=f"mono waveform at {SAMPLE_RATE} Hz",
-    )
+    audio = audio_input(HOP, WINDOW)
     salience = TensorSpec(
         name="salience",
         shape=(1, TIME, bins),

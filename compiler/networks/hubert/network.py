@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SAMPLE_RATE = 16000
 HOP = 320  # samples from one frame to the next
 WINDOW = 400  # samples that a frame sees before the transformer
 VARIANCE_FLOOR = 1e-7
