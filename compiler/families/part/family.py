@@ -21,7 +21,9 @@ RECORD = "data.pkl"  # where torch.save keeps the names of tensors
 
 class PartOptions(FamilyOptions):
     content_layer: int | None = Field(None, description=CONTENT_LAYER)
-    final_proj: bool = Field(False, description="Its features through final_proj, as voices of version 1 want them.")
+    final_proj: bool = Field(
+        False, description="A content encoder's features through final_proj, as voices of version 1 want them."
+    )
 
 
 class PartFamily(Family):

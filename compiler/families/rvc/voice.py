@@ -42,8 +42,8 @@ SEED_SECONDS = 7.3  # how much later another seed begins
 def load_voice(
     files: VoiceFiles, index_budget: float = DEFAULT_INDEX_BUDGET, content_layer: int | None = None
 ) -> Model:
-    """The voice in an RVC checkpoint, with its content encoder and its index where there are such. `content_layer` is
-    the layer of the encoder that the voice listens to, where that is not the usual one.
+    """The voice in an RVC checkpoint, with its F0 network, its content encoder and its index where there are such.
+    `content_layer` is the layer of the encoder that the voice listens to, where that is not the usual one.
 
     Raises:
         CheckpointError: see `load_checkpoint`, `open_encoder` and `load_index`; or the files do not fit together.
@@ -51,18 +51,7 @@ def load_voice(
     """
     checkpoint = load_checkpoint(files.checkpoint, files.config)
     config = checkpoint.config
-    components, facts, warnings = [], {}, list(checkpoint.warnings)
-    origin = str(checkpoint.facts.get("origin"))
-    if files.content is not None:
-        stored = open_encoder(files.content)
-        listening = listening_of(config.version, origin, content_layer)
-        components.append(content_for(stored, listening, config))
-        facts["content_layer"] = in_words(listening, stored.config.num_hidden_layers)
-        warnings += [*stored.warnings, *embedder_warnings(files, checkpoint)]
-    if files.index is not None:
-        components.append(retrieval_for(files.index, config, index_budget))
-    if files.rmvpe is not None and config.f0:
-        components.insert(0, rmvpe_component(load_rmvpe(files.rmvpe, PADDING.get(origin, "zeros"))))
+    components, facts, warnings = beside(files, checkpoint, index_budget, content_layer)
     settings = RvcSettings(
         sample_rate=config.sample_rate,
         hop=config.hop,
@@ -83,7 +72,7 @@ def load_voice(
         frame_rate=config.sample_rate / config.hop,
         sample_rate=config.sample_rate,
         settings=settings.model_dump(),
-        warnings=tuple(warnings),
+        warnings=(*checkpoint.warnings, *warnings),
         facts={
             "version": config.version,
             **checkpoint.facts,
@@ -91,6 +80,29 @@ def load_voice(
             "parameters": sum(tensor.numel() for tensor in checkpoint.network.parameters()),
         },
     )
+
+
+def beside(
+    files: VoiceFiles, checkpoint: RvcCheckpoint, index_budget: float, content_layer: int | None
+) -> tuple[list[Component], dict[str, str], list[str]]:
+    """The networks beside the synthesizer in the order in which they work, facts about them, and warnings."""
+    config, origin = checkpoint.config, str(checkpoint.facts["origin"])
+    components: list[Component] = []
+    facts: dict[str, str] = {}
+    warnings: list[str] = []
+    if files.rmvpe is not None and config.f0:
+        components.append(rmvpe_component(load_rmvpe(files.rmvpe, PADDING.get(origin, "zeros"))))
+    elif files.rmvpe is not None:
+        warnings.append(f"{files.checkpoint}: was trained without pitch, and has no use for {files.rmvpe.name}")
+    if files.content is not None:
+        stored = open_encoder(files.content)
+        listening = listening_of(config.version, origin, content_layer)
+        components.append(content_for(stored, listening, config))
+        facts["content_layer"] = in_words(listening, stored.config.num_hidden_layers)
+        warnings += [*stored.warnings, *embedder_warnings(files, checkpoint)]
+    if files.index is not None:
+        components.append(retrieval_for(files.index, config, index_budget))
+    return components, facts, warnings
 
 
 def embedder_warnings(files: VoiceFiles, checkpoint: RvcCheckpoint) -> list[str]:

@@ -54,6 +54,7 @@ def test_a_voice_without_f0_gets_none(voice: Path, tmp_path: Path) -> None:
     alone = write_voice(tmp_path / "tiny.pth", f0=0)
     model = load_model(alone, {"f0": str(voice / "rmvpe.pt")})
     assert [component.name for component in model.components] == ["synthesizer"]
+    assert "was trained without pitch, and has no use for rmvpe.pt" in model.warnings[0]
 
 
 def test_conversions_choose_among_what_there_is(voxc: Voxc, voice: Path, tmp_path: Path) -> None:
